@@ -1,0 +1,1 @@
+"""Measure, fit, use: the harness that corrects the planner on real machines."""

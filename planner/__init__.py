@@ -1,0 +1,16 @@
+"""Which language-model shape to train: accurate, cheap to serve, and how sure we are."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so `import planner` stays instant."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value

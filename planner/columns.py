@@ -1,0 +1,121 @@
+"""What equations look at, as columns: each field holds one number, an array of millions, or a symbol.
+
+Everything is float64 in SI units. Generality is by neutral values, in place of branches: a dense
+model has one expert, full attention an infinite window, one device tp = 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Arch:
+    """The shape of a decoder-only transformer."""
+
+    n_layers: Scalar
+    d_model: Scalar
+    n_heads: Scalar
+    n_kv_heads: Scalar
+    head_dim: Scalar
+    d_ff: Scalar  # of one expert, where there are several
+    vocab_size: Scalar
+    untied: Scalar = 0.0  # 1 where the LM head has weights of its own, 0 where it shares the embedding's
+    mlp_matrices: Scalar = 3.0  # 3 gated (gate, up, down), 2 plain
+    n_experts: Scalar = 1.0
+    n_active_experts: Scalar = 1.0  # routed experts a token visits
+    n_shared_experts: Scalar = 0.0  # experts every token visits besides
+    window: Scalar = np.inf  # tokens a local layer looks back
+    local_fraction: Scalar = 0.0  # share of layers that are local
+    kv_latent_dim: Scalar = 0.0  # multi-head latent attention: cached elements per token and layer
+    q_latent_dim: Scalar = 0.0  # and the rank of its query projection (0: full rank)
+    rope_dim: Scalar = 0.0  # and the decoupled rotary part of a head
+    extra_params: Scalar = 0.0  # norms and biases, counted by the spec: they cost no time
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Bytes an element takes where it is stored."""
+
+    weight_bytes: Bytes = 2.0  # matrices of the layers
+    embedding_bytes: Bytes = 2.0  # embedding and LM head
+    kv_bytes: Bytes = 2.0
+    activation_bytes: Bytes = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Nameplate rates and capacity of one device, at the dtypes in use."""
+
+    flops_per_s: FlopsPerS  # dense matrix rate at the GEMM dtype
+    attention_flops_per_s: FlopsPerS  # and at the dtype attention computes in
+    hbm_bytes_per_s: BytesPerS
+    hbm_bytes: Bytes
+    l2_bytes: Bytes
+    n_sms: Scalar
+    link_bytes_per_s: BytesPerS  # to the peers in its node, one direction
+    node_link_bytes_per_s: BytesPerS  # share of the node's network, one direction
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """How one replica is spread over devices."""
+
+    tp: Scalar = 1.0  # tensor parallel
+    pp: Scalar = 1.0  # pipeline parallel
+    ep: Scalar = 1.0  # expert parallel, within the same devices
+    devices_per_node: Scalar = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one engine step processes: new prompt tokens and sequences that each decode one token."""
+
+    prefill_tokens: Scalar = 0.0  # prompt tokens computed in this step, over all sequences
+    prefill_seqs: Scalar = 0.0  # sequences they belong to
+    prefill_context: Scalar = 0.0  # keys a prefill token sees on average (half the prompt if whole)
+    decode_seqs: Scalar = 0.0
+    decode_context: Scalar = 0.0  # tokens already cached, mean over the decoding sequences
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the engine allows itself."""
+
+    memory_fraction: Scalar = 0.9  # of the device's memory
+    max_num_seqs: Scalar = 256.0
+    max_batched_tokens: Scalar = 2048.0  # token budget of a step
+    block_tokens: Scalar = 16.0  # a KV block
+    reserve_bytes: Bytes = 2e9  # context, graphs, workspaces: never the cache's
+    chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Fixed-length requests."""
+
+    input_tokens: Scalar
+    output_tokens: Scalar
+    batch: Scalar  # requests there are, or that are kept in flight
+
+
+def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
+    """Build columns from numbers or arrays, in float64 whatever they were."""
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    return cls(**{k: np.asarray(v, dtype=np.float64)[()] for k, v in values.items() if k in names})
+
+
+def take(columns: C, rows: Number) -> C:
+    """Return the chosen rows of every array field; single numbers stay as they are."""
+    picked = {
+        f.name: value[rows]
+        for f in fields(columns)  # type: ignore[arg-type]
+        if isinstance(value := getattr(columns, f.name), np.ndarray) and value.ndim
+    }
+    return replace(columns, **picked)  # type: ignore[type-var]

@@ -1,0 +1,1 @@
+"""Equations of speed and memory, one topic a file; numbers only."""

@@ -1,0 +1,53 @@
+"""Where data files live: the user's folders first, then what ships with planner."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from planner.errors import UnknownName
+
+_PACKAGE = Path(__file__).parent
+_CHECKOUT = {"hardware": "hardware", "calibration": "calibration/fits"}
+
+
+def bundled(kind: str) -> Path:
+    """Return our own folder of `kind`: hardware, calibration, presets/models or presets/laws.
+
+    In a wheel the mapped data sits inside the package; in a checkout, beside it.
+    """
+    inside = _PACKAGE / ("_data/" + kind if kind in _CHECKOUT else kind)
+    return inside if inside.is_dir() else _PACKAGE.parent / _CHECKOUT[kind]
+
+
+def search_path(kind: str) -> Iterator[Path]:
+    """Yield folders to look in; the first match wins, so a user's file replaces ours."""
+    short = kind.rpartition("/")[2]
+    named = os.environ.get(f"PLANNER_{short.upper()}_PATH", "").split(os.pathsep)
+    yield from map(Path, filter(None, named))
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    yield Path(config) / "planner" / short
+    yield bundled(kind)
+
+
+def catalogue(kind: str) -> dict[str, Path]:
+    """Return every TOML of `kind` by its stem, the user's before ours."""
+    found: dict[str, Path] = {}
+    for folder in search_path(kind):
+        for path in sorted(folder.rglob("*.toml")) if folder.is_dir() else ():
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def find(kind: str, what: str, name: str, *, see: str = "") -> Path:
+    """Return the file called `name`, which may also be a path to one.
+
+    Raises:
+        UnknownName: there is no such file; the nearest name is suggested.
+
+    """
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name)
+    known = catalogue(kind)
+    if name not in known:
+        raise UnknownName.among(what, name, known, see=see)
+    return known[name]

@@ -1,0 +1,1 @@
+"""Results as terminal text, Markdown, JSON and HTML."""

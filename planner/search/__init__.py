@@ -1,0 +1,1 @@
+"""Every legal shape, evaluated in chunks, and the choice among them."""

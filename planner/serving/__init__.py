@@ -1,0 +1,1 @@
+"""An engine on top of step times: offline batches, steady states, simulation."""
