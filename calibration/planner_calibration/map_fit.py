@@ -1,0 +1,172 @@
+"""Maximum a posteriori: correct a few constants with few runs, and say how sure we then are.
+
+Each constant has a prior (a shipped profile, a published coefficient). Measurements pull on it through
+residuals in units of their noise, with a soft-L1 loss so that one stalled run cannot drag it away; the
+prior stays quadratic. With one run the prior dominates, with many the data do. The curvature at the
+optimum (Laplace) gives the covariance that posterior draws come from.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, least_squares
+
+from planner.errors import SpecError
+
+Vector = NDArray[np.float64]
+Residuals = Callable[[Vector], Vector]
+
+SAME_OPTIMUM = 1e-3  # of the cost: starts this near the best one found the same optimum
+NOISE_ROWS = 2.0  # pseudo-observations the assumed noise counts for when noise is fitted as well
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is known of one constant beforehand.
+
+    `mean` is in the constant's own unit. With `scale="log"` the constant is positive and `sd` is that of
+    its natural logarithm (0.1: about 10 %); with `"linear"` it is in the constant's own unit.
+    """
+
+    name: str
+    mean: float
+    sd: float
+    scale: Literal["log", "linear"] = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class MapFit:
+    """Where the posterior peaks and how wide it is there; `covariance` is in fitting space."""
+
+    priors: tuple[Prior, ...]
+    peak: Vector  # fitting space: logarithms where the prior says so
+    covariance: Vector
+    noise: float  # of one residual, in the unit the residuals came in
+    n_rows: int
+    cost: float
+    starts_agreeing: float  # share of starts that ended at this optimum
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Each constant at the peak, in its own unit."""
+        natural = _natural(self.peak, self.priors)
+        return {p.name: float(v) for p, v in zip(self.priors, natural, strict=True)}
+
+    @property
+    def sds(self) -> dict[str, float]:
+        """Posterior sd on each prior's own scale: of the logarithm where it is `"log"`."""
+        sd = np.sqrt(np.diag(self.covariance))
+        return {p.name: float(s) for p, s in zip(self.priors, sd, strict=True)}
+
+    def shrinkage(self) -> dict[str, float]:
+        """Posterior over prior sd: 1 where the runs said nothing, near 0 where they decide."""
+        return {p.name: self.sds[p.name] / p.sd for p in self.priors}
+
+    def draws(self, n: int, seed: int = 0) -> Vector:
+        """Return `n` posterior draws, one row each, constants in their own units."""
+        rng = np.random.default_rng(seed)
+        return _natural(
+            rng.multivariate_normal(self.peak, self.covariance, size=n, method="eigh"), self.priors
+        )
+
+
+def map_fit(
+    residuals: Residuals,
+    priors: Sequence[Prior],
+    *,
+    noise: float | None = None,
+    expected_noise: float = 0.05,
+    n_starts: int = 16,
+    seed: int = 0,
+) -> MapFit:
+    """Fit constants to runs.
+
+    Args:
+        residuals: measured minus predicted, in one unit (say, logarithms), from constants in their own
+            units and in the order of `priors`.
+        priors: one for each constant.
+        noise: the sd of one residual; None estimates it from the residuals as well.
+        expected_noise: what `noise` is thought to be before there are residuals to tell.
+        n_starts: the prior's mean, and draws from the prior.
+        seed: of the starts.
+
+    Raises:
+        SpecError: a prior is impossible, or no start gives finite residuals.
+
+    """
+    priors = tuple(priors)
+    for p in priors:
+        if not p.sd > 0 or (p.scale == "log" and not p.mean > 0):
+            raise SpecError(f"the prior of {p.name} is impossible: mean {p.mean}, sd {p.sd}")
+    centre = np.array([np.log(p.mean) if p.scale == "log" else p.mean for p in priors])
+    width = np.array([p.sd for p in priors])
+    starts = [
+        centre,
+        *np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre))),
+    ]
+    sigma = expected_noise if noise is None else noise
+    while True:
+        fits = [f for s in starts if (f := _solve(residuals, priors, centre, width, sigma, s))]
+        if not fits:
+            raise SpecError(
+                "no start gives finite residuals", hint="check the runs for zeros and failed rows"
+            )
+        best = min(fits, key=lambda f: float(f.cost))
+        n_rows = len(best.fun) - len(centre)
+        updated = sigma if noise is not None else _noise(best, sigma, expected_noise, len(centre))
+        if abs(updated - sigma) <= 0.01 * sigma:
+            break
+        sigma, starts = updated, [best.x, *starts[:3]]
+    agreeing = np.mean([f.cost <= best.cost + SAME_OPTIMUM * (1 + best.cost) for f in fits])
+    return MapFit(
+        priors=priors,
+        peak=best.x,
+        covariance=np.linalg.inv(best.jac.T @ best.jac),
+        noise=float(sigma),
+        n_rows=n_rows,
+        cost=float(best.cost),
+        starts_agreeing=float(agreeing),
+    )
+
+
+def _natural(x: Vector, priors: Sequence[Prior]) -> Vector:
+    positive = np.array([p.scale == "log" for p in priors])
+    return np.where(positive, np.exp(np.where(positive, x, 0.0)), x)
+
+
+def _solve(
+    residuals: Residuals,
+    priors: Sequence[Prior],
+    centre: Vector,
+    width: Vector,
+    sigma: float,
+    start: Vector,
+) -> OptimizeResult | None:
+    def stacked(x: Vector) -> Vector:
+        data = np.asarray(residuals(_natural(x, priors)), dtype=np.float64) / sigma
+        return np.concatenate([data, (x - centre) / width])
+
+    def loss(z: Vector) -> Vector:
+        """Soft-L1 for the data rows, quadratic for the prior's."""
+        rho = np.stack([z, np.ones_like(z), np.zeros_like(z)])
+        t = 1 + z[: -len(centre)]
+        rho[:, : -len(centre)] = 2 * (np.sqrt(t) - 1), t**-0.5, -0.5 * t**-1.5
+        return rho
+
+    if not np.isfinite(stacked(start)).all():
+        return None
+    return least_squares(stacked, start, loss=loss, x_scale=width, max_nfev=400)
+
+
+def _noise(fit: OptimizeResult, sigma: float, expected: float, n_constants: int) -> float:
+    """Spread of the residuals, robustly (MAD), with the expected noise as two more observations."""
+    data = fit.fun[:-n_constants] * sigma
+    rows = len(data)
+    # Each direction the data settle bends towards them and hides one row's worth of noise.
+    jac = fit.jac[:-n_constants]
+    bent = float(np.trace(jac @ np.linalg.solve(fit.jac.T @ fit.jac, jac.T)))
+    mad = 1.4826 * float(np.median(np.abs(data))) * np.sqrt(rows / max(rows - bent, 1.0))
+    return float(np.sqrt((rows * mad**2 + NOISE_ROWS * expected**2) / (rows + NOISE_ROWS)))
