@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar
+from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
 
 C = TypeVar("C")
 
@@ -119,3 +119,40 @@ def take(columns: C, rows: Number) -> C:
         if isinstance(value := getattr(columns, f.name), np.ndarray) and value.ndim
     }
     return replace(columns, **picked)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """How near the device's kernels come to its nameplate: fitted, each bounded by physics."""
+
+    gemm_compute_eff: Scalar = 0.84
+    gemm_hbm_eff: Scalar = 0.756
+    gemm_p: Scalar = 1.54  # sharpness of the roofline's knee: 1 adds the two times, ∞ takes the larger
+    launch_s: Seconds = 5.2e-6  # a kernel that does nothing
+    attention_compute_eff: Scalar = 0.6
+    attention_hbm_eff: Scalar = 0.7
+    elementwise_hbm_eff: Scalar = 0.7
+    link_eff: Scalar = 0.7
+    link_latency_s: Seconds = 12e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Overheads:
+    """What the engine adds to every step besides kernels."""
+
+    step_s: Seconds = 2e-3  # scheduler, input preparation, sampling, output processing
+    layer_s: Seconds = 2e-5  # gaps between kernels, a layer
+    sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a decoding sequence
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Everything a step time depends on, besides the step."""
+
+    arch: Arch
+    precision: Precision
+    device: Device
+    parallel: Parallel
+    kernels: Kernels
+    overheads: Overheads
+    limits: Limits

@@ -92,6 +92,15 @@ def ceil(a: Any) -> Any:
     return np.ceil(a)
 
 
+def floor(a: Any) -> Any:
+    """Round down, element by element."""
+    if _is_symbolic(a):
+        import sympy
+
+        return sympy.floor(a)
+    return np.floor(a)
+
+
 def exp(a: Any) -> Any:
     """Return e to the power `a`."""
     if _is_symbolic(a):

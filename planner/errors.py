@@ -32,7 +32,7 @@ class SpecError(PlannerError):
     exit_code = 3
 
 
-class UnknownName(SpecError):
+class UnknownName(SpecError):  # noqa: N818
     """A name that is in no folder on the search path."""
 
     @classmethod

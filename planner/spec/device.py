@@ -1,0 +1,117 @@
+"""A device and a node as their datasheets state them."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field
+
+from planner.columns import Device
+from planner.data import catalogue, find
+from planner.errors import SpecError
+from planner.spec.fields import (
+    BytesField,
+    BytesPerSField,
+    FlopsPerSField,
+    HertzField,
+    Spec,
+    WattsField,
+    load_toml,
+)
+
+# What a weight or cache format computes in: weight-only formats expand to bf16 in the kernel.
+COMPUTES_IN = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "int4": "bf16"}
+BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.53125, "fp32": 4.0}
+Dtype = Literal["bf16", "fp16", "fp8", "int8", "int4"]
+
+
+class DeviceSpec(Spec):
+    """Nameplate numbers, each with the document it came from."""
+
+    name: str
+    vendor: str
+    architecture: str
+    form_factor: str
+    hbm_bytes: BytesField
+    hbm_bytes_per_s: BytesPerSField
+    l2_bytes: BytesField
+    n_sms: int = Field(gt=0)
+    boost_clock_hz: HertzField
+    link_bytes_per_s: BytesPerSField
+    link_kind: str
+    tdp_w: WattsField
+    source: str
+    checked: date
+    notes: str = ""
+    dense_flops_per_s: dict[str, FlopsPerSField]
+
+    def flops_per_s(self, dtype: str) -> float:
+        """Return the dense rate at `dtype`; an absent dtype is unsupported, never extrapolated.
+
+        Raises:
+            SpecError: the device does not compute in `dtype`.
+
+        """
+        rates = self.dense_flops_per_s
+        if COMPUTES_IN.get(dtype, dtype) not in rates:
+            raise SpecError(
+                f"{self.name} has no {dtype} rate", hint=f"it computes in {', '.join(rates)}"
+            )
+        return rates[COMPUTES_IN.get(dtype, dtype)]
+
+    def columns(self, dtype: str = "bf16", node: "NodeSpec | None" = None) -> Device:
+        """Return the columns equations look at, for weights in `dtype`."""
+        half = "bf16" if "bf16" in self.dense_flops_per_s else "fp16"
+        return Device(
+            flops_per_s=self.flops_per_s(dtype),
+            attention_flops_per_s=self.flops_per_s(half),
+            hbm_bytes_per_s=self.hbm_bytes_per_s,
+            hbm_bytes=self.hbm_bytes,
+            l2_bytes=self.l2_bytes,
+            n_sms=float(self.n_sms),
+            link_bytes_per_s=node.link_bytes_per_s if node else self.link_bytes_per_s,
+            node_link_bytes_per_s=node.per_device_bytes_per_s if node else 25e9,
+        )
+
+
+class NodeSpec(Spec):
+    """A box of devices and its network."""
+
+    name: str
+    device: str
+    n_devices: int = Field(gt=0)
+    link_bytes_per_s: BytesPerSField
+    link_kind: str
+    node_link_bytes_per_s: BytesPerSField
+    node_link_kind: str
+    tdp_w: WattsField
+    source: str
+    checked: date
+    notes: str = ""
+
+    @property
+    def per_device_bytes_per_s(self) -> float:
+        """A device's share of the node's network."""
+        return self.node_link_bytes_per_s / self.n_devices
+
+
+def device_names() -> list[str]:
+    """Return the ids of every device on the search path."""
+    return [n for n, path in catalogue("hardware").items() if path.parent.name != "nodes"]
+
+
+def load_device(name: str) -> DeviceSpec:
+    """Load `name`, an id or a path, from the first folder on the search path that has it.
+
+    Raises:
+        UnknownName: no such device; the nearest is suggested.
+        SpecError: the file is malformed.
+
+    """
+    path = find("hardware", "hardware", name, see="see `planner hardware list`")
+    return load_toml(DeviceSpec, path, hint="see hardware/README.md")
+
+
+def load_node(name: str) -> NodeSpec:
+    """Load a node by id or path; raises as `load_device` does."""
+    path = find("hardware", "node", name, see="see `planner hardware list`")
+    return load_toml(NodeSpec, path, hint="see hardware/README.md")

@@ -1,0 +1,55 @@
+"""How a model is served: the engine and what it allows itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from planner.columns import Limits, Parallel, Precision
+from planner.spec.device import BYTES, Dtype
+from planner.spec.fields import Spec
+
+EngineName = Literal["vllm", "vllm-0.6", "sglang", "tensorrt-llm", "transformers", "torch"]
+
+
+class EngineSpec(Spec):
+    """Engine, precision, parallelism and limits of one replica."""
+
+    name: str = "vllm"
+    dtype: Dtype = "bf16"  # of the weights
+    kv_dtype: Dtype | None = None  # None: as the activations
+    tp: int = Field(default=1, ge=1)
+    pp: int = Field(default=1, ge=1)
+    ep: int = Field(default=1, ge=1)
+    memory_fraction: float = Field(default=0.9, gt=0, le=1)
+    max_num_seqs: int = Field(default=256, ge=1)
+    max_batched_tokens: int = Field(default=8192, ge=1)
+    chunked_prefill: bool = True
+    block_tokens: int = Field(default=16, ge=1)
+
+    @property
+    def n_devices(self) -> int:
+        """Devices of one replica."""
+        return self.tp * self.pp
+
+    def precision(self) -> Precision:
+        """Bytes an element; embeddings, LM head and activations stay at 16 bits."""
+        return Precision(
+            weight_bytes=BYTES[self.dtype],
+            embedding_bytes=2.0,
+            kv_bytes=BYTES[self.kv_dtype] if self.kv_dtype else 2.0,
+            activation_bytes=2.0,
+        )
+
+    def parallel(self) -> Parallel:
+        """Return the degrees as columns."""
+        return Parallel(tp=float(self.tp), pp=float(self.pp), ep=float(self.ep))
+
+    def limits(self) -> Limits:
+        """Return the limits as columns."""
+        return Limits(
+            memory_fraction=self.memory_fraction,
+            max_num_seqs=float(self.max_num_seqs),
+            max_batched_tokens=float(self.max_batched_tokens),
+            block_tokens=float(self.block_tokens),
+            chunked_prefill=float(self.chunked_prefill),
+        )

@@ -1,0 +1,71 @@
+"""Field types for quantities written as text with a unit, and the reading of TOML into models."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from planner.errors import SpecError
+from planner.units import parse
+
+
+class Spec(BaseModel):
+    """A frozen record that refuses unknown keys, NaN and infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _quantity(unit: str) -> BeforeValidator:
+    def read(value: Any) -> float:
+        try:
+            return parse(value, unit)
+        except SpecError as error:
+            raise ValueError(f"{error}; {error.hint}") from None
+
+    return BeforeValidator(read)
+
+
+BytesField = Annotated[float, _quantity("byte"), Field(gt=0)]
+BytesPerSField = Annotated[float, _quantity("byte/s"), Field(gt=0)]
+FlopsPerSField = Annotated[float, _quantity("flop/s"), Field(gt=0)]
+HertzField = Annotated[float, _quantity("1/s"), Field(gt=0)]
+WattsField = Annotated[float, _quantity("watt"), Field(gt=0)]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], values: Any, where: str, *, hint: str = "") -> M:
+    """Validate `values`, turning pydantic's report into one line that says what and where.
+
+    Raises:
+        SpecError: the first thing wrong, as ``where: key: what``.
+
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "no such key"
+            hint = hint or f"the keys are: {', '.join(model.model_fields)}"
+        head = f"{where}: {key}: " if key else f"{where}: "
+        raise SpecError(head + message, hint=hint or "correct that line") from None
+
+
+def load_toml(model: type[M], path: Path, *, hint: str = "") -> M:
+    """Read one TOML file into `model`.
+
+    Raises:
+        SpecError: the file cannot be read, is no TOML, or does not fit the model.
+
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not TOML: {error}", hint="see any shipped file") from None
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}", hint="name a readable file") from None
+    return validate(model, values, str(path), hint=hint)
