@@ -72,7 +72,7 @@ def active_mlp_params(arch: Arch) -> Scalar:
 
 
 @equation
-def n_params_embedding(arch: Arch) -> Scalar:
+def embedding_params(arch: Arch) -> Scalar:
     """Weights of the embedding and of the LM head, counted once where they are tied."""
     return arch.vocab_size * arch.d_model * (1.0 + arch.untied)
 
@@ -95,7 +95,7 @@ def n_active_params_non_embedding(arch: Arch) -> Scalar:
 @equation
 def n_params(arch: Arch) -> Scalar:
     """All weights, norms and biases included."""
-    return n_params_non_embedding(arch) + n_params_embedding(arch) + arch.extra_params
+    return n_params_non_embedding(arch) + embedding_params(arch) + arch.extra_params
 
 
 @equation
