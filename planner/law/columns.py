@@ -1,0 +1,120 @@
+"""What the loss law is made of and looks at, as columns: floats, arrays of draws, or symbols.
+
+A law is one set of numbers, or a thousand posterior draws of them, each an array of shape
+(n_draws, 1); candidates are arrays of shape (n,). The same equations serve both and broadcast to
+(n_draws, n).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.units import Scalar
+
+
+class NDefinition(StrEnum):
+    """Which parameters a law or a data set counts as N; the two must never be mixed.
+
+    The same Gemstones runs give alpha = 0.20 with non-embedding and 0.29 with total N.
+    """
+
+    NON_EMBEDDING = "non-embedding"
+    TOTAL = "total"
+    ACTIVE = "active-non-embedding"
+
+    def require(self, other: "NDefinition", *, where: str) -> None:
+        """Refuse to combine a law in one definition with numbers in another.
+
+        Raises:
+            SpecError: `other` is a different definition.
+
+        """
+        if self is not other:
+            raise SpecError(
+                f"{where}: N is {other}, but the law counts {self} parameters",
+                hint=f"give {self} parameters, or choose a law fitted on {other} ones",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LawColumns:
+    """Coefficients, spread and evidence of one loss law. Loss is in nats per token.
+
+    `reference_loss = E + A / N^alpha + B / D^beta` is the loss of the best shape; the conditional
+    part multiplies (or adds to) it and is 1 (or 0) at `x_opt`, `r_opt`. A law without a
+    conditional part has `k_x = k_r = 0`.
+    """
+
+    E: Scalar
+    A: Scalar
+    alpha: Scalar
+    B: Scalar
+    beta: Scalar
+    x_opt: Scalar = 0.0739  # best d_model / sqrt(N)
+    k_x: Scalar = 0.0  # relative loss per phi(x / x_opt); nats where additive
+    r_opt: Scalar = 1.2157  # best MLP / attention parameter ratio
+    k_r: Scalar = 0.0
+    additive: Scalar = 0.0  # 1 where the conditional part adds nats, 0 where it multiplies
+
+    # Depth: N_eff = N exp(-q ln^2(R / R_opt)), R = d_model / n_layers (prior of LAW: see corrections)
+    depth_q: Scalar = 0.075
+    depth_aspect: Scalar = 60.0
+    head_k: Scalar = 0.015  # loss x (1 + head_k max(0, ln(96 / head_dim))^2)
+    gqa_slope: Scalar = 0.0  # nats per doubling of the group size away from `gqa`
+
+    # Where the conditional part was fitted, and how far its evidence goes.
+    n_fitted_low: Scalar = 9.7e8
+    n_fitted_high: Scalar = 9.7e8
+    n_low: Scalar = 8e7
+    n_high: Scalar = 3e9
+    tokens_per_param_low: Scalar = 30.0
+    tokens_per_param_high: Scalar = 100.0
+    r_low: Scalar = 0.5
+    r_high: Scalar = 5.0
+    x_low: Scalar = 0.04
+    x_high: Scalar = 0.14
+    gqa: Scalar = 4.0  # group size of the evidence
+    gqa_high: Scalar = 9.0
+
+    # One-sigma spreads of what the coefficients are not sure of.
+    noise_sd: Scalar = 0.006  # nats, per model: run-to-run noise and misfit of the law
+    gqa_sd: Scalar = 0.003  # nats per doubling of the group size
+    alpha_sd: Scalar = 0.05
+    beta_sd: Scalar = 0.08
+    data_term_ln_sd: Scalar = 0.25  # of B / D^beta at the anchors' tokens
+    k_x_ln_sd: Scalar = 0.6  # drift of the conditional part over a factor 3 in N
+    x_opt_ln_sd: Scalar = 0.06
+    k_r_ln_sd: Scalar = 0.3
+    r_opt_ln_sd: Scalar = 0.12
+    depth_q_ln_sd: Scalar = 0.4
+    depth_aspect_ln_sd: Scalar = 0.45
+
+    # (N, tokens, loss, sd) the reference passes through; empty where it was fitted directly.
+    anchors: tuple[tuple[float, float, float, float], ...] = ()
+    n_definition: NDefinition = NDefinition.NON_EMBEDDING
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What the law needs to know of each candidate; every field a number or a column.
+
+    `n` counts as the law's `n_definition` says; `n_tokens` are training tokens; `x` is
+    d_model / sqrt(n_params_non_embedding); `r` is MLP over attention parameters; `gqa` is
+    n_heads / n_kv_heads. Depth and head size enter only when `depth_on` or `head_on` is 1.
+    """
+
+    n: Scalar
+    n_tokens: Scalar
+    x: Scalar = np.nan
+    r: Scalar = np.nan
+    gqa: Scalar = 4.0
+    n_layers: Scalar = np.nan
+    head_dim: Scalar = np.nan
+    reference_layers: Scalar = np.nan  # depth the evidence was taken at; see domain.reference_depth
+    reference_head_dim: Scalar = np.nan
+    depth_on: Scalar = 0.0
+    head_on: Scalar = 0.0
+    ln_n_factor: Scalar = 0.0  # sum of ln(N_eff / N) of further corrections (experts, precision)
+    delta_nats: Scalar = 0.0  # added to the loss (post-training quantisation)

@@ -1,0 +1,98 @@
+"""The conditional law: what shape does to the loss at a given N and D.
+
+Bian et al. 2025 (arXiv 2510.18245) write each side as c0 + c1 ln z + c2 / z. Six coefficients
+describe only four curves' worth of information: the Jacobian of the product has rank 5, and with
+the reference loss free only four shape numbers are identified. Stored here is the identifiable
+form, z_opt = c2 / c1 and k = c1 / (value at the optimum), the very same family of curves:
+c0 + c1 ln z + c2 / z = s (1 + k phi(z / z_opt)).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from planner.equation import equation, log
+from planner.law.columns import LawColumns
+from planner.units import Number, Scalar
+
+
+def phi(u: Number) -> Any:
+    """Return ln u + 1/u - 1: zero with zero slope and unit curvature at u = 1, positive elsewhere."""
+    return log(u) + 1 / u - 1
+
+
+@equation
+def width_penalty(law: LawColumns, x: Scalar) -> Scalar:
+    """Relative loss (nats where the law is additive) of a width off its optimum; x = d / sqrt(N)."""
+    return law.k_x * phi(x / law.x_opt)
+
+
+@equation
+def ratio_penalty(law: LawColumns, r: Scalar) -> Scalar:
+    """Relative loss (nats where the law is additive) of an MLP / attention ratio off its optimum."""
+    return law.k_r * phi(r / law.r_opt)
+
+
+@equation
+def shape_multiplier(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
+    """Multiplier of the reference loss; 1 at the optimum. Bian et al. 2025, multiplicative form."""
+    return (1 + width_penalty(law, x)) * (1 + ratio_penalty(law, r))
+
+
+@equation
+def shape_offset(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
+    """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form."""
+    return width_penalty(law, x) + ratio_penalty(law, r)
+
+
+@dataclass(frozen=True, slots=True)
+class PaperCoefficients:
+    """The six coefficients as the paper prints them: (a0 + a1 ln x + a2/x)(b0 + b1 ln r + b2/r)."""
+
+    a0: float
+    a1: float
+    a2: float
+    b0: float
+    b1: float
+    b2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The identifiable form of the multiplicative law, with the gauge that recovers the paper's six.
+
+    `scale` is the product at the optimum, absorbed by the reference loss. `gauge` is the value of
+    the width factor at its optimum: the split of `scale` between the two factors, which no data
+    determine. With both, export after import is exact.
+    """
+
+    x_opt: float
+    k_x: float
+    r_opt: float
+    k_r: float
+    scale: float = 1.0
+    gauge: float = 1.0
+
+    @classmethod
+    def from_paper(cls, c: PaperCoefficients) -> "Pinned":
+        """Return the identifiable form of `c`, its scale and its gauge."""
+        import math
+
+        x_opt, r_opt = c.a2 / c.a1, c.b2 / c.b1
+        at_x = c.a0 + c.a1 * math.log(x_opt) + c.a1
+        at_r = c.b0 + c.b1 * math.log(r_opt) + c.b1
+        return cls(x_opt, c.a1 / at_x, r_opt, c.b1 / at_r, at_x * at_r, at_x)
+
+    def to_paper(self) -> PaperCoefficients:
+        """Return the six coefficients in this gauge; the inverse of `from_paper`."""
+        import math
+
+        at_x, at_r = self.gauge, self.scale / self.gauge
+        a1, b1 = self.k_x * at_x, self.k_r * at_r
+        return PaperCoefficients(
+            a0=at_x - a1 * math.log(self.x_opt) - a1,
+            a1=a1,
+            a2=a1 * self.x_opt,
+            b0=at_r - b1 * math.log(self.r_opt) - b1,
+            b1=b1,
+            b2=b1 * self.r_opt,
+        )

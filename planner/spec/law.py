@@ -1,0 +1,262 @@
+"""A loss law as a file: coefficients, spread, evidence, source and licence."""
+
+from datetime import date
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from planner.columns import Arch
+from planner.cost.params import (
+    d_over_sqrt_n,
+    gqa,
+    mlp_attn_ratio,
+    n_active_params_non_embedding,
+    n_params,
+    n_params_non_embedding,
+)
+from planner.data import catalogue, find
+from planner.law.accuracy import AccuracyLink
+from planner.law.columns import LawColumns, NDefinition, Shapes
+from planner.law.domain import LawWarning, domain_warnings, reference_depth, reference_head_dim
+from planner.law.predict import Quality, predict_loss, quality
+from planner.spec.fields import Spec, load_toml
+from planner.units import show
+
+Range = tuple[float, float]
+
+
+class ReferenceSpec(Spec):
+    """E + A / N^alpha + B / D^beta."""
+
+    E: float = Field(ge=0)
+    A: float = Field(gt=0)
+    alpha: float = Field(gt=0, lt=2)
+    B: float = Field(gt=0)
+    beta: float = Field(gt=0, lt=2)
+    alpha_sd: float = Field(default=0.05, ge=0)
+    beta_sd: float = Field(default=0.08, ge=0)
+    data_term_ln_sd: float = Field(default=0.25, ge=0)
+    basis: str
+
+
+class AnchorSpec(Spec):
+    """A trained model the reference law passes through."""
+
+    n: float = Field(gt=0)
+    n_tokens: float = Field(gt=0)
+    loss: float = Field(gt=0)
+    sd: float = Field(gt=0)
+
+
+class PaperSpec(Spec):
+    """Six coefficients as published, kept so that the conversion can be checked."""
+
+    a0: float
+    a1: float = Field(gt=0)
+    a2: float = Field(gt=0)
+    b0: float
+    b1: float = Field(gt=0)
+    b2: float = Field(gt=0)
+
+
+class ConditionalSpec(Spec):
+    """What shape does at a given N and D; see planner/law/conditional.py.
+
+    `scale` is the published product at its optimum. The reference below and the anchors are what
+    that product multiplies; `columns` absorbs it, so that the reference there is the best loss.
+    """
+
+    form: Literal["multiplicative", "additive"] = "multiplicative"
+    x_opt: float = Field(gt=0)
+    k_x: float = Field(ge=0)
+    r_opt: float = Field(gt=0)
+    k_r: float = Field(ge=0)
+    scale: float = Field(default=1.0, gt=0)
+    fitted_n: Range
+    k_x_ln_sd: float = Field(default=0.6, ge=0)
+    x_opt_ln_sd: float = Field(default=0.06, ge=0)
+    k_r_ln_sd: float = Field(default=0.3, ge=0)
+    r_opt_ln_sd: float = Field(default=0.12, ge=0)
+    published: PaperSpec | None = None
+    basis: str
+
+
+class EvidenceSpec(Spec):
+    """What the law was fitted on; outside it intervals widen and a warning says so."""
+
+    n: Range
+    tokens_per_param: Range
+    n_tokens: Range | None = None
+    r: Range = (0.5, 5.0)
+    x: Range = (0.04, 0.14)
+    gqa: float = 4.0
+    gqa_high: float = 9.0
+    data: str
+    tokenizer: str = "not stated"
+    schedule: str = "not stated"
+    n_runs: int | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("n", "tokens_per_param", "r", "x"):
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ValueError(f"{name} must be [low, high] with 0 < low < high")
+        return self
+
+
+class LawSpec(Spec):
+    """One loss law with everything needed to judge it. Loss is in nats per token."""
+
+    name: str
+    summary: str
+    n_definition: NDefinition
+    source: str
+    licence: str
+    checked: date
+    basis: Literal["published", "refitted", "derived", "user"]
+    reference: ReferenceSpec
+    conditional: ConditionalSpec | None = None
+    anchors: list[AnchorSpec] = Field(default_factory=list)
+    evidence: EvidenceSpec
+    noise_sd: float = Field(default=0.006, gt=0)
+    gqa_sd: float = Field(default=0.003, ge=0)
+    repeated_data: dict[Literal["r_d", "r_n"], float] = Field(default_factory=dict)
+    error_link: dict[Literal["epsilon", "k", "gamma"], float] = Field(default_factory=dict)
+    notes: str = ""
+
+    @property
+    def has_conditional(self) -> bool:
+        """Whether the law says anything about shape."""
+        return self.conditional is not None
+
+    def columns(self) -> LawColumns:
+        """Return the numbers equations look at, the conditional part's scale absorbed."""
+        c, e, r = self.conditional, self.evidence, self.reference
+        scale = c.scale if c else 1.0
+        shape: dict[str, Any] = {}
+        if c:
+            shape = c.model_dump(include={"x_opt", "k_x", "r_opt", "k_r"})
+            shape |= {f: v for f, v in c.model_dump().items() if f.endswith("_ln_sd")}
+            shape |= {"additive": float(c.form == "additive")}
+            shape |= dict(zip(("n_fitted_low", "n_fitted_high"), c.fitted_n, strict=True))
+        return LawColumns(
+            **r.model_dump(exclude={"basis", "E", "A", "B"}),
+            E=r.E * scale,
+            A=r.A * scale,
+            B=r.B * scale,
+            **shape,
+            n_low=e.n[0],
+            n_high=e.n[1],
+            tokens_per_param_low=e.tokens_per_param[0],
+            tokens_per_param_high=e.tokens_per_param[1],
+            r_low=e.r[0],
+            r_high=e.r[1],
+            x_low=e.x[0],
+            x_high=e.x[1],
+            gqa=e.gqa,
+            gqa_high=e.gqa_high,
+            noise_sd=self.noise_sd,
+            gqa_sd=self.gqa_sd,
+            anchors=tuple((a.n, a.n_tokens, a.loss * scale, a.sd) for a in self.anchors),
+            n_definition=self.n_definition,
+        )
+
+    def n_of(self, arch: Arch) -> Any:
+        """Return the parameters of `arch` as this law counts them."""
+        count = {
+            NDefinition.NON_EMBEDDING: n_active_params_non_embedding,
+            NDefinition.ACTIVE: n_active_params_non_embedding,
+            NDefinition.TOTAL: n_params,
+        }
+        return count[self.n_definition](arch)
+
+    def shapes(
+        self, arch: Arch, n_tokens: Any, *, depth: bool = False, head: bool = False
+    ) -> Shapes:
+        """Return what the law needs to know of `arch`.
+
+        Args:
+            arch: columns, one row a candidate.
+            n_tokens: training tokens.
+            depth: let depth act on the loss (a prior from other sweeps; off reproduces the paper).
+            head: let head size act on the loss.
+
+        """
+        n_non_embedding = n_params_non_embedding(arch)
+        return Shapes(
+            n=self.n_of(arch),
+            n_tokens=n_tokens,
+            x=d_over_sqrt_n(arch),
+            r=mlp_attn_ratio(arch),
+            gqa=gqa(arch),
+            n_layers=arch.n_layers,
+            head_dim=arch.head_dim,
+            reference_layers=reference_depth(n_non_embedding),
+            reference_head_dim=reference_head_dim(n_non_embedding),
+            depth_on=float(depth),
+            head_on=float(head),
+        )
+
+    def loss(self, arch: Arch, n_tokens: Any) -> Any:
+        """Return the expected loss of each row of `arch` after `n_tokens`, nats per token."""
+        return predict_loss(self.columns(), self.shapes(arch, n_tokens))
+
+    def quality(self, arch: Arch, n_tokens: Any, *, n_draws: int = 1000, seed: int = 0) -> Quality:
+        """Return the loss of each row of `arch` with its 80 % interval."""
+        return quality(self.columns(), self.shapes(arch, n_tokens), n_draws, seed=seed)
+
+    def warnings(self, arch: Arch, n_tokens: Any) -> list[LawWarning]:
+        """Return the ways in which `arch` or `n_tokens` leave the law's evidence."""
+        found = domain_warnings(self.columns(), self.shapes(arch, n_tokens))
+        if np.any(np.asarray(arch.n_experts) > 1):
+            found.append(LawWarning("experts", "the law was fitted on dense models only"))
+        if not self.has_conditional:
+            found.append(
+                LawWarning("no-shape", f"{self.name} says nothing about shape: only N and D act")
+            )
+        return found
+
+    @property
+    def accuracy_link(self) -> AccuracyLink:
+        """The link from loss to the nine-task accuracy."""
+        return AccuracyLink()
+
+
+def load_law(name: str) -> LawSpec:
+    """Load `name`, an id or a path, from the first folder on the search path that has it.
+
+    Raises:
+        UnknownName: no such law; the nearest is suggested.
+        SpecError: the file is malformed.
+
+    """
+    path = find("presets/laws", "law", name, see="see `planner law list`")
+    return load_toml(LawSpec, path, hint="see `planner law show bian-1b` for a full one")
+
+
+def law_names() -> list[str]:
+    """Return the ids of every law on the search path."""
+    return list(catalogue("presets/laws"))
+
+
+DEFAULTS = ("bian-80m-297m", "bian-1b")
+
+
+def default_law(n_params_non_embedding: float) -> tuple[LawSpec, str]:
+    """Return the published set fitted nearest `n_params_non_embedding`, and a sentence saying so.
+
+    The paper's own advice: fit within about a third of the target; the coefficients shift with size.
+    """
+
+    def distance(law: LawSpec) -> float:
+        low, high = law.conditional.fitted_n if law.conditional else (1.0, 1.0)
+        n = n_params_non_embedding
+        return max(float(np.log(low / n)), float(np.log(n / high)), 0.0)
+
+    law = min((load_law(name) for name in DEFAULTS), key=distance)
+    low, high = law.conditional.fitted_n if law.conditional else (0.0, 0.0)
+    at = show(low) if low == high else f"{show(low)} to {show(high)}"
+    target = show(n_params_non_embedding)
+    return law, f"law {law.name}: of the published sets, fitted nearest {target} (at {at})"
