@@ -1,0 +1,81 @@
+"""Where an answer goes: stdout or a file that is whole or absent, as text, JSON or CSV."""
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from planner.errors import OutputError
+
+
+def write(text: str, out: Path | None) -> None:
+    """Print `text`, or write it to `out` through a temporary file beside it.
+
+    Raises:
+        OutputError: the file cannot be written; nothing is left half-written.
+
+    """
+    if out is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        return
+    try:
+        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text if text.endswith("\n") else text + "\n")
+            os.replace(temporary, out)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"{out}: {error.strerror}", hint="name a file in a folder you may write to"
+        ) from None
+
+
+def as_json(result: Any) -> str:
+    """One JSON object; NaN and infinities have no place in it."""
+    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows of one shape as CSV with a header."""
+    rows = list(rows)
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_text(renderable: Any, *, width: int | None = None) -> str:
+    """Render for stdout: colour and full width on a terminal, plain text when piped."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=terminal,
+        no_color=bool(os.environ.get("NO_COLOR")) or not terminal,
+        width=width or (None if terminal else int(os.environ.get("COLUMNS", "100"))),
+        highlight=False,
+    )
+    console.print(renderable)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def emit(result: Any, *, json_: bool, csv_: bool = False, out: Path | None = None) -> None:
+    """Show a result that has `to_dict`, `rows` and `__rich__` in the form the flags ask for."""
+    if json_:
+        write(as_json(result.to_dict()), out)
+    elif csv_:
+        write(as_csv(result.rows()), out)
+    else:
+        write(as_text(result), out)

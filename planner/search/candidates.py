@@ -1,0 +1,171 @@
+"""Rows of a table become candidates: intervals, what binds, memory by part, breakdown, warnings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch, Step, System
+from planner.columns import take as take_rows
+from planner.cost import memory
+from planner.cost.step import breakdown
+from planner.law.accuracy import NINE_TASKS, accuracy_draws
+from planner.law.predict import Comparison, compare, loss_draws, p_at_most
+from planner.search.evaluate import Conditions
+from planner.search.pareto import Table
+from planner.search.result import METRICS, SHAPE_KEYS, Candidate, Estimate
+from planner.serving import offline
+
+N_DRAWS = 1000
+# Which of the profile's spreads a metric's interval takes.
+SPREAD = {"output_tokens_per_s": "throughput", "ttft_s": "prefill", "tpot_s": "decode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Rows with their paired draws of loss and accuracy, each (N_DRAWS, n)."""
+
+    table: Table
+    arch: Arch
+    loss: Any
+    accuracy: Any
+
+    def __len__(self) -> int:
+        return self.loss.shape[1]  # type: ignore[no-any-return]
+
+    def compare(self, a: int, b: int) -> Comparison:
+        """Compare the losses of two rows by paired draws."""
+        return compare(self.loss[:, a], self.loss[:, b])
+
+    def p_at_most(self, target: Any) -> Any:
+        """Return each row's P(loss ≤ target); `target` a number or the draws of a row."""
+        return p_at_most(self.loss, target)
+
+
+def judge(table: Table, arch: Arch, c: Conditions) -> Judged:
+    """Draw losses and accuracies for every row, sharing what the rows share."""
+    shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
+    loss = loss_draws(c.law.columns(), shapes, N_DRAWS)
+    return Judged(table, arch, loss, accuracy_draws(NINE_TASKS, loss, other_data=not c.same_data))
+
+
+def _interval(value: float, draws: Any) -> Estimate:
+    low, high = np.quantile(draws, [0.1, 0.9])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def candidate(name: str, judged: Judged, row: int, c: Conditions) -> Candidate:
+    """Build the candidate of one row."""
+    t = {key: float(column[row]) for key, column in judged.table.items()}
+    spread, wider = c.served.profile.spread, c.served.wider
+    metrics = {
+        "loss": _interval(t["loss"], judged.loss[:, row]),
+        "accuracy": _interval(t["accuracy"], judged.accuracy[:, row]),
+    }
+    for metric, kind in SPREAD.items():
+        metrics[metric] = Estimate.lognormal(t[metric], getattr(spread, kind) * wider)
+    system = c.served.system(take_rows(judged.arch, row))
+    parts = operators(system, c)
+    return Candidate(
+        name=name,
+        shape={key: t[key] for key in SHAPE_KEYS},
+        metrics={m: metrics[m] for m in METRICS},
+        kv_bytes_per_token=t["kv_bytes_per_token"],
+        weight_bytes=t["weight_bytes"],
+        max_concurrency=int(t["max_concurrency"]),
+        bound=bound(parts, t["max_concurrency"], c),
+        memory=memory_by_part(system, c),
+        warnings=tuple(w.message for w in c.law.warnings(system.arch, c.tokens)),
+    )
+
+
+def memory_by_part(system: System, c: Conditions) -> dict[str, float]:
+    """Return bytes on one device: weights, KV cache in use, activations, engine, what is free."""
+    used = {
+        "weights": float(memory.weight_bytes(system)),
+        "activations": float(memory.activation_peak_bytes(system)),
+        "engine": float(system.limits.reserve_bytes),
+    }
+    tokens = float(offline.running(system, c.workload)) * (
+        c.workload.input_tokens + c.workload.output_tokens
+    )
+    share = system.parallel.tp * system.parallel.pp
+    used["kv_cache"] = float(memory.kv_bytes_per_token(system)) * tokens / share
+    return used | {"free": max(0.0, float(system.device.hbm_bytes) - sum(used.values()))}
+
+
+def phases(system: System, c: Conditions) -> dict[str, tuple[Step, float]]:
+    """Return the batch's steps of each kind and how many there are."""
+    run = np.maximum(offline.running(system, c.workload), 1.0)
+    w = c.workload
+    prefill = offline.prefill_step(system, w)
+    n_prefill = float(w.batch * w.input_tokens / prefill.prefill_tokens)
+    n_decode = float(np.ceil(w.batch / run) * (w.output_tokens - 1))
+    return {
+        "prefill": (prefill, n_prefill),
+        "decode": (offline.decode_step(system, w, run), n_decode),
+    }
+
+
+def operators(system: System, c: Conditions) -> dict[str, dict[str, Any]]:
+    """Return each phase's steps, and the seconds and binding resource of every operator."""
+    result = {}
+    for phase, (step, n_steps) in phases(system, c).items():
+        parts = breakdown(system, step)
+        total = sum(float(p.seconds) for p in parts.values())
+        result[phase] = {
+            "steps": n_steps,
+            "seconds": total * n_steps,
+            "step_s": total,
+            "operators": {
+                name: {
+                    "seconds": float(p.seconds),
+                    "share": float(p.seconds) / total,
+                    "flops": float(p.flops),
+                    "bytes": float(p.bytes_),
+                    "bound": str(p.bound),
+                }
+                for name, p in parts.items()
+                if float(p.seconds) > 0
+            },
+        }
+    return result
+
+
+def bound(parts: Mapping[str, Any], fits: float, c: Conditions) -> str:
+    """Return what takes most of the batch's time; capacity where requests had to queue."""
+    if fits < c.workload.batch:
+        return "capacity"
+    time: dict[str, float] = {}
+    for phase in parts.values():
+        for op in phase["operators"].values():
+            time[op["bound"]] = time.get(op["bound"], 0.0) + op["seconds"] * phase["steps"]
+    return max(time, key=lambda k: time[k])
+
+
+def gain(a: Candidate, b: Candidate, c: Conditions) -> Estimate:
+    """Return the throughput of `a` over that of `b`; errors both share cancel."""
+    ratio = a.output_tokens_per_s.value / b.output_tokens_per_s.value
+    ln_sd = c.served.profile.spread.gain * c.served.wider
+    same = all(a.shape[k] == b.shape[k] for k in SHAPE_KEYS)
+    return Estimate(1.0, 1.0, 1.0) if same else Estimate.lognormal(ratio, ln_sd)
+
+
+def against(
+    pick: Candidate, baseline: Candidate, comparison: Comparison, p_target: float, c: Conditions
+) -> Candidate:
+    """Add to a pick how it stands against the baseline and the target."""
+    versus = {
+        "difference": comparison.difference,
+        "low": comparison.low,
+        "high": comparison.high,
+        "p_better": comparison.p_better,
+        "tie": bool(comparison.tie),
+    }
+    return replace(
+        pick,
+        gain=gain(pick, baseline, c),
+        loss_vs_baseline=versus,
+        p_loss_at_most_target=float(p_target),
+    )

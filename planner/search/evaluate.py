@@ -1,0 +1,81 @@
+"""One chunk of shapes in, a table of what each costs and achieves out; vectorised."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch, Workload
+from planner.cost import params
+from planner.cost.memory import kv_bytes_per_token, max_concurrency, weight_bytes
+from planner.equation import remembering
+from planner.law.accuracy import NINE_TASKS, accuracy
+from planner.law.predict import predict_loss
+from planner.search.pareto import Table
+from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
+from planner.serving.system import Served
+from planner.spec.law import LawSpec
+from planner.spec.model import llama_extra_params
+
+SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under what a shape is judged: how it is served, asked and trained."""
+
+    served: Served
+    workload: Workload
+    law: LawSpec
+    tokens: float
+    depth_term: bool = False
+    same_data: bool = True  # corpus and tokenizer are those of the accuracy link's models
+
+
+def evaluate(arch: Arch, c: Conditions) -> Table:
+    """Return every column of `arch` and its predicted metrics, each of shape (n,).
+
+    Metrics are central values: loss [nats/token], accuracy [share], output_tokens_per_s, ttft_s,
+    tpot_s, kv_bytes_per_token, weight_bytes, max_concurrency.
+    """
+    system = c.served.system(arch)
+    with remembering(), np.errstate(divide="ignore", invalid="ignore"):
+        shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
+        loss = predict_loss(c.law.columns(), shapes)
+        table: Table = {
+            "n_params": params.n_params(arch),
+            "n_params_non_embedding": params.n_params_non_embedding(arch),
+            "mlp_attn_ratio": params.mlp_attn_ratio(arch),
+            "gqa": params.gqa(arch),
+            "d_over_sqrt_n": params.d_over_sqrt_n(arch),
+            "loss": loss,
+            "accuracy": accuracy(NINE_TASKS, loss),
+            "output_tokens_per_s": output_tokens_per_s(system, c.workload),
+            "ttft_s": ttft_s(system, c.workload),
+            "tpot_s": tpot_s(system, c.workload),
+            "kv_bytes_per_token": kv_bytes_per_token(system),
+            "weight_bytes": weight_bytes(system),
+            "max_concurrency": max_concurrency(system, c.workload),
+        }
+    n = np.size(table["loss"])
+    table |= {name: getattr(arch, name) for name in SHAPE}
+    return {name: np.broadcast_to(column, (n,)) for name, column in table.items()}
+
+
+def evaluate_all(chunks: Iterator[Arch], c: Conditions, threads: int = THREADS) -> Iterator[Table]:
+    """Evaluate chunk after chunk, in order, a few at a time: numpy lets threads run side by side."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Any] = [pool.submit(evaluate, a, c) for a in islice(chunks, threads + 1)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(evaluate, a, c) for a in islice(chunks, 1)]
+
+
+def arch_of(table: Table) -> Arch:
+    """Return the Llama-style shapes of a table as columns."""
+    extra = llama_extra_params(table["n_layers"], table["d_model"])
+    return Arch(**{name: table[name] for name in SHAPE}, extra_params=extra)

@@ -1,0 +1,118 @@
+"""Every legal shape of a given size, a chunk at a time: the whole product is never built."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch
+from planner.law.domain import reference_depth, reference_head_dim
+from planner.spec.model import llama_extra_params
+from planner.spec.question import Question
+
+CHUNK_ROWS = 16_384  # a chunk's columns stay in a core's cache
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Shapes of `n_params` within a tolerance, on a grid of `align`, for fixed depths and head sizes.
+
+    Legal: d_model and d_ff multiples of `align`, n_heads whole, n_kv_heads dividing n_heads.
+    """
+
+    question: Question
+    layers: tuple[int, ...]
+    head_dims: tuple[int, ...]
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Arch]:
+        """Yield columns of at most about `rows` shapes; n_layers and head_dim are single numbers."""
+        for n_layers in self.layers:
+            for head_dim in self.head_dims:
+                waiting: list[Any] = []
+                for grid in self._by_width(n_layers, head_dim, rows):
+                    waiting.append(grid)
+                    if sum(len(g[0]) for g in waiting) >= rows:
+                        yield self._arch(n_layers, head_dim, waiting)
+                        waiting = []
+                if waiting:
+                    yield self._arch(n_layers, head_dim, waiting)
+
+    def _arch(self, n_layers: int, head_dim: int, grids: list[Any]) -> Arch:
+        d_model, n_heads, n_kv_heads, d_ff = (np.concatenate(c) for c in zip(*grids, strict=True))
+        return Arch(
+            n_layers=float(n_layers),
+            d_model=d_model,
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            head_dim=float(head_dim),
+            d_ff=d_ff,
+            vocab_size=float(self.question.vocab_size),
+            extra_params=llama_extra_params(float(n_layers), d_model),
+        )
+
+    def _by_width(self, n_layers: int, head_dim: int, rows: int) -> Iterator[Any]:
+        """Yield (d_model, n_heads, n_kv_heads, d_ff) arrays, one width (or part of one) at a time."""
+        q = self.question
+        root = self.n_non_embedding(q.params) ** 0.5
+        low, high = q.d_over_sqrt_n
+        first = max(1, int(np.ceil(low * root / q.align)))
+        for d_model in np.arange(first, int(high * root / q.align) + 1, dtype=float) * q.align:
+            off = self._off_matrices(n_layers, d_model)
+            n_low = (q.params * (1 - q.tolerance) - off) / n_layers
+            n_high = (q.params * (1 + q.tolerance) - off) / n_layers
+            if n_high <= 0:
+                continue
+            pairs = self._heads(d_model, head_dim, n_high)
+            if len(pairs[0]):
+                yield from self._with_d_ff(d_model, head_dim, pairs, n_low, n_high, rows)
+
+    def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
+        """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
+        q = self.question
+        most = int(n_layer / (1 + q.mlp_attn_ratio[0]) / (2 * d_model * head_dim)) + 1
+        heads, groups = np.meshgrid(np.arange(1.0, most + 1), np.array(q.gqa, dtype=float))
+        heads, groups = heads.ravel(), groups.ravel()
+        whole = heads % groups == 0
+        return heads[whole], (heads / groups)[whole]
+
+    def _with_d_ff(
+        self, d_model: float, head_dim: int, pairs: Any, n_low: float, n_high: float, rows: int
+    ) -> Iterator[Any]:
+        """Fill the rest of the budget with d_ff: every multiple of the alignment that fits."""
+        align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
+        heads, kv_heads = pairs
+        attention = d_model * head_dim * (2 * heads + 2 * kv_heads)
+        per_unit = 3 * d_model * align
+        first = np.ceil(np.maximum(n_low - attention, r_low * attention) / per_unit - 1e-9)
+        last = np.floor(np.minimum(n_high - attention, r_high * attention) / per_unit + 1e-9)
+        first = np.maximum(first, 1)
+        counts = np.maximum(last - first + 1, 0).astype(np.int64)
+        ends = np.cumsum(counts)
+        for start in range(0, int(ends[-1]), rows):
+            index = np.arange(start, min(start + rows, int(ends[-1])))
+            row = np.searchsorted(ends, index, side="right")
+            units = first[row] + (index - (ends[row] - counts[row]))
+            yield np.full(len(row), d_model), heads[row], kv_heads[row], units * align
+
+    def _off_matrices(self, n_layers: int, d_model: float) -> float:
+        """Parameters outside the matrices that `--params` counts: none where it is non-embedding."""
+        if self.question.params_kind == "non-embedding":
+            return 0.0
+        return self.question.vocab_size * d_model + llama_extra_params(n_layers, d_model)
+
+    def n_non_embedding(self, n_params: float) -> float:
+        """Return about how many of `n_params` are the law's N."""
+        if self.question.params_kind == "non-embedding":
+            return n_params
+        width = 0.075 * n_params**0.5  # near the published optima; only sets the grid's bounds
+        return max(n_params - self.question.vocab_size * width, n_params / 4)
+
+
+def space_for(question: Question) -> Space:
+    """Return the space a question spans, with its default depth and head size filled in."""
+    space = Space(question, question.layers, question.head_dims)
+    n = space.n_non_embedding(question.params)
+    layers = question.layers or (int(reference_depth(n)),)
+    head_dims = question.head_dims or (int(reference_head_dim(n)),)
+    return Space(question, layers, head_dims)
