@@ -5,7 +5,10 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "ModelSpec": "planner.spec.model",
+    "load_model": "planner.spec.loading",
+}
 
 
 def __getattr__(name: str) -> Any:

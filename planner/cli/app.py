@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from planner.cli import models
+
 app = typer.Typer(
     name="planner",
     help="Which language-model shape to train: accurate, cheap to serve, and how sure we are.",
@@ -31,6 +33,9 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

@@ -12,9 +12,11 @@ from planner.cost import params
 from planner.spec.family import FAMILIES, Family, Traits
 from planner.spec.fields import Spec
 
+LARGEST = 10**9  # beyond any shape, and below where float64 columns lose count
+
 # Strict: a width of 2048.5, true or "2048" is a mistake, never a number to round.
-PositiveInt = Annotated[int, Field(strict=True, gt=0, le=10**9)]
-NaturalInt = Annotated[int, Field(strict=True, ge=0, le=10**9)]
+PositiveInt = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
+NaturalInt = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 
 
 class ModelSpec(Spec):
@@ -154,6 +156,11 @@ class ModelSpec(Spec):
     def aspect(self) -> float:
         """Width over depth, d_model / n_layers."""
         return self.d_model / self.n_layers
+
+    def summary(self) -> dict[str, Any]:
+        """Return the fields, and the counts and ratios that follow from them, ready for JSON."""
+        follows = "n_params n_params_non_embedding n_active_params mlp_attn_ratio gqa d_over_sqrt_n aspect"
+        return self.model_dump() | {name: getattr(self, name) for name in follows.split()}
 
     def arch(self) -> Arch:
         """Return the columns equations look at; `params.n_params` of them is the exact count.

@@ -1,0 +1,43 @@
+"""`planner models`: browse the presets, or look at any config.json."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Browse model presets, or look at any Hugging Face config.json.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Print every preset with its shape and parameter count."""
+    import json
+
+    from planner.report.models import models_table
+    from planner.spec.loading import load_model, model_names
+
+    specs = {name: load_model(name) for name in model_names()}
+    if as_json:
+        typer.echo(json.dumps({name: spec.summary() for name, spec in specs.items()}, indent=2))
+    else:
+        typer.echo(models_table(specs))
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A preset, a TOML, a config.json or its folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print one model: its shape, what follows from it, and where it comes from."""
+    import json
+
+    from planner.report.models import model_text
+    from planner.spec.loading import load_model
+
+    spec = load_model(model)
+    typer.echo(json.dumps(spec.summary(), indent=2) if as_json else model_text(spec))

@@ -1,0 +1,41 @@
+"""Model shapes as text."""
+
+from collections.abc import Mapping
+
+from planner.spec.model import ModelSpec
+from planner.units import show, significant
+
+_COLUMNS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+
+
+def models_table(specs: Mapping[str, ModelSpec]) -> str:
+    """Return one aligned line a model, by id."""
+    rows = [["model", "family", *_COLUMNS, "n_params"]]
+    for name, spec in specs.items():
+        shape = [str(getattr(spec, column)) for column in _COLUMNS]
+        rows.append([name, spec.family, *shape, show(spec.n_params)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)  # words left, numbers right
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def model_text(spec: ModelSpec) -> str:
+    """Return a model's shape and what follows from it, a line each; neutral fields are left out."""
+    neutral = {k: f.default for k, f in type(spec).model_fields.items()}
+    stated = {k: v for k, v in spec.model_dump().items() if k in _COLUMNS or v != neutral[k]}
+    derived = {
+        k: significant(v) if isinstance(v, float) else f"{v:,}"
+        for k, v in spec.summary().items()
+        if k not in neutral
+    }
+    lines = {k: v for k, v in stated.items() if k not in ("name", "source")} | derived
+    width = max(map(len, lines))
+    body = [f"  {key:{width}}  {value}" for key, value in lines.items()]
+    return "\n".join(
+        [spec.name, *body] + ([f"  {'source':{width}}  {spec.source}"] * bool(spec.source))
+    )
