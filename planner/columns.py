@@ -83,6 +83,13 @@ class Step:
     decode_seqs: Scalar = 0.0
     decode_context: Scalar = 0.0  # tokens already cached, mean over the decoding sequences
 
+    @property
+    def phase(self) -> str:
+        """``prefill`` or ``decode`` where the step is only that: a derivation tells steps apart by it."""
+        if isinstance(self.decode_seqs, float | int) and self.decode_seqs == 0:
+            return "prefill"
+        return "decode" if self.prefill_tokens == 0 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -103,6 +110,8 @@ class Workload:
     input_tokens: Scalar
     output_tokens: Scalar
     batch: Scalar  # requests there are, or that are kept in flight
+    n_requests: Scalar = np.inf  # in the whole run, where a loop keeps `batch` of them in flight
+    prefix_hit: Scalar = 0.0  # share of the prompt the prefix cache already holds
 
 
 def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
