@@ -6,6 +6,7 @@ flow through it in the tests, which proves its units.
 """
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,16 +63,42 @@ def remembering() -> Iterator[None]:
 
 
 def derivation(name: str, *args: Any) -> dict[str, Any]:
-    """Return every step equation `name` takes on symbolic `args`, innermost first."""
+    """Return every step equation `name` takes on symbolic `args`, innermost first.
+
+    A step is named after its equation. One that is taken for different arguments is labelled by
+    them, e.g. ``step_s[prefill]`` and ``step_s[decode]``; steps that are exactly zero are left out.
+    """
     import sympy
 
+    def symbol(label: str, value: Any) -> Any:
+        return value if value == 0 else sympy.Symbol(label, positive=True)
+
+    return {k: v for k, v in _steps(name, args, symbol).items() if v != 0}
+
+
+def evaluation(name: str, *args: Any) -> dict[str, Any]:
+    """Return the value of every step equation `name` takes on numbers, named as in `derivation`."""
+    return _steps(name, args, lambda _, value: value)
+
+
+def _steps(name: str, args: tuple[Any, ...], shown: Callable[[str, Any], Any]) -> dict[str, Any]:
     steps: dict[str, Any] = {}
+    seen: list[tuple[str, tuple[Any, ...], str]] = []  # equation, its arguments, its label
 
     def read(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        if fn.__name__ not in steps:
-            value = fn(*args)
-            steps[fn.__name__] = value  # after its own terms, so the order is bottom-up
-        return sympy.Symbol(fn.__name__, positive=True)
+        for known, its_args, label in seen:
+            if known == fn.__name__ and its_args == args:
+                return shown(label, steps[label])
+        value = fn(*args)
+        phase = next((a.phase for a in args if getattr(a, "phase", "")), "")
+        label = first = f"{fn.__name__}[{phase}]" if phase else fn.__name__
+        for n in itertools.count(2):
+            if label not in steps:
+                break
+            label = f"{first}#{n}"
+        steps[label] = value  # after its own terms, so the order is bottom-up
+        seen.append((fn.__name__, args, label))
+        return shown(label, value)
 
     with reading(read):
         EQUATIONS[name](*args)

@@ -1,0 +1,229 @@
+"""The one vocabulary: every name with its symbol, its unit and what it means.
+
+Code, flags, JSON keys and docs use these names. A field that shares its name with an equation is
+listed as ``owner.name``, e.g. ``precision.weight_bytes``. A test holds that every column field and
+every equation is here, with the unit it declares.
+"""
+
+import functools
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A name of ours: LaTeX symbol, unit as in `planner.units` (empty: a plain number), meaning."""
+
+    name: str
+    symbol: str
+    unit: str
+    meaning: str
+
+
+_TERMS = r"""
+# Shape
+n_layers | L |  | transformer layers
+d_model | d |  | width of the residual stream
+n_heads | H |  | query heads
+n_kv_heads | H_{kv} |  | key/value heads
+head_dim | d_h |  | width of a head
+d_ff | f |  | hidden width of the MLP (of one expert, where there are several)
+vocab_size | V |  | tokens in the vocabulary
+untied | u |  | 1 where the LM head has weights of its own, 0 where it shares the embedding's
+mlp_matrices | m |  | matrices of an MLP: 3 gated, 2 plain
+n_experts | E_x |  | experts of a layer
+n_active_experts | k |  | routed experts a token visits
+n_shared_experts | k_s |  | experts every token visits besides
+window | w |  | tokens a local layer looks back
+local_fraction | \lambda |  | share of layers that are local
+kv_latent_dim | d_c |  | latent attention: cached elements a token and layer
+q_latent_dim | d_q |  | latent attention: rank of the query projection
+rope_dim | d_r |  | latent attention: rotary part of a head
+extra_params | N_x |  | norms and biases: weights that cost no time
+
+# Weights
+q_params | N_q |  | weights of a layer's query projection
+kv_params | N_{kv} |  | weights of a layer's key and value projections
+attn_params | N_{attn} |  | weights of a layer's attention
+expert_params | N_{e} |  | weights of one MLP (of one expert, where there are several)
+router_params | N_{rt} |  | weights of a layer's router
+mlp_params | N_{mlp} |  | weights of a layer's MLP, all experts
+active_mlp_params | N_{mlp}^{act} |  | weights of a layer's MLP that a token touches
+embedding_params | N_{emb} |  | weights of embedding and LM head, once where tied
+n_params | N_{all} |  | all weights
+n_params_non_embedding | N |  | weights of the layers' matrices: the N of the loss law
+n_active_params | N_{act} |  | weights a token touches
+n_active_params_non_embedding | N_{act}^{ne} |  | weights of the layers' matrices a token touches
+mlp_attn_ratio | r |  | MLP over attention weights
+d_over_sqrt_n | x |  | width relative to size, d_model / √N
+gqa | g |  | query heads that share a key/value head
+kv_elements_per_token | e_{kv} |  | elements one layer caches for a token
+
+# Precision
+precision.weight_bytes | b_w | byte | bytes a weight of the layers takes
+embedding_bytes | b_e | byte | bytes a weight of embedding and LM head takes
+kv_bytes | b_{kv} | byte | bytes a cached element takes
+activation_bytes | b_a | byte | bytes an activation takes
+
+# Device and its kernels
+flops_per_s | C | flop/s | dense matrix rate, nameplate
+attention_flops_per_s | C_a | flop/s | matrix rate at the dtype attention computes in
+hbm_bytes_per_s | W | byte/s | memory bandwidth, nameplate
+hbm_bytes | M | byte | device memory
+l2_bytes | M_{L2} | byte | last-level cache
+n_sms | n_{SM} |  | multiprocessors
+link_bytes_per_s | W_l | byte/s | bandwidth to the peers in the node, one direction
+node_link_bytes_per_s | W_n | byte/s | share of the node's network, one direction
+gemm_compute_eff | \eta_c |  | share of the matrix rate a matrix product reaches
+gemm_hbm_eff | \eta_m |  | share of the bandwidth a matrix product reaches
+gemm_p | p |  | sharpness of the roofline's knee: 1 adds the two times, ∞ takes the larger
+launch_s | t_0 | s | a kernel that does nothing
+attention_compute_eff | \eta_{ca} |  | share of the matrix rate attention reaches
+attention_hbm_eff | \eta_{ma} |  | share of the bandwidth attention reaches
+elementwise_hbm_eff | \eta_{el} |  | share of the bandwidth norms and activations reach
+link_eff | \eta_l |  | share of the link's bandwidth collectives reach
+link_latency_s | t_l | s | latency of a collective
+
+# Engine
+tp | n_{tp} |  | tensor-parallel degree
+pp | n_{pp} |  | pipeline-parallel degree
+ep | n_{ep} |  | expert-parallel degree
+devices_per_node | n_{node} |  | devices of a node
+overheads.step_s | t_e | s | engine work a step: scheduler, sampling, output
+layer_s | t_{gap} | s | gaps between kernels, a layer
+sequence_s | t_{seq} | s | bookkeeping a decoding sequence
+memory_fraction | \phi |  | share of device memory the engine takes
+max_num_seqs | B_{max} |  | sequences the engine runs at most
+max_batched_tokens | T_{max} |  | token budget of a step
+block_tokens | n_b |  | tokens of a KV block
+reserve_bytes | M_r | byte | context, graphs and workspaces
+chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding
+
+# Work
+prefill_tokens | T_p |  | prompt tokens computed in a step
+prefill_seqs | B_p |  | sequences they belong to
+prefill_context | S_p |  | keys a prompt token sees on average
+decode_seqs | B_d |  | sequences that decode a token in a step
+decode_context | S_d |  | tokens already cached, mean over the decoding sequences
+input_tokens | S_{in} |  | prompt tokens of a request
+output_tokens | S_{out} |  | generated tokens of a request
+batch | B |  | requests there are, or that are kept in flight
+step_tokens | T |  | rows of every matrix product of the layers
+logit_rows | T_V |  | positions that need logits
+
+# Time
+qkv_s | t_{qkv} | s | query, key and value projections
+attention_prefill_s | t_{att,p} | s | attention of the new prompt tokens
+attention_decode_s | t_{att,d} | s | attention over the cached keys and values
+attention_output_s | t_{o} | s | output projection
+mlp_up_s | t_{up} | s | gate and up projections
+mlp_down_s | t_{down} | s | down projection
+elementwise_total_s | t_{el} | s | norms, rotary embedding, activation
+lm_head_s | t_{V} | s | embedding lookup and product with the vocabulary
+communication_s | t_{comm} | s | collectives
+overhead_s | t_{over} | s | the engine's own work
+step_s | t_{step} | s | one engine step
+ttft_s | \mathrm{TTFT} | s | time to first token
+tpot_s | \mathrm{TPOT} | s | time per output token after the first
+batch_s | t_{batch} | s | wall time of an offline batch
+output_tokens_per_s | R | 1/s | output tokens over wall time
+running | B_r |  | requests in flight together
+
+# Memory
+weight_bytes | M_w | byte | weights on one device
+kv_bytes_per_token | \kappa | byte | KV cache of one token, all layers
+activation_peak_bytes | M_a | byte | activations of a full step
+kv_room_bytes | M_{kv} | byte | what the KV cache may take of one device
+kv_capacity_tokens | T_{kv} |  | tokens the cache holds
+max_concurrency | B_{fit} |  | requests of full length that fit at once
+
+# Loss
+n | N |  | parameters, counted as the law says
+n_tokens | D |  | training tokens
+x | x |  | d_model / √N
+r | r |  | MLP over attention weights
+E | E |  | loss of an infinite model on infinite data, nats per token
+A | A |  | size of the finite-model term
+alpha | \alpha |  | exponent of N
+B | B |  | size of the finite-data term
+beta | \beta |  | exponent of D
+x_opt | x^* |  | best d_model / √N
+k_x | k_x |  | curvature of the loss in width
+r_opt | r^* |  | best MLP over attention weights
+k_r | k_r |  | curvature of the loss in r
+additive | \sigma |  | 1 where shape adds nats, 0 where it multiplies
+size_term | L_N |  | nats left because the model is finite
+data_term | L_D |  | nats left because the data are finite
+reference_loss | L_{ref} |  | loss of the best shape at N and D, nats per token
+width_penalty | \Delta_x |  | relative loss of a width off its optimum
+ratio_penalty | \Delta_r |  | relative loss of an r off its optimum
+shape_multiplier | \mu |  | multiplier of the reference loss
+shape_offset | \delta |  | nats added to the reference loss
+loss | \mathcal{L} |  | predicted loss, nats per token
+accuracy | a |  | mean accuracy over the nine tasks
+slope | s_a |  | nats to logits of the accuracy link
+midpoint | L_{1/2} |  | loss at which half the avoidable errors are made
+error_at_chance | \epsilon_0 |  | error of guessing
+depth_q | q_L |  | strength of the depth prior
+depth_aspect | A_L |  | best d_model / n_layers
+head_k | k_h |  | loss per squared e-fold of a head under 96 wide
+gqa_slope | s_g |  | nats per doubling of the group size
+lawcolumns.gqa | g_0 |  | group size of the evidence
+gqa_high | g_{max} |  | largest group size of the evidence
+n_fitted_low | N_{f,lo} |  | smallest size the shape part was fitted on
+n_fitted_high | N_{f,hi} |  | largest size the shape part was fitted on
+n_low | N_{lo} |  | smallest size of the evidence
+n_high | N_{hi} |  | largest size of the evidence
+tokens_per_param_low | \tau_{lo} |  | fewest tokens a parameter of the evidence
+tokens_per_param_high | \tau_{hi} |  | most tokens a parameter of the evidence
+r_low | r_{lo} |  | lowest r of the evidence
+r_high | r_{hi} |  | highest r of the evidence
+x_low | x_{lo} |  | lowest x of the evidence
+x_high | x_{hi} |  | highest x of the evidence
+noise_sd | \sigma_L |  | run-to-run noise and misfit, nats
+gqa_sd | \sigma_g |  | spread of the group size's effect, nats per doubling
+alpha_sd | \sigma_\alpha |  | spread of alpha
+beta_sd | \sigma_\beta |  | spread of beta
+data_term_ln_sd | \sigma_D |  | spread of ln of the data term
+k_x_ln_sd | \sigma_{k_x} |  | spread of ln k_x over a factor 3 in N
+x_opt_ln_sd | \sigma_{x} |  | spread of ln x_opt
+k_r_ln_sd | \sigma_{k_r} |  | spread of ln k_r
+r_opt_ln_sd | \sigma_{r} |  | spread of ln r_opt
+depth_q_ln_sd | \sigma_{q} |  | spread of ln depth_q
+depth_aspect_ln_sd | \sigma_{A} |  | spread of ln depth_aspect
+reference_layers | L_0 |  | depth the evidence was taken at
+reference_head_dim | d_{h,0} |  | head size the evidence was taken at
+depth_on | 1_L |  | 1 where depth acts on the loss
+head_on | 1_h |  | 1 where head size acts on the loss
+ln_n_factor | \ln\eta_N |  | sum of ln(N_eff / N) of further corrections
+delta_nats | \delta_L |  | nats added to the loss
+slope_sd | \sigma_{s} |  | spread of the accuracy link's slope
+midpoint_sd | \sigma_{1/2} |  | spread of its midpoint, nats
+residual_sd | \sigma_{a} |  | accuracy of a model about the link
+other_data_sd | \sigma_{data} |  | and for another corpus or tokenizer
+"""
+
+
+@functools.cache
+def terms() -> dict[str, Term]:
+    """Return every term by name."""
+    lines = (line for line in _TERMS.splitlines() if line and not line.startswith("# "))
+    found = (Term(*(cell.strip() for cell in line.split(" | "))) for line in lines)
+    return {term.name: term for term in found}
+
+
+def find_term(name: str) -> Term | None:
+    """Return the term of a step or a symbol: ``step_s[decode]``, ``precision.weight_bytes``, ``d_ff``."""
+    plain, _, label = name.partition("[")
+    plain, label = plain.partition("#")[0], label.partition("]")[0]
+    term = terms().get(plain) or terms().get(plain.rpartition(".")[2])
+    if term is None or not label:
+        return term
+    return Term(
+        name, f"{term.symbol}^{{\\mathrm{{{label}}}}}", term.unit, f"{term.meaning} ({label})"
+    )
+
+
+def symbol(name: str) -> str:
+    """Return the LaTeX symbol of a step or symbol; names outside the glossary are set upright."""
+    term = find_term(name)
+    return term.symbol if term else r"\mathrm{" + name.replace("_", r"\_") + "}"
