@@ -58,11 +58,17 @@ class LawColumns:
     k_r: Scalar = 0.0
     additive: Scalar = 0.0  # 1 where the conditional part adds nats, 0 where it multiplies
 
-    # Depth: N_eff = N exp(-q ln^2(R / R_opt)), R = d_model / n_layers (prior of LAW: see corrections)
+    # Depth: N_eff = N exp(-q ln^2(R / R_opt)), R = d_model / n_layers (prior; see corrections)
     depth_q: Scalar = 0.075
     depth_aspect: Scalar = 60.0
     head_k: Scalar = 0.015  # loss x (1 + head_k max(0, ln(96 / head_dim))^2)
     gqa_slope: Scalar = 0.0  # nats per doubling of the group size away from `gqa`
+
+    # Nats per e-fold of N beyond the anchors that the exponents' priors do not cover: the paper's
+    # drop from 1B to 3B is 1.3-1.5 times what any public corpus implies (Gemstones rescaled: 2.52
+    # against 2.45 at 8B). Zero in the mean.
+    size_slope: Scalar = 0.0
+    size_slope_sd: Scalar = 0.045
 
     # Where the conditional part was fitted, and how far its evidence goes.
     n_fitted_low: Scalar = 9.7e8
@@ -91,8 +97,10 @@ class LawColumns:
     depth_q_ln_sd: Scalar = 0.4
     depth_aspect_ln_sd: Scalar = 0.45
 
-    # (N, tokens, loss, sd) the reference passes through; empty where it was fitted directly.
+    # Two models (N, tokens, loss, sd), the tokens equal, that the reference passes through.
     anchors: tuple[tuple[float, float, float, float], ...] = ()
+    # Of a fit: covariance over planner.law.posterior.COORDINATES, in place of independent priors.
+    covariance: tuple[tuple[float, ...], ...] = ()
     n_definition: NDefinition = NDefinition.NON_EMBEDDING
 
 

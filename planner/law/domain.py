@@ -69,8 +69,8 @@ def _outside(value: Number, low: Number, high: Number) -> Any:
     value = np.asarray(value, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         ln = np.log(value)
-        # One part in a thousand of slack: bounds are printed to two digits.
-        gap = np.maximum(np.maximum(np.log(low) - ln, ln - np.log(high)) - 1e-3, 0.0)
+        # Two percent of slack: bounds are round numbers, and a search allows N a percent.
+        gap = np.maximum(np.maximum(np.log(low) - ln, ln - np.log(high)) - 0.02, 0.0)
     return np.nan_to_num(gap, nan=0.0, posinf=10.0)
 
 

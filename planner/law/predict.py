@@ -1,6 +1,6 @@
 """Loss of candidates: the mean, quickly; draws, for intervals and for how sure A beats B."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,12 @@ from planner.equation import exp, log, maximum
 from planner.law.columns import LawColumns, Shapes
 from planner.law.conditional import shape_multiplier, shape_offset
 from planner.law.domain import widening_sd
-from planner.law.reference import anchored, data_term, size_term
+from planner.law.posterior import draw_law
+from planner.law.reference import data_term, size_term
 from planner.units import Number
 
 TIE_NATS = 0.01  # law and run noise: smaller differences are unresolved
 TIE_PROBABILITY = 0.9
-EXPONENTS_ALPHA = (0.12, 0.40)  # where public fits with non-embedding N lie
-EXPONENTS_BETA = (0.20, 0.65)
 INTERVAL = 0.8  # share of outcomes between `low` and `high`
 
 
@@ -66,40 +65,16 @@ def predict_loss(law: LawColumns, s: Shapes) -> Any:
         loss = loss * head_multiplier(law, s.head_dim, s.reference_head_dim)
     if np.any(law.gqa_slope):
         loss = loss + law.gqa_slope * np.log2(s.gqa / law.gqa)
+    if np.any(law.size_slope):
+        loss = loss + law.size_slope * _beyond_anchors(law, s.n)
     return loss + s.delta_nats
 
 
-def draw_law(law: LawColumns, n: Number, n_draws: int = 1000, *, seed: int = 0) -> LawColumns:
-    """Return posterior draws of the law for models of about `n` parameters, fields (n_draws, 1).
-
-    Reference: exponents and the data term from their priors, the rest through the anchors.
-    Conditional: sampling error at the fitted size, and a random walk in ln N away from it that
-    reaches the prior width at a factor 3 (the paper's own coefficients moved by as much).
-    """
-    rng = np.random.default_rng(seed)
-    one = (n_draws, 1)
-    drawn: dict[str, Any] = {}
-    if law.anchors:
-        (n1, tokens, loss1, sd1), (n2, _, loss2, sd2) = law.anchors
-        alpha = np.clip(rng.normal(law.alpha, law.alpha_sd, one), *EXPONENTS_ALPHA)
-        beta = np.clip(rng.normal(law.beta, law.beta_sd, one), *EXPONENTS_BETA)
-        nats = data_term(law, tokens) * np.exp(rng.normal(0.0, law.data_term_ln_sd, one))
-        # The anchors keep their order: a larger model is never worse.
-        low = rng.normal(loss2, sd2, one)
-        high = np.maximum(rng.normal(loss1, sd1, one), low + 1e-3)
-        e, a, b = anchored(alpha, beta, nats, (n1, high), (n2, low), tokens)
-        drawn |= {"alpha": alpha, "beta": beta, "E": e, "A": a, "B": b}
-    n_mid = float(np.exp(np.mean(np.log(n))))
-    distance = max(np.log(law.n_fitted_low / n_mid), np.log(n_mid / law.n_fitted_high), 0.0)
-    walk = np.sqrt(distance / np.log(3.0))
-    for name, sampling in (("k_x", 0.05), ("x_opt", 0.008), ("k_r", 0.04), ("r_opt", 0.02)):
-        sd = np.hypot(sampling, getattr(law, f"{name}_ln_sd") * walk)
-        drawn[name] = getattr(law, name) * np.exp(rng.normal(0.0, sd, one))
-    for name in ("depth_q", "depth_aspect"):
-        sd = getattr(law, f"{name}_ln_sd")
-        drawn[name] = getattr(law, name) * np.exp(rng.normal(0.0, sd, one))
-    drawn["gqa_slope"] = rng.normal(law.gqa_slope, law.gqa_sd, one)
-    return replace(law, **drawn)
+def _beyond_anchors(law: LawColumns, n: Number) -> Any:
+    """Return the signed e-folds of N beyond the two anchors; 0 between them."""
+    ln = np.log(n)
+    small, large = (np.log(anchor[0]) for anchor in law.anchors)
+    return np.minimum(ln - small, 0.0) + np.maximum(ln - large, 0.0)
 
 
 def loss_draws(

@@ -118,8 +118,10 @@ class LawSpec(Spec):
     basis: Literal["published", "refitted", "derived", "user"]
     reference: ReferenceSpec
     conditional: ConditionalSpec | None = None
-    anchors: list[AnchorSpec] = Field(default_factory=list)
+    anchors: list[AnchorSpec] = Field(default_factory=list, max_length=2)
     evidence: EvidenceSpec
+    covariance: list[list[float]] = Field(default_factory=list)
+    size_slope_sd: float = Field(default=0.045, ge=0)
     noise_sd: float = Field(default=0.006, gt=0)
     gqa_sd: float = Field(default=0.003, ge=0)
     repeated_data: dict[Literal["r_d", "r_n"], float] = Field(default_factory=dict)
@@ -159,9 +161,22 @@ class LawSpec(Spec):
             gqa_high=e.gqa_high,
             noise_sd=self.noise_sd,
             gqa_sd=self.gqa_sd,
-            anchors=tuple((a.n, a.n_tokens, a.loss * scale, a.sd) for a in self.anchors),
+            size_slope_sd=self.size_slope_sd,
+            anchors=self._anchors(scale),
+            covariance=tuple(map(tuple, self.covariance)),
             n_definition=self.n_definition,
         )
+
+    def _anchors(self, scale: float) -> tuple[tuple[float, float, float, float], ...]:
+        """Return the file's anchors, else two made of the law itself at the ends of its evidence."""
+        if self.anchors:
+            return tuple((a.n, a.n_tokens, a.loss * scale, a.sd) for a in self.anchors)
+        r, (low, high) = self.reference, self.evidence.n
+        # A law without trained models to pin it is held within 1 % at a third of the way in.
+        n1, n2 = low * (high / low) ** 0.33, low * (high / low) ** 0.67
+        tokens = float(np.sqrt(n1 * n2)) * float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
+        at = [(n, (r.E + r.A * n**-r.alpha + r.B * tokens**-r.beta) * scale) for n in (n1, n2)]
+        return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
 
     def n_of(self, arch: Arch) -> Any:
         """Return the parameters of `arch` as this law counts them."""
