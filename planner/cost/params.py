@@ -4,18 +4,6 @@ from planner.columns import Arch
 from planner.equation import equation, minimum
 from planner.units import Scalar
 
-# Switches that are 0 for the ordinary case and 1 for the other, so that one formula serves both.
-
-
-def _latent(arch: Arch) -> Scalar:
-    """Return 1 where keys and values are cached as one latent vector, 0 where by head."""
-    return minimum(arch.kv_latent_dim, 1.0)
-
-
-def _routed(arch: Arch) -> Scalar:
-    """Return 1 where a router chooses among experts, 0 where there is only one."""
-    return minimum(arch.n_experts - 1.0, 1.0)
-
 
 @equation
 def q_params(arch: Arch) -> Scalar:
@@ -26,15 +14,21 @@ def q_params(arch: Arch) -> Scalar:
 
 
 @equation
-def kv_params(arch: Arch) -> Scalar:
-    """Weights of a layer's key and value projections.
+def kv_elements_per_token(arch: Arch) -> Scalar:
+    """Elements one layer caches for a token: a key and a value by head, or one latent vector."""
+    latent = minimum(arch.kv_latent_dim, 1.0)
+    return 2.0 * (1.0 - latent) * arch.head_dim * arch.n_kv_heads + arch.kv_latent_dim
 
-    Latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1) projects down to the cached
-    vector and up again to every head, except for the rotary part, which heads share.
+
+@equation
+def kv_params(arch: Arch) -> Scalar:
+    """Weights of a layer's key and value projections: d_model to what is cached.
+
+    Latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1) also projects the cached vector,
+    save its rotary part, which heads share, up to a key and a value for every head.
     """
-    by_head = 2.0 * arch.d_model * arch.n_kv_heads * arch.head_dim
-    up = 2.0 * (arch.kv_latent_dim - arch.rope_dim) * arch.n_heads * arch.head_dim
-    return (1.0 - _latent(arch)) * by_head + arch.kv_latent_dim * arch.d_model + _latent(arch) * up
+    up = 2.0 * (arch.kv_latent_dim - arch.rope_dim) * arch.head_dim * arch.n_heads
+    return arch.d_model * kv_elements_per_token(arch) + up
 
 
 @equation
@@ -54,8 +48,9 @@ def expert_params(arch: Arch) -> Scalar:
 
 @equation
 def router_params(arch: Arch) -> Scalar:
-    """Weights of a layer's router."""
-    return _routed(arch) * arch.d_model * arch.n_experts
+    """Weights of a layer's router; a single expert needs none."""
+    routed = minimum(arch.n_experts - 1.0, 1.0)
+    return routed * arch.n_experts * arch.d_model
 
 
 @equation
@@ -100,9 +95,8 @@ def n_params(arch: Arch) -> Scalar:
 
 @equation
 def n_active_params(arch: Arch) -> Scalar:
-    """All weights but those of the experts a token does not visit."""
-    n_idle = arch.n_experts - arch.n_active_experts
-    return n_params(arch) - arch.n_layers * n_idle * expert_params(arch)
+    """Weights a token touches, embeddings included; norms and biases, under 0.1 %, are left out."""
+    return n_active_params_non_embedding(arch) + embedding_params(arch)
 
 
 @equation
@@ -121,10 +115,3 @@ def d_over_sqrt_n(arch: Arch) -> Scalar:
 def gqa(arch: Arch) -> Scalar:
     """Query heads that share a key/value head."""
     return arch.n_heads / arch.n_kv_heads
-
-
-@equation
-def kv_elements_per_token(arch: Arch) -> Scalar:
-    """Elements one layer caches for a token: a key and a value by head, or one latent vector."""
-    by_head = 2.0 * arch.n_kv_heads * arch.head_dim
-    return (1.0 - _latent(arch)) * by_head + arch.kv_latent_dim
