@@ -173,7 +173,9 @@ def load_runs(
         **values,
         **{key: texts(names[key]) for key in ("run_id", "source", "dataset")},
     )
-    runs = replace(runs, x=_width(runs, numbers(_column(header, N_COLUMNS[NDefinition.NON_EMBEDDING]))))
+    runs = replace(
+        runs, x=_width(runs, numbers(_column(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))
+    )
     _refuse_impossible(path, runs)
     _refuse_duplicates(path, runs)
     return replace(runs, shape=_shape_ids(runs))

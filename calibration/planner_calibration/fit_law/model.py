@@ -99,9 +99,7 @@ def ln_loss(theta: np.ndarray, z: Design) -> tuple[np.ndarray, np.ndarray]:
     if "q" in t:
         gap = z.ln_aspect - t["ln_aspect"]
         n = n - t["q"] * gap**2
-    terms = np.stack(
-        [np.full_like(n, t["e"]), t["a"] - t["alpha"] * n, t["b"] - t["beta"] * z.d]
-    )
+    terms = np.stack([np.full_like(n, t["e"]), t["a"] - t["alpha"] * n, t["b"] - t["beta"] * z.d])
     top = terms.max(axis=0)
     parts = np.exp(terms - top)
     total = parts.sum(axis=0)

@@ -96,7 +96,13 @@ def _descend(
         jac=True,
         method="L-BFGS-B",
         bounds=[BOUNDS[n] for n in z.names],
-        options={"maxiter": max_iter, "maxfun": 3 * max_iter, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 20},
+        options={
+            "maxiter": max_iter,
+            "maxfun": 3 * max_iter,
+            "ftol": 1e-13,
+            "gtol": 1e-7,
+            "maxcor": 20,
+        },
     )
     return best.x, float(best.fun)
 
@@ -140,10 +146,19 @@ def fit(
     agree = sum(f[1] <= value * (1 + 1e-4) + 1e-6 for f in found[:n_starts])
     res = z.ln_loss - ln_loss(theta, z)[0]
     edge = tuple(
-        n for n, t in zip(z.names, theta, strict=True) if min(t - BOUNDS[n][0], BOUNDS[n][1] - t) < 1e-6
+        n
+        for n, t in zip(z.names, theta, strict=True)
+        if min(t - BOUNDS[n][0], BOUNDS[n][1] - t) < 1e-6
     )
     return LawFit(
-        theta, z, value * delta**2, n_starts, agree, _laplace(z, theta, res, pulled, scale), res, edge
+        theta,
+        z,
+        value * delta**2,
+        n_starts,
+        agree,
+        _laplace(z, theta, res, pulled, scale),
+        res,
+        edge,
     )
 
 
@@ -173,7 +188,12 @@ def _laplace(
 
 
 def bootstrap(
-    fit_: LawFit, runs: Runs, n_draws: int = 1000, *, seed: int = 0, by_shape: bool = True,
+    fit_: LawFit,
+    runs: Runs,
+    n_draws: int = 1000,
+    *,
+    seed: int = 0,
+    by_shape: bool = True,
     delta: float = DELTA,
 ) -> np.ndarray:
     """Return parameters refitted to resampled data, shape (n_draws, parameters).
@@ -216,7 +236,9 @@ def vpnls(runs: Runs, *, relative: bool = False) -> dict[str, float]:
     weight = 1 / runs.loss if relative else np.ones(len(runs))
 
     def inner(exponents: np.ndarray) -> tuple[np.ndarray, float]:
-        columns = np.column_stack([np.ones_like(n), np.exp(-exponents[0] * n), np.exp(-exponents[1] * d)])
+        columns = np.column_stack(
+            [np.ones_like(n), np.exp(-exponents[0] * n), np.exp(-exponents[1] * d)]
+        )
         return nnls(columns * weight[:, None], runs.loss * weight)
 
     grid = [(a, b) for a in np.arange(0.1, 1.0, 0.15) for b in np.arange(0.1, 1.0, 0.15)]
