@@ -6,6 +6,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
+    "DeviceSpec": "planner.spec.device",
+    "EngineSpec": "planner.spec.engine",
+    "LawSpec": "planner.spec.law",
+    "PlannerError": "planner.errors",
+    "Prediction": "planner.search.result",
+    "Recommendation": "planner.search.result",
+    "WorkloadSpec": "planner.spec.workload",
+    "load_device": "planner.spec.device",
+    "load_law": "planner.spec.law",
+    "predict": "planner.search.predict",
+    "recommend": "planner.search.ask",
     "ModelSpec": "planner.spec.model",
     "load_model": "planner.spec.loading",
 }

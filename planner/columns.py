@@ -120,6 +120,12 @@ def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
     return cls(**{k: np.asarray(v, dtype=np.float64)[()] for k, v in values.items() if k in names})
 
 
+def as_rows(columns: C) -> C:
+    """Return the same columns with every single number as an array of one row."""
+    ones = {f.name: np.atleast_1d(getattr(columns, f.name)) for f in fields(columns)}  # type: ignore[arg-type]
+    return replace(columns, **ones)  # type: ignore[type-var]
+
+
 def take(columns: C, rows: Number) -> C:
     """Return the chosen rows of every array field; single numbers stay as they are."""
     picked = {

@@ -75,8 +75,8 @@ def parse(text: object, unit: str) -> float:
     raise SpecError(f"{text!r} is not a quantity in {unit}", hint=hint)
 
 
-def count(text: object) -> float:
-    """Return a count such as ``3e9``, ``3B`` or ``100k`` as a float.
+def count(text: object, flag: str = "") -> float:
+    """Return a count such as ``3e9``, ``3B`` or ``100k`` as a float; `flag` is named in errors.
 
     Raises:
         SpecError: `text` is not a positive finite count.
@@ -89,8 +89,24 @@ def count(text: object) -> float:
     else:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise SpecError(f"{text!r} is not a positive count", hint="write e.g. 3e9, 3B or 100B")
+        where = f"{flag}: " if flag else ""
+        hint = "write e.g. 3e9, 3B or 100B"
+        raise SpecError(f"{where}{text!r} is not a positive count", hint=hint)
     return value
+
+
+def whole(text: object, flag: str = "") -> int:
+    """Return a whole positive count such as ``4096`` or ``4k``.
+
+    Raises:
+        SpecError: `text` is not one.
+
+    """
+    value = count(text, flag)
+    if value != int(value):
+        where = f"{flag}: " if flag else ""
+        raise SpecError(f"{where}{text!r} is not a whole number", hint="write e.g. 4096 or 4k")
+    return int(value)
 
 
 _SCALES = {

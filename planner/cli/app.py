@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import models
+from planner.cli import hardware, models, predict, recommend
 
 app = typer.Typer(
     name="planner",
@@ -35,6 +35,10 @@ def _options(
     pass
 
 
+app.command("recommend")(recommend.recommend)
+app.command("predict")(predict.predict)
+app.command("pareto")(recommend.pareto)
+app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 
 

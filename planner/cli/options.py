@@ -38,27 +38,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Tp = Annotated[int, typer.Option("--tp", min=1, help="Tensor-parallel degree.")]
 
 
-def seconds(text: str | None) -> float | None:
-    """Read a time flag; None stays None."""
-    from planner.units import parse
-
-    return None if text is None else parse(text, "s")
-
-
-def whole(text: str, flag: str) -> int:
-    """Read a whole positive count such as ``4096`` or ``4k`` for `flag`."""
-    from planner.errors import SpecError
-    from planner.units import count
-
-    try:
-        value = count(text)
-    except SpecError as error:
-        raise SpecError(f"{flag}: {error}", hint=error.hint) from None
-    if value != int(value):
-        raise SpecError(f"{flag}: {text!r} is not a whole number", hint="write e.g. 4096 or 4k")
-    return int(value)
-
-
 def use_hardware_path(folder: Path | None) -> None:
     """Put `folder` before every other place hardware files are looked for."""
     import os

@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ def write(text: str, out: Path | None) -> None:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text if text.endswith("\n") else text + "\n")
-            os.replace(temporary, out)
+            Path(temporary).replace(out)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -79,3 +82,27 @@ def emit(result: Any, *, json_: bool, csv_: bool = False, out: Path | None = Non
         write(as_csv(result.rows()), out)
     else:
         write(as_text(result), out)
+
+
+def command_line() -> str:
+    """Return the command as typed, so that a result can say how to get it again."""
+    return "planner " + shlex.join(sys.argv[1:])
+
+
+@contextmanager
+def counting(what: str, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yield a function that reports progress on stderr, once the work has taken a second."""
+    started, shown = time.monotonic(), False
+
+    def progress(n: int) -> None:
+        nonlocal shown
+        if not quiet and sys.stderr.isatty() and time.monotonic() - started > 1:
+            sys.stderr.write(f"\r{n:,} {what}")
+            sys.stderr.flush()
+            shown = True
+
+    try:
+        yield progress
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")

@@ -122,9 +122,9 @@ def operators(system: System, c: Conditions) -> dict[str, dict[str, Any]]:
                 name: {
                     "seconds": float(p.seconds),
                     "share": float(p.seconds) / total,
-                    "flops": float(p.flops),
-                    "bytes": float(p.bytes_),
-                    "bound": str(p.bound),
+                    "flops": float(getattr(p, "flops", 0)),
+                    "bytes": float(getattr(p, "bytes_", 0)),
+                    "bound": str(getattr(p, "bound", "hbm")),
                 }
                 for name, p in parts.items()
                 if float(p.seconds) > 0

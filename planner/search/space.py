@@ -113,6 +113,8 @@ def space_for(question: Question) -> Space:
     """Return the space a question spans, with its default depth and head size filled in."""
     space = Space(question, question.layers, question.head_dims)
     n = space.n_non_embedding(question.params)
-    layers = question.layers or (int(reference_depth(n)),)
+    depth = int(reference_depth(n))
+    around = tuple(range(max(2, int(depth * 0.6)), int(depth * 1.6) + 1))
+    layers = question.layers or (around if question.search_depth else (depth,))
     head_dims = question.head_dims or (int(reference_head_dim(n)),)
     return Space(question, layers, head_dims)

@@ -1,6 +1,8 @@
 """A device and a node as their datasheets state them."""
 
+import tomllib
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -21,6 +23,8 @@ from planner.spec.fields import (
 # What a weight or cache format computes in: weight-only formats expand to bf16 in the kernel.
 COMPUTES_IN = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "int4": "bf16"}
 BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.53125, "fp32": 4.0}
+README = "see hardware/README.md for the keys and units"
+RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
 Dtype = Literal["bf16", "fp16", "fp8", "int8", "int4"]
 
 
@@ -99,6 +103,11 @@ def device_names() -> list[str]:
     return [n for n, path in catalogue("hardware").items() if path.parent.name != "nodes"]
 
 
+def node_names() -> list[str]:
+    """Return the ids of every node on the search path."""
+    return [n for n, path in catalogue("hardware").items() if path.parent.name == "nodes"]
+
+
 def load_device(name: str) -> DeviceSpec:
     """Load `name`, an id or a path, from the first folder on the search path that has it.
 
@@ -108,10 +117,46 @@ def load_device(name: str) -> DeviceSpec:
 
     """
     path = find("hardware", "hardware", name, see="see `planner hardware list`")
-    return load_toml(DeviceSpec, path, hint="see hardware/README.md")
+    return load_toml(DeviceSpec, path, hint=README)
 
 
 def load_node(name: str) -> NodeSpec:
     """Load a node by id or path; raises as `load_device` does."""
     path = find("hardware", "node", name, see="see `planner hardware list`")
-    return load_toml(NodeSpec, path, hint="see hardware/README.md")
+    return load_toml(NodeSpec, path, hint=README)
+
+
+def load_hardware(name: str) -> DeviceSpec | NodeSpec:
+    """Load a device or a node; raises as `load_device` does."""
+    return load_node(name) if name in node_names() else load_device(name)
+
+
+def check_hardware(path: Path) -> DeviceSpec | NodeSpec:
+    """Read a file as `load_hardware` would, and ask whether its numbers are plausible.
+
+    Raises:
+        SpecError: malformed, or outside physics: the arithmetic a byte, the source.
+
+    """
+    is_node = path.parent.name == "nodes" or "n_devices" in _keys(path)
+    spec = load_toml(NodeSpec if is_node else DeviceSpec, path, hint=README)
+    if not spec.source.startswith("https://"):
+        raise SpecError(f"{path}: source: {spec.source!r} is no address", hint="cite the datasheet")
+    if isinstance(spec, DeviceSpec):
+        half = spec.dense_flops_per_s.get("bf16", spec.dense_flops_per_s.get("fp16"))
+        if half is None:
+            raise SpecError(f"{path}: dense_flops_per_s: no bf16 and no fp16", hint=README)
+        ridge = half / spec.hbm_bytes_per_s
+        if not RIDGE[0] < ridge < RIDGE[1]:
+            raise SpecError(
+                f"{path}: {ridge:.3g} FLOP a byte of bandwidth is outside {RIDGE[0]} to {RIDGE[1]}",
+                hint="check the units, and that the rate is the dense one",
+            )
+    return spec
+
+
+def _keys(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # load_toml says what is wrong

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from planner.errors import SpecError
-from planner.units import parse
+from planner.units import Unit, parse
 
 
 class Spec(BaseModel):
@@ -26,11 +26,22 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-BytesField = Annotated[float, _quantity("byte"), Field(gt=0)]
-BytesPerSField = Annotated[float, _quantity("byte/s"), Field(gt=0)]
-FlopsPerSField = Annotated[float, _quantity("flop/s"), Field(gt=0)]
-HertzField = Annotated[float, _quantity("1/s"), Field(gt=0)]
-WattsField = Annotated[float, _quantity("watt"), Field(gt=0)]
+BytesField = Annotated[float, _quantity("byte"), Unit("byte"), Field(gt=0)]
+BytesPerSField = Annotated[float, _quantity("byte/s"), Unit("byte/s"), Field(gt=0)]
+FlopsPerSField = Annotated[float, _quantity("flop/s"), Unit("flop/s"), Field(gt=0)]
+HertzField = Annotated[float, _quantity("1/s"), Unit("1/s"), Field(gt=0)]
+WattsField = Annotated[float, _quantity("watt"), Unit("watt"), Field(gt=0)]
+
+
+def units_of(model: type[BaseModel]) -> dict[str, str]:
+    """Return the unit of every field that is a quantity."""
+    return {
+        name: mark.symbol
+        for name, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Unit)
+    }
+
 
 M = TypeVar("M", bound=BaseModel)
 

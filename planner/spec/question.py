@@ -26,7 +26,7 @@ class Question(Spec):
     engine: EngineSpec = EngineSpec()
     workload: WorkloadSpec = WorkloadSpec()
     layers: tuple[int, ...] = ()  # empty: the reference depth for the size
-    depth_term: bool = False  # let depth act on the loss
+    search_depth: bool = False  # search depths around the reference, and let depth act on the loss
     head_dims: tuple[int, ...] = ()  # empty: 64 up to 1B, 128 above
     gqa: tuple[int, ...] = tuple(range(1, 10))
     align: int = Field(default=128, ge=1, le=8192)

@@ -1,0 +1,180 @@
+"""Which shape to train: the most accurate, the fastest no worse than a target, and a balance.
+
+[Bian et al., arXiv 2510.18245, Algorithm 1: maximise throughput subject to predicted loss at most
+the target's, then search GQA locally.]
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from planner.law.domain import reference_depth
+from planner.search.baseline import baseline
+from planner.search.candidates import Judged, against, candidate, judge
+from planner.search.evaluate import Conditions, arch_of, evaluate, evaluate_all
+from planner.search.limits import Tally, limits_of
+from planner.search.pareto import Front, Table, front, join, rows
+from planner.search.reasons import seconds_by_operator, to_verify, why
+from planner.search.result import Candidate, Recommendation
+from planner.search.space import Space, space_for
+from planner.serving.system import serve
+from planner.spec.law import default_law, load_law
+from planner.spec.question import Question
+
+BALANCED_CONFIDENCE = 0.8
+Progress = Callable[[int], None]
+
+
+def recommend(
+    question: Question, *, command: str = "", progress: Progress | None = None
+) -> Recommendation:
+    """Search every legal shape the question spans and choose.
+
+    Args:
+        question: budget, serving conditions, limits.
+        command: the command line that reproduces the answer, recorded in it.
+        progress: called with the number of shapes evaluated so far.
+
+    Raises:
+        Infeasible: no shape meets the limits; the one that binds is named.
+        UnknownName: no such hardware, law or profile.
+        SpecError: the device does not compute in the dtype asked for.
+
+    """
+    started = time.perf_counter()
+    space = space_for(question)
+    n = space.n_non_embedding(question.params)
+    law, law_basis = (
+        (load_law(question.law), f"law {question.law}, as asked")
+        if question.law
+        else default_law(n)
+    )
+    served = serve(question.on, question.engine, profile=question.profile)
+    conditions = Conditions(
+        served, question.workload.columns(), law, question.tokens, question.search_depth
+    )
+    tally = Tally(limits_of(question))
+    kept = search(space, conditions, tally, progress)
+    if kept is None:
+        raise tally.infeasible(question)
+
+    depth = int(reference_depth(n))
+    depth = min(space.layers, key=lambda layers: abs(layers - depth))
+    base_arch = baseline(question, n, depth, space.head_dims[0])
+    base_table = {k: np.asarray(v) for k, v in evaluate(base_arch, conditions).items()}
+    table = join([base_table, kept])
+    judged = judge(table, arch_of(table), conditions)
+    base = candidate("baseline", judged, 0, conditions)
+    target = question.max_loss or float(table["loss"][0])
+    target_draws = question.max_loss or judged.loss[:, 0]
+    p_target = judged.p_at_most(target_draws)
+    chosen = choose(table, p_target, target, question.confidence)
+
+    their_time = seconds_by_operator(judged, 0, conditions)
+
+    def full(name: str, row: int) -> Candidate:
+        pick = candidate(name, judged, row, conditions)
+        pick = against(pick, base, judged.compare(row, 0), p_target[row], conditions)
+        mine = seconds_by_operator(judged, row, conditions)
+        return replace(
+            pick,
+            why=why(pick, base, mine, their_time),
+            verify=to_verify(judged.arch, row, question.align),
+        )
+
+    picks = {n: None if r is None else full(n, r) for n, r in chosen.items()}
+    # The front leaves out the baseline, which need not be on it: row 0.
+    on_front = 1 + front(table["loss"][1:], table["output_tokens_per_s"][1:])
+    names = {row: name for name, row in chosen.items() if row is not None}
+    pareto = tuple(
+        replace(
+            against(
+                candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions),
+                base,
+                judged.compare(r, 0),
+                p_target[r],
+                conditions,
+            )
+        )
+        for i, r in enumerate(on_front)
+    )
+    return Recommendation(
+        inputs=question.model_dump(mode="json"),
+        command=command,
+        basis={
+            "speed": served.basis,
+            "loss": law_basis,
+            "accuracy": "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)",
+        },
+        warnings=tuple(warnings(judged, conditions, chosen, picks)),
+        target_loss=target,
+        baseline=replace(base, p_loss_at_most_target=float(p_target[0])),
+        picks=picks,
+        pareto=pareto,
+        n_evaluated=tally.n_evaluated,
+        n_feasible=tally.n_feasible,
+        elapsed_s=time.perf_counter() - started,
+    )
+
+
+def search(
+    space: Space, c: Conditions, tally: Tally, progress: Progress | None = None
+) -> Table | None:
+    """Evaluate the whole space and return the front of every GQA level, feasible rows only."""
+    running = Front()
+    for table in evaluate_all(space.chunks(), c):
+        running.add(rows(table, tally.keep(table)))
+        if progress:
+            progress(tally.n_evaluated)
+    return running.all_levels()
+
+
+def choose(table: Table, p_target: Any, target: float, confidence: float) -> dict[str, int | None]:
+    """Return the row of each pick; None where no row qualifies. Row 0, the baseline, is no pick.
+
+    Ties in speed go to the lower loss, so the answer does not depend on the order of rows.
+    """
+    loss, speed = table["loss"], table["output_tokens_per_s"]
+    candidates = np.arange(1, len(loss))
+
+    def fastest(sure: float) -> int | None:
+        # At 0.5 the paper's own rule, on the mean; draws would only add their noise.
+        ok = loss[1:] <= target + 1e-12
+        if sure > 0.5:
+            ok &= p_target[1:] >= sure
+        good = candidates[ok]
+        return int(good[np.lexsort((loss[good], -speed[good]))[0]]) if len(good) else None
+
+    # GQA's mean effect on loss is taken as zero, so a lower loss at another group is only a finer
+    # grid: the loss-optimal pick keeps the baseline's group, or the nearest there is.
+    group = np.abs(np.log(table["gqa"][1:] / table["gqa"][0]))
+    same = candidates[group <= group.min() + 1e-9]
+    best = same[np.lexsort((-speed[same], loss[same]))[0]]
+    return {
+        "loss_optimal": int(best),
+        "fastest": fastest(confidence),
+        "balanced": fastest(max(confidence, BALANCED_CONFIDENCE)),
+    }
+
+
+def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks: Any) -> list[str]:
+    """Return what a reader must know before acting, each once."""
+    found = []
+    if c.served.profile.architecture == "any":
+        found.append(
+            f"speeds use class-default constants, not calibrated on {c.served.device.name}: "
+            "trust ratios more than absolute numbers"
+        )
+    picked = [r for r in chosen.values() if r is not None]
+    table = {k: v[np.array([0, *picked])] for k, v in judged.table.items()}
+    found += [w.message for w in c.law.warnings(arch_of(table), c.tokens)]
+    for name, pick in picks.items():
+        if pick is None:
+            found.append(
+                f"no {name} pick: no feasible shape is sure enough to have a loss at or below "
+                "the target; lower --confidence or raise --max-loss"
+            )
+    return list(dict.fromkeys(found))
