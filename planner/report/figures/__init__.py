@@ -1,0 +1,1 @@
+"""Figures of a report, one a file, as plain data for Plotly.js: no plotting library is imported."""

@@ -1,0 +1,123 @@
+"""A result file brought back to life: the system, workload and law it was computed under.
+
+Figures need more points than a result holds (contours, curves, sensitivities). They come from the
+same library calls as the result itself, under the inputs it records.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch, System
+from planner.errors import PlannerError, SpecError
+from planner.search.evaluate import Conditions, evaluate
+from planner.search.pareto import Table
+from planner.search.result import Candidate
+from planner.serving.system import serve
+from planner.spec.engine import EngineSpec
+from planner.spec.fields import validate
+from planner.spec.law import default_law, load_law
+from planner.spec.workload import WorkloadSpec
+
+SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+HINT = "the result's inputs name something this machine does not have"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Conditions of a result, and its shapes by name: the baseline first, then the picks."""
+
+    conditions: Conditions
+    shapes: Mapping[str, Mapping[str, Any]]
+
+    def arch(self, name: str) -> Arch:
+        """Return the columns of one shape."""
+        return arch_of([self.shapes[name]])
+
+    def system(self, name: str) -> System:
+        """Return the system that serves one shape, every field a plain float."""
+        return self.conditions.served.system(single(self.arch(name)))
+
+    def evaluate(self, shapes: Sequence[Mapping[str, Any]] | Arch) -> Table:
+        """Return what the library predicts of `shapes` under the result's conditions."""
+        arch = shapes if isinstance(shapes, Arch) else arch_of(shapes)
+        return evaluate(arch, self.conditions)
+
+
+def single(arch: Arch) -> Arch:
+    """Return one-row columns as plain floats."""
+    names = (f for f in arch.__slots__)
+    return Arch(**{f: float(np.ravel(getattr(arch, f))[0]) for f in names})
+
+
+def arch_of(shapes: Sequence[Mapping[str, Any]]) -> Arch:
+    """Return candidates of a result as columns; their weights add up to the result's own count."""
+    columns = {k: np.array([float(s[k]) for s in shapes]) for k in SHAPE}
+    n_params = np.array([float(s["n_params"]) for s in shapes])
+    matrices = np.array([float(s["n_params_non_embedding"]) for s in shapes])
+    table = columns["vocab_size"] * columns["d_model"]
+    # Norms and biases are under 0.1 %: what is left beyond one embedding is a second one, or they.
+    untied = (n_params - matrices > 1.9 * table).astype(float)
+    gated = columns["n_layers"] * columns["d_model"] * columns["d_ff"]
+    attention = (
+        columns["n_layers"]
+        * columns["d_model"]
+        * columns["head_dim"]
+        * (2 * columns["n_heads"] + 2 * columns["n_kv_heads"])
+    )
+    return Arch(
+        **columns,
+        untied=untied,
+        mlp_matrices=np.rint((matrices - attention) / gated).clip(2, 3),
+        extra_params=n_params - matrices - table * (1 + untied),
+    )
+
+
+def shapes_of(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the shapes a result is about by name: baseline and picks, or the one predicted."""
+    if result["kind"] == "predict":
+        return {result.get("name") or "model": result}
+    named = {"baseline": result.get("baseline")} | dict(result.get("picks") or {})
+    return {name: shape for name, shape in named.items() if shape}
+
+
+def scene_of(result: Mapping[str, Any]) -> Scene:
+    """Rebuild the conditions of a result from its inputs.
+
+    Raises:
+        SpecError: the inputs are not those of a prediction, or name an unknown device or law.
+
+    """
+    inputs = result["inputs"]
+    shapes = shapes_of(result)
+    if not shapes:
+        raise SpecError("this result holds no shape", hint="use one of recommend or predict")
+    engine = validate(EngineSpec, inputs.get("engine", {}), "inputs.engine")
+    workload = validate(WorkloadSpec, inputs.get("workload", {}), "inputs.workload")
+    first = next(iter(shapes.values()))
+    try:
+        served = serve(str(inputs.get("on")), engine, profile=inputs.get("profile"))
+        law = (
+            load_law(inputs["law"])
+            if inputs.get("law")
+            else default_law(float(inputs.get("params") or first["n_params_non_embedding"]))[0]
+        )
+    except PlannerError as error:
+        raise SpecError(f"inputs: {error}", hint=error.hint or HINT) from None
+    tokens = inputs.get("tokens") or 1e11
+    conditions = Conditions(
+        served, workload.columns(), law, float(tokens), bool(inputs.get("depth_term", False))
+    )
+    return Scene(conditions, shapes)
+
+
+def with_batch(conditions: Conditions, batch: float | Any) -> Conditions:
+    """Return the same conditions at another batch, or a column of them."""
+    return replace(conditions, workload=replace(conditions.workload, batch=batch))
+
+
+def as_result(result: "Candidate | Mapping[str, Any] | Any") -> dict[str, Any]:
+    """Return the JSON form of a result object; a mapping is returned as it is."""
+    return dict(result) if isinstance(result, Mapping) else result.to_dict()
