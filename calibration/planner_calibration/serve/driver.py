@@ -1,0 +1,96 @@
+"""The process that holds the real engine. Run by the Python that has it; it imports nothing of ours.
+
+    python driver.py JOB.json EVENTS.jsonl
+
+It starts one engine on one model and times batches of identical requests. Each finished point is written
+at once, so that a crash, a hang or an out-of-memory later on loses only what was not yet measured.
+"""
+
+import json
+import os
+import random
+import sys
+import time
+
+
+def main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - a script of plain parts
+        job = json.load(file)
+    events = open(sys.argv[2], "a", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+
+    def tell(**event: object) -> None:
+        events.write(json.dumps(event) + "\n")
+        events.flush()
+        os.fsync(events.fileno())
+
+    start = time.perf_counter()
+    generate, versions = ENGINES[job["engine"]](job)
+    tell(event="ready", versions=versions, start_s=time.perf_counter() - start)
+    pick = random.Random(job["seed"])
+    vocab = job["vocab_size"]
+    for index, point in enumerate(job["points"]):
+        tell(event="begin", index=index)
+
+        def prompts(point: dict = point) -> list:
+            # New tokens each time: nothing may come from a prefix cache.
+            return [
+                [pick.randrange(2, vocab) for _ in range(point["input_tokens"])]
+                for _ in range(point["batch"])
+            ]
+
+        samples: list[float] = []
+        generate(prompts(), min(4, point["output_tokens"]))  # kernels picked, memory touched
+        begun = time.perf_counter()
+        while len(samples) < job["repeats"] or (
+            len(samples) < 4 * job["repeats"]
+            and time.perf_counter() - begun < job["seconds_per_point"]
+        ):
+            batch = prompts()
+            t = time.perf_counter()
+            produced = generate(batch, point["output_tokens"])
+            samples.append(time.perf_counter() - t)
+            if produced != point["batch"] * point["output_tokens"]:
+                tell(event="wrong", index=index, message=f"{produced} tokens came out")
+                break
+        else:
+            tell(event="point", index=index, samples_s=samples)
+    tell(event="end")
+
+
+def vllm(job: dict) -> tuple:
+    """https://docs.vllm.ai: LLM on a folder with a config.json alone."""
+    import torch
+    import vllm
+    from vllm import LLM, SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    llm = LLM(model=job["model"], **job["flags"])
+
+    def generate(batch: list, output_tokens: int) -> int:
+        sampling = SamplingParams(max_tokens=output_tokens, ignore_eos=True, detokenize=False)
+        prompts = [TokensPrompt(prompt_token_ids=ids) for ids in batch]
+        done = llm.generate(prompts, sampling, use_tqdm=False)
+        return sum(len(request.outputs[0].token_ids) for request in done)
+
+    return generate, {"vllm": vllm.__version__, "torch": torch.__version__}
+
+
+def sglang(job: dict) -> tuple:
+    """https://docs.sglang.ai: the offline engine, by the same interface."""
+    import sglang
+    import torch
+
+    engine = sglang.Engine(model_path=job["model"], **job["flags"])
+
+    def generate(batch: list, output_tokens: int) -> int:
+        sampling = {"max_new_tokens": output_tokens, "ignore_eos": True, "temperature": 0.0}
+        done = engine.generate(input_ids=batch, sampling_params=sampling)
+        return sum(int(request["meta_info"]["completion_tokens"]) for request in done)
+
+    return generate, {"sglang": sglang.__version__, "torch": torch.__version__}
+
+
+ENGINES = {"vllm": vllm, "sglang": sglang}
+
+if __name__ == "__main__":  # the engine's own processes import this file again
+    main()

@@ -1,0 +1,48 @@
+"""The torch engine: its cache gives the tokens a full forward pass gives, and its rows are complete."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from planner.spec.model import llama_candidate  # noqa: E402
+from planner_calibration.engine import measure  # noqa: E402
+from planner_calibration.engine.run import Engine  # noqa: E402
+from planner_calibration.machine import cpu  # noqa: E402
+from planner_calibration.serve.offline import Options, Point  # noqa: E402
+
+SPEC = llama_candidate(2, 32, 4, 2, 8, 48, 64)
+
+
+def test_decoding_with_the_cache_gives_what_prefilling_everything_gives():
+    """Token by token equals prompt plus output at once; so positions, masks and groups are right."""
+    prompts = torch.randint(0, 64, (3, 7), generator=torch.Generator().manual_seed(1))
+    engine = Engine(SPEC, 3, 12, budget_tokens=14)  # two slices: 2 + 1 sequences
+    out = engine.generate(prompts, 5).tokens
+    for known in range(1, 5):
+        longer = torch.cat([prompts, out[:, :known]], dim=1)
+        again = engine.generate(longer, 1).tokens
+        assert (again[:, 0] == out[:, known]).all()
+
+
+def test_a_bucket_with_a_mask_gives_what_an_exact_slice_gives():
+    """The masked bucket is what CUDA graphs replay; its arithmetic is tested without a GPU."""
+    prompts = torch.randint(0, 64, (2, 5), generator=torch.Generator().manual_seed(2))
+    engine = Engine(SPEC, 2, 16)
+    with torch.inference_mode():
+        engine.generate(prompts, 1)
+        engine.position.fill_(5)
+        tokens = engine.tokens.clone()
+        exact = engine.model.decode(tokens, engine.position, 6, None)
+        mask = (torch.arange(16) <= engine.position).view(1, 1, 1, 16)
+        assert (engine.model.decode(tokens, engine.position, 16, mask) == exact).all()
+
+
+def test_a_row_records_what_was_chosen_and_what_came_out():
+    (row,) = measure.serve(SPEC, [Point(2, 8, 4)], Options(dtype="float32", repeats=3), cpu())
+    assert row.status == "ok" and row.kind == "serve_offline" and row.engine.startswith("torch ")
+    assert row.what["batch"] == 2 and row.what["d_model"] == 32 and row.what["dtype"] == "float32"
+    assert row.values["prefill_s"] + row.values["decode_s"] == pytest.approx(
+        row.values["e2e_s"], rel=0.5
+    )
+    assert len(row.samples["e2e_s"]) == 3
+    assert row.key == measure.keys(SPEC, [Point(2, 8, 4)], Options(dtype="float32"), cpu())[0]
