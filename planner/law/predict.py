@@ -9,7 +9,7 @@ from planner.equation import exp, log, maximum
 from planner.law.columns import LawColumns, Shapes
 from planner.law.conditional import shape_multiplier, shape_offset
 from planner.law.domain import widening_sd
-from planner.law.posterior import draw_law
+from planner.law.posterior import OTHER_DATA_SD, draw_law
 from planner.law.reference import data_term, size_term
 from planner.units import Number
 
@@ -78,12 +78,19 @@ def _beyond_anchors(law: LawColumns, n: Number) -> Any:
 
 
 def loss_draws(
-    law: LawColumns, s: Shapes, n_draws: int = 1000, *, seed: int = 0, noise: bool = True
+    law: LawColumns,
+    s: Shapes,
+    n_draws: int = 1000,
+    *,
+    seed: int = 0,
+    noise: bool = True,
+    other_data: bool = False,
 ) -> Any:
     """Return paired draws of loss, shape (n_draws, n): one draw of the law for all candidates.
 
     Errors they share (the reference loss above all) cancel in differences between columns of the
-    same row. `noise` adds each model's own `noise_sd` and the widening outside the evidence.
+    same row. `noise` adds each model's own `noise_sd` and the widening outside the evidence;
+    `other_data` a common factor for a corpus or tokenizer that is not the law's.
     """
     shape = np.broadcast_shapes(
         *(np.shape(getattr(s, f)) for f in ("n", "n_tokens", "x", "r", "gqa"))
@@ -91,6 +98,9 @@ def loss_draws(
     n = shape[0] if shape else 1
     draws = predict_loss(draw_law(law, s.n, n_draws, seed=seed), s)
     draws = np.broadcast_to(draws, (n_draws, n))
+    if other_data:
+        factor = np.random.default_rng([seed, 3]).normal(0.0, OTHER_DATA_SD, (n_draws, 1))
+        draws = draws * np.exp(factor)
     if not noise:
         return draws
     own = np.hypot(law.noise_sd, widening_sd(law, s))

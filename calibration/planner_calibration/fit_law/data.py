@@ -133,7 +133,7 @@ def load_runs(
     Args:
         path: the file. `n_params_non_embedding` (or N_nonembed), `n_params` (or N_total) say
             which N is meant; a column `n_definition` beside a bare `n` does too.
-        source: keep only rows whose `source` starts so.
+        source: keep only rows of this `source`, or, where none is called so, that start so.
         n_definition: which N to use; by default the one every row has, non-embedding first.
 
     Raises:
@@ -145,7 +145,12 @@ def load_runs(
     rows = [(i, r) for i, r in enumerate(table, start=2)]
     if source is not None:
         known = sorted({r.get("source", "") for _, r in rows})
-        rows = [(i, r) for i, r in rows if r.get("source", "").startswith(source)]
+        exact = source in known
+        rows = [
+            (i, r)
+            for i, r in rows
+            if (s := r.get("source", "")) == source or (not exact and s.startswith(source))
+        ]
         if not rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
     names = {key: _column(header, alias) for key, alias in ALIASES.items()}

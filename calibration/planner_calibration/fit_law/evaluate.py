@@ -81,11 +81,11 @@ def best_shape_so_far(train: Runs, size_law: Predictor) -> Predictor:
     """Predict that the aspect that won at the largest training size wins again."""
     label = sizes(train)
     last = train[label == label.max()]
-    key = (
-        (lambda r: np.log(r.aspect))
-        if np.all(np.isfinite(last.aspect))
-        else (lambda r: np.log(r.x))
-    )
+    by_depth = bool(np.all(np.isfinite(last.aspect)))
+
+    def key(runs: Runs) -> np.ndarray:
+        return np.asarray(np.log(runs.aspect if by_depth else runs.x))
+
     won = float(key(last)[np.argmin(last.loss)])
     return lambda runs: size_law(runs) * (1 + 1e-3 * np.abs(key(runs) - won))
 

@@ -239,7 +239,8 @@ def vpnls(runs: Runs, *, relative: bool = False) -> dict[str, float]:
         columns = np.column_stack(
             [np.ones_like(n), np.exp(-exponents[0] * n), np.exp(-exponents[1] * d)]
         )
-        return nnls(columns * weight[:, None], runs.loss * weight)
+        solution, rest = nnls(columns * weight[:, None], runs.loss * weight)
+        return np.asarray(solution), float(rest)
 
     grid = [(a, b) for a in np.arange(0.1, 1.0, 0.15) for b in np.arange(0.1, 1.0, 0.15)]
     start = min(grid, key=lambda g: inner(np.array(g))[1])

@@ -26,7 +26,7 @@ class RoutingFit:
 
 def _bilinear(n: np.ndarray, e: np.ndarray, loss: np.ndarray) -> np.ndarray:
     columns = np.column_stack([np.log(n), np.log(e), np.log(n) * np.log(e), np.ones_like(n)])
-    return np.linalg.lstsq(columns, np.log(loss), rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(columns, np.log(loss), rcond=None)[0])
 
 
 def _bilinear_at(t: np.ndarray, n: np.ndarray, e: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def _power(n: np.ndarray, gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
         np.array([np.log(f * loss.min()), 0.0, a, 0.4]) for f in (0.3, 0.7) for a in (0.1, 0.3)
     ]
     best = min((least_squares(residual, s, max_nfev=2000) for s in starts), key=lambda r: r.cost)
-    return np.append(best.x, mid)
+    return np.array([*best.x, mid])
 
 
 def _power_at(t: np.ndarray, n: np.ndarray, gain: np.ndarray, mid: float) -> np.ndarray:
@@ -66,7 +66,10 @@ def fit_routing(runs: Runs, *, split_n: float = 450e6) -> RoutingFit:
 
     ts, ps = _bilinear(n[small], e[small], loss[small]), _power(n[small], gain[small], loss[small])
     return RoutingFit(
-        *map(float, t),
+        a=float(t[0]),
+        b=float(t[1]),
+        c=float(t[2]),
+        d=float(t[3]),
         bilinear_rms=rms(_bilinear_at(t, n, e), loss),
         power=float(p[3]),
         power_rms=rms(np.log(_power_at(p[:4], n, gain, p[4])), loss),
