@@ -1,0 +1,73 @@
+"""Candidates a second, memory as the space grows, and cold start: figures, never assertions.
+
+Run: python tests/bench/bench_search.py
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+from planner.search.evaluate import Conditions, evaluate_all
+from planner.search.limits import Tally, limits_of
+from planner.search.recommend import search
+from planner.search.space import space_for
+from planner.serving.system import serve
+from planner.spec.law import default_law
+from planner.spec.question import Question
+
+
+def conditions(question: Question) -> Conditions:
+    law, _ = default_law(question.params)
+    return Conditions(
+        serve(question.on, question.engine), question.workload.columns(), law, question.tokens
+    )
+
+
+def candidates_per_second() -> None:
+    """Loss, accuracy, throughput, TTFT, TPOT and memory of every shape, the front kept."""
+    for align, tolerance in ((32, 0.01), (8, 0.01), (4, 0.02)):
+        question = Question(params=1e9, tokens=1e11, align=align, tolerance=tolerance)
+        space, c = space_for(question), conditions(question)
+        runs = []
+        for _ in range(3):
+            tally = Tally(limits_of(question))
+            start = time.perf_counter()
+            search(space, c, tally)
+            runs.append(time.perf_counter() - start)
+        seconds = statistics.median(runs)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"grid {align:3d}: {tally.n_evaluated:9,} shapes in {seconds:6.2f} s = "
+            f"{tally.n_evaluated / seconds / 1e6:.2f} M candidates/s, peak memory {peak:.0f} MiB"
+        )
+
+
+def one_thread() -> None:
+    question = Question(params=1e9, tokens=1e11, align=8)
+    c = conditions(question)
+    start = time.perf_counter()
+    n = sum(len(t["loss"]) for t in evaluate_all(space_for(question).chunks(), c, threads=1))
+    seconds = time.perf_counter() - start
+    print(f"one thread, evaluation alone: {n / seconds / 1e6:.2f} M candidates/s")
+
+
+def cold_start() -> None:
+    """Whole processes, five runs each."""
+    for argv in (["--help"], ["recommend", "--params", "3e9", "--tokens", "1e11"]):
+        runs = []
+        for _ in range(5):
+            start = time.perf_counter()
+            command = [sys.executable, "-m", "planner", *argv]
+            subprocess.run(command, check=True, capture_output=True)
+            runs.append(time.perf_counter() - start)
+        low, high = min(runs), max(runs)
+        middle = statistics.median(runs)
+        print(f"planner {argv[0]}: median {middle:.2f} s ({low:.2f} – {high:.2f})")
+
+
+if __name__ == "__main__":
+    candidates_per_second()
+    one_thread()
+    cold_start()

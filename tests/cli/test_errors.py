@@ -1,0 +1,95 @@
+"""Bad input gets one `error:` and one `hint:` line, a documented exit code, and no half-written file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+ASK = ["--params", "1e9", "--tokens", "1e11"]
+
+
+def planner(*argv, env=None, cwd=None):
+    command = [sys.executable, "-m", "planner", *map(str, argv)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "error", "hint"),
+    [
+        (["recommend", "--params", "-3e9", "--tokens", "1e11"], 3, "--params", "3B"),
+        (["recommend", "--params", "nan", "--tokens", "1e11"], 3, "--params", "3B"),
+        (["recommend", "--params", "3e9", "--tokens", "0"], 3, "--tokens", "100B"),
+        (["recommend", "--params", "1e40", "--tokens", "1e11"], 3, "params", "--help"),
+        (["recommend", *ASK, "--on", "h100sxm"], 3, "h100sxm", "h100-sxm"),
+        (["recommend", *ASK, "--ttft", "300"], 3, "--ttft", "300ms"),
+        (["recommend", *ASK, "--dtype", "fp8"], 3, "fp8", "bf16"),
+        (["recommend", *ASK, "--tpot", "1us"], 1, "--tpot", "nearest feasible"),
+        (["recommend", *ASK, "--law", "no-such"], 3, "no-such", ""),
+        (["recommend", *ASK, "--gqa", "0"], 3, "--gqa", ""),
+        (["recommend", *ASK, "--hardware-path", "/no/such"], 3, "--hardware-path", "folder"),
+        (["predict", "lama-3-8b"], 3, "lama-3-8b", "llama-3-8b"),
+        (["predict", "llama-3.1-70b"], 1, "does not fit", "--tp"),
+        (["predict", "/no/such/config.json"], 3, "config.json", ""),
+        (["hardware", "show", "h1000"], 3, "h1000", ""),
+        (["hardware", "check", "/no/such.toml"], 3, "no/such.toml", ""),
+    ],
+)
+def test_one_error_line_one_hint_line_and_the_exit_code(argv, code, error, hint):
+    run = planner(*argv)
+    lines = run.stderr.strip().splitlines()
+    assert run.returncode == code, run.stderr
+    assert run.stdout == ""
+    assert len(lines) == 2, run.stderr
+    assert lines[0].startswith("error: ") and error in lines[0]
+    assert lines[1].startswith("hint: ") and hint in lines[1]
+
+
+def test_an_unknown_flag_is_usage():
+    run = planner("recommend", *ASK, "--nonsense", "1")
+    assert run.returncode == 2 and "No such option" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_an_unwritable_output_leaves_nothing(tmp_path):
+    out = tmp_path / "missing" / "r.json"
+    run = planner("recommend", *ASK, "--json", "--out", out)
+    assert run.returncode == 5 and run.stderr.startswith("error: ") and "hint: " in run.stderr
+    assert not out.parent.exists()
+
+
+def test_an_output_that_is_a_folder_is_refused_and_nothing_is_left(tmp_path):
+    run = planner("recommend", *ASK, "--json", "--out", tmp_path)
+    assert run.returncode == 5 and "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unsupported_config_names_its_family(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba", "hidden_size": 8}))
+    run = planner("predict", tmp_path)
+    assert run.returncode == 3 and "mamba" in run.stderr and "hint: " in run.stderr
+
+
+def test_json_goes_to_stdout_whole_and_is_one_object():
+    run = planner("recommend", *ASK, "--json")
+    result = json.loads(run.stdout)
+    assert run.stderr == "" and result["schema"] == 1
+    assert result["command"] == "planner " + " ".join(["recommend", *ASK, "--json"])
+
+
+def test_csv_has_one_row_a_front_shape():
+    run = planner("pareto", *ASK, "--csv")
+    head, *rows = run.stdout.strip().splitlines()
+    assert head.startswith("name,n_layers,d_model") and len(rows) > 5
+    assert all(len(r.split(",")) == len(head.split(",")) for r in rows)
+
+
+def test_piped_text_has_no_colour_and_fits_the_width():
+    run = planner("recommend", *ASK)
+    assert "\x1b" not in run.stdout
+    assert all(len(line) <= 100 for line in run.stdout.splitlines())
+
+
+def test_two_runs_print_the_same_but_for_the_time():
+    first, second = (json.loads(planner("recommend", *ASK, "--json").stdout) for _ in range(2))
+    first.pop("elapsed_s"), second.pop("elapsed_s")
+    assert first == second

@@ -1,0 +1,70 @@
+"""The flag set is frozen: new knobs go into files, or into this list by decision."""
+
+import inspect
+
+from typer.main import get_command
+
+from planner.cli.app import app
+from planner.cli.recommend import question
+
+
+def flags(name):
+    """Return the long flags of a command as typer built it."""
+    command = get_command(app).commands[name]
+    return {o for p in command.params for o in p.opts if o.startswith("--")} - {"--help"}
+
+
+def test_recommends_flags_are_these():
+    assert flags("recommend") == {
+        *[
+            "--params",
+            "--tokens",
+            "--on",
+            "--engine",
+            "--dtype",
+            "--input-tokens",
+            "--output-tokens",
+            "--batch",
+        ],
+        *[
+            "--tp",
+            "--layers",
+            "--head-dim",
+            "--gqa",
+            "--align",
+            "--tolerance",
+            "--params-kind",
+            "--vocab-size",
+        ],
+        *[
+            "--mlp-attn-ratio",
+            "--d-over-sqrt-n",
+            "--max-loss",
+            "--ttft",
+            "--tpot",
+            "--confidence",
+            "--law",
+        ],
+        *[
+            "--profile",
+            "--hardware-path",
+            "--top",
+            "--export-hf",
+            "--json",
+            "--csv",
+            "--out",
+            "--quiet",
+        ],
+    }
+
+
+def test_pareto_asks_in_the_same_words():
+    assert flags("recommend") - flags("pareto") == {"--export-hf"}
+
+
+def test_the_library_takes_the_same_words():
+    from planner.search.ask import question as ask
+
+    assert set(inspect.signature(question).parameters) - {"hardware_path"} == set(
+        inspect.signature(ask).parameters
+    )

@@ -1,0 +1,189 @@
+"""What `recommend` promises: legal picks, honest intervals, limits that bind by name."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import planner as pl
+from planner.errors import Infeasible, SpecError, UnknownName
+from planner.search.ask import question
+from planner.search.evaluate import Conditions, evaluate
+from planner.search.space import space_for
+from planner.serving.system import serve
+from planner.spec.law import default_law
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return pl.recommend(params="1B", tokens="100B")
+
+
+def test_the_contract_holds(answer):
+    """Issue 2, item 8: the keys others read."""
+    result = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    top = [
+        "schema",
+        "inputs",
+        "basis",
+        "warnings",
+        "baseline",
+        "picks",
+        "pareto",
+        "n_evaluated",
+        "elapsed_s",
+    ]
+    assert set(top) <= set(result)
+    assert set(result["picks"]) == {"loss_optimal", "fastest", "balanced"}
+    plain = [
+        "n_layers",
+        "d_model",
+        "n_heads",
+        "n_kv_heads",
+        "head_dim",
+        "d_ff",
+        "vocab_size",
+        "n_params",
+        "n_params_non_embedding",
+        "mlp_attn_ratio",
+        "gqa",
+        "d_over_sqrt_n",
+        "bound",
+        "warnings",
+        "kv_bytes_per_token",
+        "weight_bytes",
+        "max_concurrency",
+    ]
+    for c in [result["baseline"], *result["picks"].values(), *result["pareto"]]:
+        assert set(plain) <= set(c)
+        for metric in ["loss", "accuracy", "output_tokens_per_s", "ttft_s", "tpot_s"]:
+            assert c[metric]["low"] <= c[metric]["value"] <= c[metric]["high"]
+
+
+def test_the_picks_are_what_their_names_say(answer):
+    best, fastest, balanced = (answer.picks[n] for n in ("loss_optimal", "fastest", "balanced"))
+    assert best.loss.value <= min(fastest.loss.value, balanced.loss.value)
+    assert fastest.loss.value <= answer.target_loss
+    assert balanced.p_loss_at_most_target >= 0.8
+    assert fastest.output_tokens_per_s.value >= balanced.output_tokens_per_s.value
+    assert best.gqa == answer.baseline.gqa
+
+
+def test_the_front_is_sorted_and_no_row_beats_another(answer):
+    loss = [c.loss.value for c in answer.pareto]
+    speed = [c.output_tokens_per_s.value for c in answer.pareto]
+    assert loss == sorted(loss) and speed == sorted(speed)
+    assert any(c.name == "fastest" for c in answer.pareto)
+
+
+def test_the_front_is_that_of_the_whole_space(answer):
+    q = question("1B", "100B")
+    c = Conditions(serve(q.on, q.engine), q.workload.columns(), default_law(1e9)[0], 1e11)
+    tables = [evaluate(a, c) for a in space_for(q).chunks()]
+    loss = np.concatenate([t["loss"] for t in tables])
+    speed = np.concatenate([t["output_tokens_per_s"] for t in tables])
+    for pick in answer.pareto:
+        beats = (loss < pick.loss.value - 1e-12) & (
+            speed > pick.output_tokens_per_s.value * (1 + 1e-12)
+        )
+        assert not beats.any()
+
+
+def test_the_same_question_has_the_same_answer(answer):
+    again = pl.recommend(params="1B", tokens="100B")
+    assert dataclasses.replace(again, elapsed_s=0) == dataclasses.replace(answer, elapsed_s=0)
+
+
+def test_numbers_and_text_ask_the_same():
+    assert question("3e9", "100B", ttft="300ms") == question(3e9, 1e11, ttft=0.3)
+
+
+def test_more_confidence_never_makes_the_pick_faster():
+    speeds = [
+        pl.recommend(1e9, 1e11, confidence=c).picks["fastest"].output_tokens_per_s.value
+        for c in (0.5, 0.7, 0.9)
+    ]
+    assert speeds == sorted(speeds, reverse=True)
+
+
+def test_a_latency_limit_drops_shapes_that_miss_it():
+    free = pl.recommend(1e9, 1e11)
+    limit = free.picks["loss_optimal"].tpot_s.value * 0.6
+    tight = pl.recommend(1e9, 1e11, tpot=limit)
+    assert tight.n_feasible < free.n_feasible
+    assert all(c.tpot_s.value <= limit for c in tight.pareto)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"tpot": "100us"}, "--tpot"),
+        ({"ttft": "1us"}, "--ttft"),
+        ({"max_loss": 1.0}, "--max-loss"),
+        ({"on": "l4", "params": 1e11, "tokens": 1e12}, "fits one request"),
+        ({"align": 8192, "tolerance": 1e-6}, "no legal shape"),
+    ],
+)
+def test_an_impossible_question_names_what_binds(asked, names):
+    with pytest.raises(Infeasible, match=names) as caught:
+        pl.recommend(**{"params": 1e9, "tokens": 1e11} | asked)
+    assert caught.value.hint
+
+
+def test_the_nearest_feasible_value_is_feasible():
+    with pytest.raises(Infeasible) as caught:
+        pl.recommend(1e9, 1e11, tpot="1ms")
+    nearest = caught.value.hint.split()[-1]
+    scaled = f"{float(nearest.removesuffix('ms')) * 1.01}ms"
+    assert pl.recommend(1e9, 1e11, tpot=scaled).n_feasible > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"params": -1e9}, SpecError),
+        ({"params": "1e30"}, SpecError),
+        ({"params": float("nan")}, SpecError),
+        ({"on": "h100sxm"}, UnknownName),
+        ({"law": "bian"}, UnknownName),
+        ({"dtype": "fp64"}, SpecError),
+        ({"dtype": "fp8"}, SpecError),  # an A100 has no fp8 rate
+        ({"head_dim": 63}, SpecError),
+        ({"mlp_attn_ratio": "5,0.5"}, SpecError),
+        ({"ttft": "300"}, SpecError),
+    ],
+)
+def test_bad_input_is_named(asked, error):
+    with pytest.raises(error) as caught:
+        pl.recommend(**{"params": 1e9, "tokens": 1e11} | asked)
+    assert caught.value.hint and "\n" not in str(caught.value)
+
+
+def test_a_total_budget_counts_embeddings():
+    r = pl.recommend(1.5e9, 1e11, params_kind="total")
+    for c in r.pareto:
+        assert c.n_params == pytest.approx(1.5e9, rel=0.0101)
+
+
+def test_depth_is_searched_on_request():
+    r = pl.recommend(1e9, 1e11, layers="auto")
+    assert len({c.n_layers for c in r.pareto}) > 1
+    assert r.inputs["search_depth"]
+
+
+def test_outside_the_evidence_a_warning_names_why():
+    inside = pl.recommend(1e9, 1e11)
+    wide = pl.recommend(1e9, 1e11, mlp_attn_ratio=(0.5, 12.0), max_loss=3.0)
+    assert not any("MLP/attention" in w for w in inside.warnings)
+    assert any("MLP/attention" in w for w in wide.warnings)
+
+
+def test_export_gives_the_picks_as_configs(tmp_path, answer):
+    from planner.cli.recommend import _export
+    from planner.spec.hf import from_hf
+
+    _export(answer, tmp_path)
+    pick = answer.picks["fastest"]
+    spec = from_hf(tmp_path / "fastest")
+    assert (spec.d_model, spec.d_ff, spec.n_params) == (pick.d_model, pick.d_ff, pick.n_params)
