@@ -4,14 +4,20 @@ Requests of one length stay in step with each other, so the engine repeats a cyc
 prompts are computed, `prompts_a_step` at a time, and a spell in which everyone decodes. A run
 starts with a burst (all arrive at once, prompts wait for those ahead) and ends with a drain.
 
-    chunked   a step carries prompt tokens beside the decoding sequences, up to its token budget
-    whole     a step is all prompt or all decode, and decoding stands still meanwhile
+    chunked   a step carries prompt tokens beside the decoding sequences, up to its token budget;
+              starts spread out over the cycle until no prompt has to wait for another
+    whole     a step is all prompt or all decode, and decoding stands still meanwhile; so requests
+              end together, and every cycle begins with a burst
 
-Exact for requests of one length that all fit in memory; the tests hold it to the simulation.
-A pipeline of pp stages works on pp batches at once, each a pp-th of what is in flight.
+For requests of one length that all fit in memory; the tests hold it to the simulation. Where they
+do not, those beyond `in_flight` wait. A pipeline of pp stages works on pp batches at once, each a
+pp-th of what is in flight.
 """
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import max_concurrency
@@ -59,9 +65,8 @@ def prompts_within(s: System, w: Workload, decoding: Scalar) -> Scalar:
     return minimum(chunked * mixed + (1 - chunked) * alone, maximum(in_flight(s, w), 1.0))
 
 
-def prompt_step(s: System, w: Workload, decoding: Scalar) -> Step:
-    """A step with as many prompt tokens as there is room for beside `decoding` sequences."""
-    prompts = prompts_within(s, w, decoding)
+def prompt_step(s: System, w: Workload, decoding: Scalar, prompts: Scalar) -> Step:
+    """A step that computes `prompts` prompts, beside `decoding` sequences in the chunked engine."""
     return Step(
         prefill_tokens=prompts * prompt_tokens(w),
         prefill_seqs=prompts,
@@ -78,9 +83,21 @@ def mean_context(w: Workload) -> Scalar:
 
 
 @equation
-def prompts_a_step(s: System, w: Workload) -> Scalar:
-    """Prompts completed in a step that computes prompts."""
+def prompts_a_full_step(s: System, w: Workload) -> Scalar:
+    """Prompts completed in a step that computes as many as it can; a fraction of a long one."""
     return prompts_within(s, w, riding(s, w))
+
+
+@equation
+def prompts_a_step(s: System, w: Workload) -> Scalar:
+    """Prompts completed in a step that computes prompts, once starts have spread out.
+
+    A group of which the last prompt is cut in two starts apart next time: groups become whole,
+    unless there are then more of them than steps in a cycle.
+    """
+    full = prompts_a_full_step(s, w)
+    enough = in_flight(s, w) / (decode_steps(w) + 1)
+    return minimum(full, maximum(maximum(floor(full), minimum(full, 1.0)), enough))
 
 
 @equation
@@ -93,7 +110,7 @@ def riding_beside(s: System, w: Workload) -> Scalar:
 @equation
 def prompt_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step that computes prompts."""
-    return step_s(s, prompt_step(s, w, riding_beside(s, w)))
+    return step_s(s, prompt_step(s, w, riding_beside(s, w), prompts_a_step(s, w)))
 
 
 @equation
@@ -110,21 +127,81 @@ def steps_for_others(s: System, w: Workload) -> Scalar:
 
 
 @equation
-def closed_decode_s(s: System, w: Workload) -> Seconds:
-    """From first token to last, in the steady state."""
-    chunked, steps = s.limits.chunked_prefill, decode_steps(w)
-    shared = minimum(steps_for_others(s, w), steps)  # these make a token for the request too
-    mixed = shared * prompt_step_s(s, w) + (steps - shared) * decode_step_s(s, w)
-    stalled = minimum(steps, 1.0) * steps_for_others(s, w) * prompt_step_s(s, w)
-    return chunked * mixed + (1 - chunked) * (stalled + steps * decode_step_s(s, w))
+def full_prompt_step_s(s: System, w: Workload) -> Seconds:
+    """Time of a step that computes as many prompt tokens as it can."""
+    prompts = prompts_a_full_step(s, w)
+    return step_s(s, prompt_step(s, w, riding_beside(s, w), prompts))
+
+
+@equation
+def own_prompt_s(s: System, w: Workload) -> Seconds:
+    """A prompt that need not wait: full steps for its tokens, and the rest of the last one."""
+    steps = 1 / minimum(prompts_a_step(s, w), 1.0)
+    return steps * prompt_step_s(s, w) + (ceil(steps) - steps) * decode_step_s(s, w)
+
+
+@equation
+def spread_decode_s(s: System, w: Workload) -> Seconds:
+    """Chunked: from first token to last; some steps carry others' prompts and take longer."""
+    steps = decode_steps(w)
+    shared = minimum(steps_for_others(s, w), steps)
+    return shared * prompt_step_s(s, w) + (steps - shared) * decode_step_s(s, w)
+
+
+@equation
+def spreading(s: System, w: Workload) -> Scalar:
+    """Share of a run in which starts still crowd: they spread out over this many cycles or so.
+
+    In each cycle the groups that a step cuts in two move apart by one step, so it takes about as
+    many cycles as there are groups; 0 in a run without end.
+    """
+    groups = in_flight(s, w) / prompts_a_full_step(s, w)
+    return 1 / (1 + w.n_requests / w.batch / groups)
+
+
+@equation
+def crowded_ttft_s(s: System, w: Workload) -> Seconds:
+    """Time to first token while starts crowd: full steps, and one more for a prompt cut in two."""
+    full, n = prompts_a_full_step(s, w), in_flight(s, w)
+    short = 1 + (full - floor(full)) / full * (1 - full / n)
+    steps = maximum(minimum(full * 1e9, 1.0) * ceil(1 / full - 1e-9), short)
+    return steps * full_prompt_step_s(s, w)
+
+
+@equation
+def own_ttft_s(s: System, w: Workload) -> Seconds:
+    """Time from a place to the first token, where prompts are not the bottleneck.
+
+    Steps that a long prompt shares with the next are full; alone, the last one is not.
+    """
+    alone, crowded = own_prompt_s(s, w), crowded_ttft_s(s, w)
+    long = minimum(floor(1 / prompts_a_full_step(s, w)), 1.0)
+    company = long * (1 - 1 / in_flight(s, w)) + (1 - long) * spreading(s, w)
+    return alone + company * (crowded - alone)
+
+
+@equation
+def burst_rest(s: System, w: Workload) -> Scalar:
+    """Share of a burst's last step that no prompt fills."""
+    steps = in_flight(s, w) / burst_prompts_a_step(s, w)
+    return ceil(steps - 1e-9) - steps
+
+
+@equation
+def burst_s(s: System, w: Workload) -> Seconds:
+    """Time until every prompt of a burst that fits is computed."""
+    steps = in_flight(s, w) / burst_prompts_a_step(s, w)
+    return steps * burst_step_s(s, w) + burst_rest(s, w) * decode_step_s(s, w)
 
 
 @equation
 def cycle_s(s: System, w: Workload) -> Seconds:
     """From one start in a place to the next: own prompt and decoding, or all prompts in turn."""
-    own = maximum(1 / prompts_a_step(s, w), 1.0) * prompt_step_s(s, w)
-    all_prompts = in_flight(s, w) / prompts_a_step(s, w) * prompt_step_s(s, w)
-    return maximum(own + closed_decode_s(s, w), all_prompts)
+    chunked = s.limits.chunked_prefill
+    all_prompts = in_flight(s, w) / prompts_a_full_step(s, w) * full_prompt_step_s(s, w)
+    spread = maximum(own_prompt_s(s, w) + spread_decode_s(s, w), all_prompts)
+    together = burst_s(s, w) + decode_steps(w) * decode_step_s(s, w)
+    return chunked * spread + (1 - chunked) * together
 
 
 @equation
@@ -135,12 +212,29 @@ def place_wait_s(s: System, w: Workload) -> Seconds:
 
 
 @equation
+def placed_ttft_s(s: System, w: Workload) -> Seconds:
+    """Time from a place in memory to the first token: its own prompt, and those ahead in the queue."""
+    chunked = s.limits.chunked_prefill
+    queued = cycle_s(s, w) - decode_steps(w) * full_prompt_step_s(s, w)
+    spread = maximum(own_ttft_s(s, w), queued)
+    decodes = minimum(decode_steps(w), 1.0)  # where nobody decodes, a new prompt queues behind all
+    together = decodes * placed_burst_ttft_s(s, w) + (1 - decodes) * cycle_s(s, w)
+    return chunked * spread + (1 - chunked) * together
+
+
+@equation
 def steady_ttft_s(s: System, w: Workload) -> Seconds:
     """Time to first token once the start is forgotten: a place, the prompts ahead, its own."""
-    return place_wait_s(s, w) + cycle_s(s, w) - closed_decode_s(s, w)
+    return place_wait_s(s, w) + placed_ttft_s(s, w)
 
 
-def _burst_mean_decoding(s: System, w: Workload) -> Scalar:
+@equation
+def steady_decode_s(s: System, w: Workload) -> Seconds:
+    """From first token to last, once the start is forgotten."""
+    return (cycle_s(s, w) - placed_ttft_s(s, w)) * minimum(decode_steps(w), 1.0)
+
+
+def _burst_decoding(s: System, w: Workload) -> Scalar:
     """Sequences decoding in the mean step a burst's request waits for: early ones count most."""
     return riding_beside(s, w) / 3
 
@@ -148,14 +242,33 @@ def _burst_mean_decoding(s: System, w: Workload) -> Scalar:
 @equation
 def burst_prompts_a_step(s: System, w: Workload) -> Scalar:
     """Prompts completed in a step of the start-up burst, while few decode yet."""
-    return prompts_within(s, w, _burst_mean_decoding(s, w))
+    return prompts_within(s, w, _burst_decoding(s, w))
 
 
 @equation
 def burst_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step of the start-up burst."""
-    step = prompt_step(s, w, _burst_mean_decoding(s, w))
+    step = prompt_step(s, w, _burst_decoding(s, w), burst_prompts_a_step(s, w))
     return step_s(s, replace(step, decode_context=w.input_tokens))
+
+
+def mean_rounds(n: Scalar, each: Scalar) -> Scalar:
+    """Return the mean over the i-th of `n` of ⌈i / each⌉: the step in which it is done.
+
+    Counted out for numbers; a formula shows what the count comes to for `each` no whole number.
+    """
+    if not all(isinstance(v, float | int | np.ndarray) for v in (n, each)):
+        return (n + 1) / (2 * each) + 1 / 2
+    columns: list[Any] = list(np.broadcast_arrays(n, each))
+    most = float(np.max(columns[0], initial=1.0))
+    place = np.minimum(np.arange(1.0, 513.0), 512.0) - 0.5  # up to 512 places sample the burst
+    place = np.ceil(place / 512 * most) if most > 512 else np.arange(1.0, most + 1)
+    total, count = np.zeros(columns[0].shape), np.zeros(columns[0].shape)
+    for i in place:
+        there = i <= columns[0] + 0.5
+        total += there * np.ceil(i / columns[1] - 1e-9)
+        count += there
+    return (total / np.maximum(count, 1.0))[()]
 
 
 @equation
@@ -167,11 +280,18 @@ def waves_ahead(s: System, w: Workload) -> Scalar:
 
 
 @equation
+def placed_burst_ttft_s(s: System, w: Workload) -> Seconds:
+    """Mean time to first token of those of a burst that fit at once."""
+    n, each = in_flight(s, w), burst_prompts_a_step(s, w)
+    last = 1 - floor(each * (ceil(n / each - 1e-9) - 1) + 1e-9) / n  # share that ends with the last step
+    saved = last * burst_rest(s, w) * (burst_step_s(s, w) - decode_step_s(s, w))
+    return mean_rounds(n, each) * burst_step_s(s, w) - saved
+
+
+@equation
 def burst_ttft_s(s: System, w: Workload) -> Seconds:
     """Mean time to first token of `batch` requests that arrive at once at an idle engine."""
-    prompts = burst_prompts_a_step(s, w)
-    ahead = (in_flight(s, w) + maximum(prompts, 1.0)) / (2 * prompts)
-    return ahead * burst_step_s(s, w) + waves_ahead(s, w) * cycle_s(s, w)
+    return placed_burst_ttft_s(s, w) + waves_ahead(s, w) * cycle_s(s, w)
 
 
 @equation
@@ -185,23 +305,35 @@ def closed_ttft_s(s: System, w: Workload) -> Seconds:
 def drain_decode_s(s: System, w: Workload) -> Seconds:
     """From first token to last in a run's last wave, whose places are not filled again.
 
-    The mean request sees half of the others' prompts, and later a batch that has begun to shrink.
+    The mean request there sees half of the others' prompts, and later a batch that shrinks. Where
+    prompts are the bottleneck, only those still decoding at the end are in that wave.
     """
     chunked, steps = s.limits.chunked_prefill, decode_steps(w)
-    half, fewer = steps_for_others(s, w) / 2, in_flight(s, w) * 2 / 3
-    shrinking = step_s(s, Step(decode_seqs=fewer, decode_context=mean_context(w)))
-    shared = minimum(half, steps / 2)
-    full = (steps - 2 * shared) * decode_step_s(s, w)
-    mixed = shared * (prompt_step_s(s, w) + shrinking) + full
-    stalled = minimum(steps, 1.0) * half * prompt_step_s(s, w)
-    return chunked * mixed + (1 - chunked) * (stalled + steps * decode_step_s(s, w))
+    after = (burst_s(s, w) - placed_burst_ttft_s(s, w)) / burst_step_s(s, w)
+    others = maximum(2 * after, 1e-9)
+    shared = minimum(others, steps)
+    ending = minimum(1.0, steps / others) / 2 * shared
+    shrunk = Step(decode_seqs=riding_beside(s, w) * 2 / 3 + 1 / 3, decode_context=mean_context(w))
+    full = (steps - shared) * decode_step_s(s, w)
+    spread = (shared - ending) * full_prompt_step_s(s, w) + full + ending * step_s(s, shrunk)
+    return chunked * spread + (1 - chunked) * steady_decode_s(s, w)
+
+
+@equation
+def last_decode_s(s: System, w: Workload) -> Seconds:
+    """From first token to last of the run's last request: alone in the end."""
+    chunked, steps = s.limits.chunked_prefill, decode_steps(w)
+    shared = minimum(steps_for_others(s, w), steps)
+    half = Step(decode_seqs=riding_beside(s, w) / 2 + 1 / 2, decode_context=mean_context(w))
+    spread = (steps - shared) * decode_step_s(s, w) + shared * step_s(s, half)
+    return chunked * spread + (1 - chunked) * steps * decode_step_s(s, w)
 
 
 @equation
 def closed_tpot_s(s: System, w: Workload) -> Seconds:
     """Mean time per output token after the first, over the run."""
     last = minimum(s.parallel.pp * in_flight(s, w) / w.n_requests, 1.0)
-    whole = last * drain_decode_s(s, w) + (1 - last) * closed_decode_s(s, w)
+    whole = last * drain_decode_s(s, w) + (1 - last) * steady_decode_s(s, w)
     return whole / maximum(decode_steps(w), 1.0)
 
 
@@ -220,10 +352,8 @@ def requests_per_s(s: System, w: Workload) -> PerS:
 @equation
 def run_s(s: System, w: Workload) -> Seconds:
     """Wall time of a run of n_requests, burst and drain included."""
-    prompts = burst_prompts_a_step(s, w)
-    burst = in_flight(s, w) / prompts * burst_step_s(s, w)
     waves = maximum(w.n_requests / (s.parallel.pp * in_flight(s, w)), 1.0)
-    return maximum(burst, burst_step_s(s, w)) + (waves - 1) * cycle_s(s, w) + drain_decode_s(s, w)
+    return burst_s(s, w) + (waves - 1) * cycle_s(s, w) + last_decode_s(s, w)
 
 
 @equation

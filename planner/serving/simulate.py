@@ -1,0 +1,210 @@
+"""Simulate a system under a load: replicas, pipeline batches, and what users of it would see."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.columns import System
+from planner.cost.memory import kv_capacity_tokens
+from planner.serving.percentiles import Summary, summary
+from planner.serving.requests import Requests
+from planner.serving.scheduler import Engine, Log, Rules
+from planner.serving.slo import Slo, met
+from planner.serving.steptimes import StepTimes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What happened to every request, and the state of the engines over time.
+
+    Times are NaN for what a request never had: a refused one has none, one without output no TTFT.
+    """
+
+    requests: Requests
+    arrival_s: Floats  # as it happened: in a closed loop, when the request was sent
+    first_s: Floats  # clock at the first token
+    finish_s: Floats
+    refused: NDArray[np.bool_]  # longer than the cache
+    logs: tuple[Log, ...]  # one an engine
+    n_blocks: int  # of one engine
+    capacity_tokens: float  # longest request an engine can hold
+
+    @property
+    def ttft_s(self) -> Floats:
+        """Time to first token."""
+        return self.first_s - self.arrival_s
+
+    @property
+    def e2e_s(self) -> Floats:
+        """Time from arrival to the last token."""
+        return self.finish_s - self.arrival_s
+
+    @property
+    def tpot_s(self) -> Floats:
+        """Mean time per output token after the first; NaN for fewer than two."""
+        further = self.requests.output_tokens - 1.0
+        return np.where(further > 0, (self.finish_s - self.first_s) / np.maximum(further, 1), np.nan)
+
+    @property
+    def served(self) -> NDArray[np.bool_]:
+        """Requests that ended."""
+        return ~np.isnan(self.finish_s)
+
+    @cached_property
+    def duration_s(self) -> float:
+        """From the first arrival to the last token."""
+        if not self.served.any():
+            return 0.0
+        return float(np.nanmax(self.finish_s) - np.nanmin(self.arrival_s))
+
+    def _rate(self, amount: float) -> float:
+        return amount / self.duration_s if self.duration_s > 0 else 0.0
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Output tokens of served requests over the run."""
+        return self._rate(float(self.requests.output_tokens[self.served].sum()))
+
+    @property
+    def total_tokens_per_s(self) -> float:
+        """Input and output tokens of served requests over the run."""
+        served = self.requests.at(self.served)
+        return self._rate(float((served.input_tokens + served.output_tokens).sum()))
+
+    @property
+    def requests_per_s(self) -> float:
+        """Served requests over the run."""
+        return self._rate(float(self.served.sum()))
+
+    def goodput(self, slo: Slo) -> float:
+        """Requests per second that met every limit."""
+        good = met(slo, self.ttft_s, self.tpot_s, self.e2e_s) & self.served
+        return self._rate(float(good.sum()))
+
+    def met_share(self, slo: Slo) -> float:
+        """Share of all requests, refused ones included, that met every limit."""
+        good = met(slo, self.ttft_s, self.tpot_s, self.e2e_s) & self.served
+        return float(good.mean()) if len(good) else 1.0
+
+    @cached_property
+    def latency(self) -> dict[str, Summary]:
+        """TTFT, TPOT, end-to-end, over requests; ITL, over gaps between tokens."""
+        gaps = np.array([g for log in self.logs for g in log.gaps], dtype=float).reshape(-1, 2)
+        return {
+            "ttft_s": summary(self.ttft_s),
+            "tpot_s": summary(self.tpot_s),
+            "itl_s": summary(gaps[:, 0], gaps[:, 1]),
+            "e2e_s": summary(self.e2e_s),
+        }
+
+    @property
+    def steps(self) -> int:
+        """Engine steps, all engines."""
+        return sum(log.steps for log in self.logs)
+
+    @property
+    def events(self) -> int:
+        """What the simulation had to look at: steps with prompts, and runs of decode steps."""
+        return sum(log.events for log in self.logs)
+
+    @property
+    def preemptions(self) -> int:
+        """Times a sequence lost its blocks."""
+        return sum(log.preemptions for log in self.logs)
+
+    def timeline(self, engine: int = 0) -> dict[str, Floats]:
+        """Return one engine's state after each event, as columns that can be plotted."""
+        rows = np.array(self.logs[engine].timeline, dtype=float).reshape(-1, 6)
+        names = ("time_s", "decoding", "running", "waiting", "kv_blocks", "busy_s")
+        columns = dict(zip(names, rows.T, strict=True))
+        columns["kv_utilisation"] = columns["kv_blocks"] / max(self.n_blocks, 1)
+        return columns
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Averages over time and engines: running, waiting, busy share, share of the cache in use."""
+        totals = dict.fromkeys(("running", "waiting", "kv_utilisation"), 0.0)
+        busy, span, peak = 0.0, 0.0, 0.0
+        for e in range(len(self.logs)):
+            t = self.timeline(e)
+            if not t["time_s"].size:
+                continue
+            widths = np.diff(t["time_s"], prepend=0.0)
+            for name in totals:
+                totals[name] += float(widths @ t[name])
+            busy += t["busy_s"][-1]
+            span += t["time_s"][-1]
+            peak = max(peak, float(t["waiting"].max()))
+        span = max(span, 1e-300)
+        averages = {name: total / span for name, total in totals.items()}
+        return averages | {"gpu_utilisation": busy / span, "max_waiting": peak}
+
+
+def rules(s: System) -> Rules:
+    """Return the limits of one pipeline batch of a replica: a pp-th of places and blocks."""
+    pp = max(int(s.parallel.pp), 1)
+    block = int(s.limits.block_tokens)
+    seqs = max(int(s.limits.max_num_seqs) // pp, 1)
+    return Rules(
+        max_num_seqs=seqs,
+        max_batched_tokens=max(int(s.limits.max_batched_tokens), seqs),
+        block_tokens=block,
+        n_blocks=int(kv_capacity_tokens(s)) // block // pp,
+        chunked=bool(s.limits.chunked_prefill),
+    )
+
+
+def simulate(
+    s: System,
+    requests: Requests,
+    *,
+    concurrency: int | None = None,
+    replicas: int = 1,
+    prefix_hit: float = 0.0,
+    times: StepTimes | None = None,
+) -> Simulation:
+    """Serve `requests` on `replicas` of one system, dealt to them in turn.
+
+    With `concurrency`, arrivals are ignored: that many are in flight in all, and each is replaced
+    as it ends. `prefix_hit` is the share of every prompt already cached. A request longer than the
+    cache is refused, and the rest served. Deterministic.
+    """
+    pp = max(int(s.parallel.pp), 1)
+    engines = pp * replicas
+    r = rules(s)
+    capacity = r.n_blocks * r.block_tokens
+    refused = requests.input_tokens + requests.output_tokens > capacity
+    n = len(requests)
+    arrival, first, finish = requests.arrival_s.copy(), np.full(n, np.nan), np.full(n, np.nan)
+    longest = int((requests.input_tokens + requests.output_tokens).max(initial=1))
+    times = times or StepTimes(s, min(longest, max(capacity, 1)) + 1.0)
+    kept = np.flatnonzero(~refused)
+    logs = []
+    for e in range(engines):
+        rows = kept[e::engines]
+        share = requests.at(rows)
+        cached = np.minimum((share.input_tokens * prefix_hit).astype(np.int64), share.input_tokens - 1)
+        in_flight = None
+        if concurrency is not None:
+            in_flight = (concurrency - e + engines - 1) // engines
+            if in_flight <= 0:
+                rows = rows[:0]
+        engine = Engine(
+            times,
+            r,
+            share.arrival_s.tolist(),
+            (share.input_tokens - cached).tolist(),
+            cached.tolist(),
+            share.output_tokens.tolist(),
+            in_flight=in_flight,
+        )
+        logs.append(engine.simulate())
+        done = np.array([engine.first, engine.finish, engine.arrival])
+        first[rows], finish[rows], arrival[rows] = np.where(done < 0, np.nan, done)
+    return Simulation(
+        requests, arrival, first, finish, refused, tuple(logs), r.n_blocks, float(capacity)
+    )
