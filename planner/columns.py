@@ -47,6 +47,7 @@ class Precision:
     embedding_bytes: Bytes = 2.0  # embedding and LM head
     kv_bytes: Bytes = 2.0
     activation_bytes: Bytes = 2.0
+    gemm_input_bytes: Bytes = 2.0  # what products compute in: 1 for fp8 and int8, 2 for weight-only
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +139,34 @@ def take(columns: C, rows: Number) -> C:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """How near the device's kernels come to its nameplate: fitted, each bounded by physics."""
+    """How near a device's kernels come to its nameplate: fitted, each bounded by physics."""
 
-    gemm_compute_eff: Scalar = 0.84
-    gemm_hbm_eff: Scalar = 0.756
-    gemm_p: Scalar = 1.54  # sharpness of the roofline's knee: 1 adds the two times, ∞ takes the larger
-    launch_s: Seconds = 5.2e-6  # a kernel that does nothing
-    attention_compute_eff: Scalar = 0.6
-    attention_hbm_eff: Scalar = 0.7
-    elementwise_hbm_eff: Scalar = 0.7
+    launch_s: Seconds = 2.5e-6  # a kernel that does nothing
+    sustained_clock: Scalar = 0.87  # share of a short burst's matrix rate that a long run keeps
+    gemm_compute_eff: Scalar = 0.9
+    gemm_hbm_eff: Scalar = 0.84
+    gemm_start_depth: Scalar = 150.0  # a tile's start and end, in depth it could have worked off
+    gemm_fill_s: Seconds = 4.1e-6  # latency of a deep product's pipeline
+    gemm_fill_depth: Scalar = 420.0  # depth at which half of it is felt
+    unpack_share: Scalar = 0.2  # of the bytes that weight-only formats save, what unpacking costs
+    quantise_launch_s: Seconds = 9e-6  # bringing activations to 8 bits
+    quantise_hbm_eff: Scalar = 0.085
+    attention_compute_eff: Scalar = 0.58
+    attention_tile_rows: Scalar = 64.0
+    attention_start_keys: Scalar = 200.0  # a tile's start, in keys it could have passed over
+    packs_gqa: Scalar = 0.0  # 1 where query heads of a group share a tile in prefill
+    kv_write_hbm_eff: Scalar = 0.2
+    decode_hbm_eff: Scalar = 0.8
+    decode_launch_s: Seconds = 12e-6
+    decode_split_s: Seconds = 6e-6  # joining the parts of a split sequence
+    decode_block_s: Seconds = 4.2e-6  # a sequence and key/value head, on its multiprocessor
+    decode_block_share: Scalar = 1.5  # bandwidth one block draws, in fair shares of an SM
+    decode_head_share: Scalar = 0.7  # bandwidth the splits of one key/value head draw, of all
+    splits_mha: Scalar = 1.0  # 1 where keys are split also if every query head has its own
+    elementwise_hbm_eff: Scalar = 0.5
     link_eff: Scalar = 0.7
-    link_latency_s: Seconds = 12e-6
+    link_latency_s: Seconds = 5e-6
+    link_peer_s: Seconds = 0.5e-6  # more for each further peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +174,10 @@ class Overheads:
     """What the engine adds to every step besides kernels."""
 
     step_s: Seconds = 2e-3  # scheduler, input preparation, sampling, output processing
-    layer_s: Seconds = 2e-5  # gaps between kernels, a layer
-    sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a decoding sequence
+    layer_s: Seconds = 0.0  # gaps between kernels, a layer
+    sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a sequence that yields a token
+    ranks_s: Seconds = 0.0  # agreeing with the other ranks, where tensor parallel
+    eager_layer_s: Seconds = 0.0  # CPU time to launch a layer's kernels; 0 where graphs replay them
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ precision.weight_bytes | b_w | byte | bytes a weight of the layers takes
 embedding_bytes | b_e | byte | bytes a weight of embedding and LM head takes
 kv_bytes | b_{kv} | byte | bytes a cached element takes
 activation_bytes | b_a | byte | bytes an activation takes
+gemm_input_bytes | b_g | byte | bytes an element takes as matrix products compute in it
 
 # Device and its kernels
 flops_per_s | C | flop/s | dense matrix rate, nameplate
@@ -73,15 +74,32 @@ l2_bytes | M_{L2} | byte | last-level cache
 n_sms | n_{SM} |  | multiprocessors
 link_bytes_per_s | W_l | byte/s | bandwidth to the peers in the node, one direction
 node_link_bytes_per_s | W_n | byte/s | share of the node's network, one direction
+launch_s | t_0 | s | a kernel that does nothing
+sustained_clock | \eta_{clk} |  | share of a short burst's matrix rate that a long run keeps
 gemm_compute_eff | \eta_c |  | share of the matrix rate a matrix product reaches
 gemm_hbm_eff | \eta_m |  | share of the bandwidth a matrix product reaches
-gemm_p | p |  | sharpness of the roofline's knee: 1 adds the two times, ∞ takes the larger
-launch_s | t_0 | s | a kernel that does nothing
-attention_compute_eff | \eta_{ca} |  | share of the matrix rate attention reaches
-attention_hbm_eff | \eta_{ma} |  | share of the bandwidth attention reaches
+gemm_start_depth | k_0 |  | start and end of a tile, in depth it could have worked off
+gemm_fill_s | t_{fill} | s | latency of the pipeline of a deep matrix product
+gemm_fill_depth | k_{1/2} |  | depth at which half of that latency is felt
+unpack_share | \eta_{un} |  | of the bytes weight-only formats save, the share unpacking costs
+quantise_launch_s | t_q | s | bringing activations to 8 bits: latency
+quantise_hbm_eff | \eta_q |  | bringing activations to 8 bits: share of the bandwidth
+attention_compute_eff | \eta_{ca} |  | share of the matrix rate prefill attention reaches
+attention_tile_rows | n_t |  | query rows of an attention tile
+attention_start_keys | S_0 |  | start of an attention tile, in keys it could have passed over
+packs_gqa | \pi_g |  | 1 where query heads of a group share a tile in prefill
+kv_write_hbm_eff | \eta_{kv} |  | share of the bandwidth that writing to the cache reaches
+decode_hbm_eff | \eta_d |  | share of the bandwidth decode attention reaches
+decode_launch_s | t_d | s | decode attention: latency
+decode_split_s | t_{join} | s | decode attention: joining the parts of a split sequence
+decode_block_s | t_{blk} | s | decode attention: a sequence and key/value head on its multiprocessor
+decode_block_share | \beta_{blk} |  | bandwidth one such block draws, in fair shares of a multiprocessor
+decode_head_share | \beta_{kv} |  | bandwidth the splits of one key/value head draw, of all
+splits_mha | \pi_s |  | 1 where keys are split also if every query head has its own
 elementwise_hbm_eff | \eta_{el} |  | share of the bandwidth norms and activations reach
-link_eff | \eta_l |  | share of the link's bandwidth collectives reach
+link_eff | \eta_l |  | share of the bandwidth of the link that collectives reach
 link_latency_s | t_l | s | latency of a collective
+link_peer_s | t_{peer} | s | more latency for each further peer
 
 # Engine
 tp | n_{tp} |  | tensor-parallel degree
@@ -90,7 +108,9 @@ ep | n_{ep} |  | expert-parallel degree
 devices_per_node | n_{node} |  | devices of a node
 overheads.step_s | t_e | s | engine work a step: scheduler, sampling, output
 layer_s | t_{gap} | s | gaps between kernels, a layer
-sequence_s | t_{seq} | s | bookkeeping a decoding sequence
+sequence_s | t_{seq} | s | bookkeeping of a sequence that yields a token
+ranks_s | t_{rank} | s | agreeing with the other ranks, a step
+eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
 memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
 max_batched_tokens | T_{max} |  | token budget of a step
@@ -109,10 +129,15 @@ output_tokens | S_{out} |  | generated tokens of a request
 batch | B |  | requests there are, or that are kept in flight
 step_tokens | T |  | rows of every matrix product of the layers
 logit_rows | T_V |  | positions that need logits
+elementwise_bytes | D_{el} | byte | traffic of norms, rotary embedding and activation of a layer
+lm_head_bytes | D_V | byte | traffic of embedding lookup and sampling
+pair_flops | F_{qk} | flop | a query meets a key, by query head
+cached_pair_flops | F_{qk}^{kv} | flop | a query meets a cached key, by query head
 
 # Time
 qkv_s | t_{qkv} | s | query, key and value projections
 attention_prefill_s | t_{att,p} | s | attention of the new prompt tokens
+kv_write_total_s | t_{w} | s | new keys and values put into the cache
 attention_decode_s | t_{att,d} | s | attention over the cached keys and values
 attention_output_s | t_{o} | s | output projection
 mlp_up_s | t_{up} | s | gate and up projections
@@ -120,15 +145,20 @@ mlp_down_s | t_{down} | s | down projection
 elementwise_total_s | t_{el} | s | norms, rotary embedding, activation
 lm_head_s | t_{V} | s | embedding lookup and product with the vocabulary
 communication_s | t_{comm} | s | collectives
+device_s | t_{dev} | s | what the devices are busy with
+launching_s | t_{cpu}^{step} | s | what the CPU needs to launch the kernels of a step one by one
 overhead_s | t_{over} | s | the engine's own work
 step_s | t_{step} | s | one engine step
 ttft_s | \mathrm{TTFT} | s | time to first token
 tpot_s | \mathrm{TPOT} | s | time per output token after the first
 batch_s | t_{batch} | s | wall time of an offline batch
+prefill_all_s | t_{p}^{all} | s | prompts of the whole batch
+drain_steps | n_{drain} |  | steps at the end for requests that were set back
 output_tokens_per_s | R | 1/s | output tokens over wall time
 running | B_r |  | requests in flight together
 
 # Memory
+usable_bytes | M_{use} | byte | memory a program finds on one device
 weight_bytes | M_w | byte | weights on one device
 kv_bytes_per_token | \kappa | byte | KV cache of one token, all layers
 activation_peak_bytes | M_a | byte | activations of a full step

@@ -1,9 +1,22 @@
 """Memory by part, and how many sequences really run at once."""
 
 from planner.columns import System, Workload
-from planner.cost.params import kv_elements_per_token, n_params, embedding_params
+from planner.cost.params import embedding_params, kv_elements_per_token, n_params
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import Bytes, Scalar
+
+
+# Memory chips come in binary sizes: the 40 GB of a datasheet are 40 GiB. Drivers keep a little back
+# (an A100 of 40 GiB offers 39.4, one of 80 offers 79.2, an H200 of 141 offers 139.8).
+GIB_PER_GB = 2.0**30 / 1e9
+OFFERED = 0.988
+LOGIT_COPIES = 3.0  # float32 logits, the same with penalties and temperature applied, probabilities
+
+
+@equation
+def usable_bytes(s: System) -> Bytes:
+    """Memory a program finds on one device."""
+    return s.device.hbm_bytes * (GIB_PER_GB * OFFERED)
 
 
 @equation
@@ -16,8 +29,9 @@ def weight_bytes(s: System) -> Bytes:
 
 @equation
 def kv_bytes_per_token(s: System) -> Bytes:
-    """KV cache of one token over all layers and devices; heads replicate where tp > n_kv_heads."""
-    replicas = maximum(1.0, s.parallel.tp / s.arch.n_kv_heads)
+    """KV cache of one token over all devices; heads replicate where tp > n_kv_heads."""
+    shares = s.arch.n_kv_heads + minimum(s.arch.kv_latent_dim, 1.0) * (1.0 - s.arch.n_kv_heads)
+    replicas = maximum(1.0, s.parallel.tp / shares)
     return s.arch.n_layers * kv_elements_per_token(s.arch) * s.precision.kv_bytes * replicas
 
 
@@ -26,7 +40,9 @@ def activation_peak_bytes(s: System) -> Bytes:
     """Residual, normed copy, gate and up of a full step, and float32 logits of every sequence."""
     a = s.arch
     step = s.limits.max_batched_tokens * s.precision.activation_bytes
-    logits = 4.0 * s.limits.max_num_seqs * a.vocab_size
+    logits = (
+        LOGIT_COPIES * 2.0 * s.precision.activation_bytes * s.limits.max_num_seqs * a.vocab_size
+    )
     return step * (2 * a.d_model + 2 * a.d_ff / s.parallel.tp) + logits
 
 
@@ -34,7 +50,7 @@ def activation_peak_bytes(s: System) -> Bytes:
 def kv_room_bytes(s: System) -> Bytes:
     """What the KV cache may take of one device."""
     used = weight_bytes(s) + activation_peak_bytes(s) + s.limits.reserve_bytes
-    return maximum(0.0, s.device.hbm_bytes * s.limits.memory_fraction - used)
+    return maximum(0.0, usable_bytes(s) * s.limits.memory_fraction - used)
 
 
 @equation

@@ -1,121 +1,144 @@
 """One engine step, operator by operator: what it computes, what it moves, how long it takes.
 
 The step's time is the sum over operators plus the engine's own work. Times are per device, with
-heads and hidden units divided by tp; a pipeline's stages hold n_layers / pp layers each.
+heads and hidden units divided by tp. A pipeline's stages are passed one after another, so a step
+always takes all layers; that pp batches are on their way at once is the serving layer's business.
 """
 
-from dataclasses import dataclass
-
 from planner.columns import Step, System
-from planner.cost.comms import all_reduce_s
-from planner.cost.kernels import attention_s, elementwise_s, gemm_s
-from planner.equation import equation, maximum
-from planner.units import Scalar, Seconds
-
-
-@equation
-def step_tokens(w: Step) -> Scalar:
-    """Rows of every matrix product of the layers."""
-    return w.prefill_tokens + w.decode_seqs
-
-
-@equation
-def logit_rows(w: Step) -> Scalar:
-    """Only the last position of a sequence needs logits."""
-    return w.prefill_seqs + w.decode_seqs
+from planner.cost.comms import all_reduce_s, gather_s, hand_over_s
+from planner.cost.kernels import (
+    decode_attention_s,
+    elementwise_s,
+    gemm_s,
+    kv_write_s,
+    prefill_attention_s,
+    present,
+)
+from planner.cost.traffic import (
+    absent,
+    attention_output_gemm,
+    cached_pair_flops,
+    elementwise_bytes,
+    kv_elements_here,
+    kv_heads_here,
+    latent,
+    lm_head_bytes,
+    lm_head_gemm,
+    logit_rows,
+    mlp_down_gemm,
+    mlp_up_gemm,
+    pair_flops,
+    qkv_gemm,
+    seen,
+    step_tokens,
+)
+from planner.equation import equation, maximum, minimum
+from planner.units import Seconds
 
 
 @equation
 def qkv_s(s: System, w: Step) -> Seconds:
-    """Query, key and value projections, fused."""
-    a, tp = s.arch, s.parallel.tp
-    kv_heads = maximum(a.n_kv_heads / tp, 1.0)
-    width = a.head_dim * (a.n_heads / tp + 2 * kv_heads)
-    return a.n_layers * gemm_s(s, step_tokens(w), width, a.d_model, s.precision.weight_bytes)
+    """Query, key and value projections."""
+    return s.arch.n_layers * gemm_s(s, qkv_gemm(s, w))
 
 
 @equation
 def attention_prefill_s(s: System, w: Step) -> Seconds:
     """Scores and values of the new prompt tokens: causal, by query head."""
     a, tp = s.arch, s.parallel.tp
-    flops = 4 * w.prefill_tokens * w.prefill_context * a.n_heads / tp * a.head_dim
-    bytes_ = (2 * a.n_heads + 2 * a.n_kv_heads) / tp * a.head_dim * w.prefill_tokens
-    return a.n_layers * attention_s(s, flops, bytes_ * s.precision.kv_bytes)
+    if absent(w.prefill_tokens):
+        return 0.0
+    kv_heads = kv_heads_here(s) + latent(a) * (a.n_heads / tp - kv_heads_here(s))
+    return a.n_layers * prefill_attention_s(
+        s,
+        w.prefill_tokens,
+        seen(a, w.prefill_context),
+        a.n_heads / tp,
+        kv_heads,
+        pair_flops(a),
+    )
+
+
+@equation
+def kv_write_total_s(s: System, w: Step) -> Seconds:
+    """Keys and values of the new prompt tokens put into the cache; decoding's are part of its kernel."""
+    if absent(w.prefill_tokens):
+        return 0.0
+    bytes_ = w.prefill_tokens * kv_elements_here(s) * s.precision.kv_bytes
+    return s.arch.n_layers * kv_write_s(s, bytes_)
 
 
 @equation
 def attention_decode_s(s: System, w: Step) -> Seconds:
     """The cached keys and values of every decoding sequence, read once."""
-    a, tp = s.arch, s.parallel.tp
-    flops = 4 * w.decode_seqs * w.decode_context * a.n_heads / tp * a.head_dim
-    kv_heads = maximum(a.n_kv_heads / tp, 1.0)
-    bytes_ = 2 * kv_heads * a.head_dim * w.decode_seqs * w.decode_context
-    return a.n_layers * attention_s(s, flops, bytes_ * s.precision.kv_bytes)
+    a = s.arch
+    if absent(w.decode_seqs):
+        return 0.0
+    kv_heads = kv_heads_here(s) + latent(a) * (1.0 - kv_heads_here(s))
+    return a.n_layers * decode_attention_s(
+        s,
+        w.decode_seqs,
+        seen(a, w.decode_context),
+        kv_heads,
+        a.n_heads / s.parallel.tp / kv_heads,
+        kv_elements_here(s) * s.precision.kv_bytes,
+        cached_pair_flops(a),
+    )
 
 
 @equation
 def attention_output_s(s: System, w: Step) -> Seconds:
     """Output projection."""
-    a = s.arch
-    width = a.n_heads * a.head_dim / s.parallel.tp
-    return a.n_layers * gemm_s(s, step_tokens(w), a.d_model, width, s.precision.weight_bytes)
+    return s.arch.n_layers * gemm_s(s, attention_output_gemm(s, w))
 
 
 @equation
 def mlp_up_s(s: System, w: Step) -> Seconds:
-    """Gate and up projections, fused."""
-    a = s.arch
-    width = (a.mlp_matrices - 1) * a.d_ff / s.parallel.tp
-    return a.n_layers * gemm_s(s, step_tokens(w), width, a.d_model, s.precision.weight_bytes)
+    """Gate and up projections."""
+    return s.arch.n_layers * gemm_s(s, mlp_up_gemm(s, w))
 
 
 @equation
 def mlp_down_s(s: System, w: Step) -> Seconds:
     """Down projection."""
-    a = s.arch
-    width = a.d_ff / s.parallel.tp
-    return a.n_layers * gemm_s(s, step_tokens(w), a.d_model, width, s.precision.weight_bytes)
+    return s.arch.n_layers * gemm_s(s, mlp_down_gemm(s, w))
 
 
 @equation
 def elementwise_total_s(s: System, w: Step) -> Seconds:
-    """Two norms with residual, rotary embedding and the gated activation."""
-    a, rows = s.arch, step_tokens(w) * s.precision.activation_bytes
-    norms = 2 * elementwise_s(s, 4 * rows * a.d_model)
-    rotary = elementwise_s(s, 2 * rows * a.head_dim * (a.n_heads + a.n_kv_heads) / s.parallel.tp)
-    activation = elementwise_s(s, a.mlp_matrices * rows * a.d_ff / s.parallel.tp)
-    return a.n_layers * (norms + rotary + activation)
+    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed."""
+    launches = 3.0 + minimum(s.arch.n_experts - 1.0, 1.0)
+    launches_s = launches * s.kernels.launch_s
+    return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
 
 
 @equation
 def lm_head_s(s: System, w: Step) -> Seconds:
-    """Embedding lookup and the product with the vocabulary."""
-    a, rows = s.arch, logit_rows(w)
-    lookup = elementwise_s(s, 2 * step_tokens(w) * a.d_model * s.precision.activation_bytes)
-    width = a.vocab_size / s.parallel.tp
-    return lookup + gemm_s(s, rows, width, a.d_model, s.precision.embedding_bytes)
+    """Embedding lookup, product with the vocabulary and sampling; a chunk that ends no prompt has none."""
+    product_s = present(logit_rows(w)) * gemm_s(s, lm_head_gemm(s, w))
+    return product_s + elementwise_s(s, lm_head_bytes(s, w))
 
 
 @equation
 def communication_s(s: System, w: Step) -> Seconds:
-    """Two all-reduces a layer under tensor parallelism."""
-    bytes_ = step_tokens(w) * s.arch.d_model * s.precision.activation_bytes
-    return 2 * s.arch.n_layers * all_reduce_s(s, bytes_)
+    """Two all-reduces a layer and the gathered logits under tp, hand-overs under pp."""
+    a, p = s.arch, s.precision
+    if absent(s.parallel.tp * s.parallel.pp - 1.0):
+        return 0.0
+    hidden = step_tokens(w) * a.d_model * p.activation_bytes
+    logits = logit_rows(w) * a.vocab_size * p.activation_bytes
+    reduces_s = 2.0 * a.n_layers * all_reduce_s(s, hidden)
+    return reduces_s + gather_s(s, logits) + hand_over_s(s, hidden)
 
 
 @equation
-def overhead_s(s: System, w: Step) -> Seconds:
-    """Scheduler, input preparation, gaps between kernels, sampling and output processing."""
-    o = s.overheads
-    return o.step_s + o.layer_s * s.arch.n_layers + o.sequence_s * logit_rows(w)
-
-
-@equation
-def step_s(s: System, w: Step) -> Seconds:
-    """Time of one engine step."""
+def device_s(s: System, w: Step) -> Seconds:
+    """What the devices are busy with."""
     return (
         qkv_s(s, w)
         + attention_prefill_s(s, w)
+        + kv_write_total_s(s, w)
         + attention_decode_s(s, w)
         + attention_output_s(s, w)
         + mlp_up_s(s, w)
@@ -123,31 +146,24 @@ def step_s(s: System, w: Step) -> Seconds:
         + elementwise_total_s(s, w)
         + lm_head_s(s, w)
         + communication_s(s, w)
-        + overhead_s(s, w)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """What one operator costs in a step, over all layers, on one device."""
-
-    seconds: Seconds
-
-
-OPERATORS = {
-    "qkv": qkv_s,
-    "attention_prefill": attention_prefill_s,
-    "attention_decode": attention_decode_s,
-    "attention_output": attention_output_s,
-    "mlp_up": mlp_up_s,
-    "mlp_down": mlp_down_s,
-    "elementwise": elementwise_total_s,
-    "lm_head": lm_head_s,
-    "communication": communication_s,
-    "overhead": overhead_s,
-}
+@equation
+def launching_s(s: System) -> Seconds:
+    """What the CPU needs to launch a step's kernels one by one; nothing where a graph replays them."""
+    return s.overheads.eager_layer_s * s.arch.n_layers
 
 
-def breakdown(s: System, w: Step) -> dict[str, Operator]:
-    """Return every operator of the step; their seconds add up to `step_s`."""
-    return {name: Operator(seconds=op(s, w)) for name, op in OPERATORS.items()}
+@equation
+def overhead_s(s: System, w: Step) -> Seconds:
+    """Scheduler, input preparation, gaps between kernels, sampling and output processing."""
+    o = s.overheads
+    ranks_s = o.ranks_s * present(s.parallel.tp - 1.0)
+    return o.step_s + o.layer_s * s.arch.n_layers + o.sequence_s * logit_rows(w) + ranks_s
+
+
+@equation
+def step_s(s: System, w: Step) -> Seconds:
+    """Time of one engine step: devices wait where the CPU launches more slowly than they work."""
+    return maximum(device_s(s, w), launching_s(s)) + overhead_s(s, w)

@@ -9,7 +9,7 @@ import numpy as np
 from planner.columns import Arch, Step, System
 from planner.columns import take as take_rows
 from planner.cost import memory
-from planner.cost.step import breakdown
+from planner.cost.breakdown import breakdown
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.predict import Comparison, compare, loss_draws, p_at_most
 from planner.search.evaluate import Conditions

@@ -12,6 +12,7 @@ from planner.columns import Arch, Workload
 from planner.cost import params
 from planner.cost.memory import kv_bytes_per_token, max_concurrency, weight_bytes
 from planner.equation import remembering
+from planner.heap import keep_freed_memory
 from planner.law.accuracy import NINE_TASKS, accuracy
 from planner.law.predict import predict_loss
 from planner.search.pareto import Table
@@ -68,6 +69,7 @@ def evaluate(arch: Arch, c: Conditions) -> Table:
 
 def evaluate_all(chunks: Iterator[Arch], c: Conditions, threads: int = THREADS) -> Iterator[Table]:
     """Evaluate chunk after chunk, in order, a few at a time: numpy lets threads run side by side."""
+    keep_freed_memory()
     with ThreadPoolExecutor(threads) as pool:
         waiting: list[Any] = [pool.submit(evaluate, a, c) for a in islice(chunks, threads + 1)]
         while waiting:

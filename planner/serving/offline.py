@@ -1,39 +1,60 @@
 """An offline batch: all requests are there at the start, and those that do not fit wait.
 
-Requests of one length run in waves of as many as fit; a wave is its prompts' prefill and then one
-decode step a further token, taken at the mean context (step time is linear in it).
+Prompts are computed first, as many tokens a step as the budget allows, then everyone decodes. Where
+the cache cannot hold all at full length, the engine starts more than can finish and sets some back
+as the others grow, so the cache stays full: between the start of one request and the next, each
+holds its prompt and half its output on average. At the end the late ones drain with ever fewer.
 """
 
+from dataclasses import replace
+
 from planner.columns import Step, System, Workload
-from planner.cost.memory import max_concurrency
+from planner.cost.memory import kv_capacity_tokens, max_concurrency
 from planner.cost.step import step_s
-from planner.equation import ceil, equation, maximum, minimum
+from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import PerS, Scalar, Seconds
 
 
 @equation
 def running(s: System, w: Workload) -> Scalar:
-    """Requests in flight together."""
-    return minimum(w.batch, max_concurrency(s, w))
+    """Requests in flight together, mean while the batch lasts."""
+    held = w.input_tokens + w.output_tokens / 2
+    at_once = minimum(w.batch, s.limits.max_num_seqs)
+    return minimum(at_once, maximum(kv_capacity_tokens(s) / held, max_concurrency(s, w)))
 
 
 def prefill_step(s: System, w: Workload) -> Step:
-    """A step that is all prompt: as many tokens as the budget, or the whole prompt, allows."""
-    tokens = minimum(w.input_tokens, s.limits.max_batched_tokens)
-    seqs = tokens / w.input_tokens
-    return Step(prefill_tokens=tokens, prefill_seqs=seqs, prefill_context=w.input_tokens / 2)
+    """A step that is all prompt: as many whole prompts as the budget holds, or a chunk of one."""
+    budget = s.limits.max_batched_tokens
+    prompts = minimum(maximum(floor(budget / w.input_tokens), 1.0), w.batch)
+    chunk = minimum(1.0, budget / w.input_tokens)
+    share = 1.0 + s.limits.chunked_prefill * (chunk - 1.0)
+    tokens = prompts * share * w.input_tokens
+    return Step(tokens, prompts * share, prefill_context=w.input_tokens / 2)
 
 
 def decode_step(s: System, w: Workload, seqs: Scalar) -> Step:
-    """A step in which `seqs` requests decode, half-way through their output."""
-    return Step(decode_seqs=seqs, decode_context=w.input_tokens + w.output_tokens / 2)
+    """A step in which `seqs` requests decode, half-way through their output; a pp-th of them, piped."""
+    return Step(
+        decode_seqs=maximum(seqs / s.parallel.pp, 1.0),
+        decode_context=w.input_tokens + w.output_tokens / 2,
+    )
 
 
 @equation
 def ttft_s(s: System, w: Workload) -> Seconds:
     """Time to first token of one request that need not wait."""
-    chunks = w.input_tokens / minimum(w.input_tokens, s.limits.max_batched_tokens)
-    return chunks * step_s(s, prefill_step(s, w))
+    alone = replace(w, batch=1.0)
+    step = prefill_step(s, alone)
+    return w.input_tokens / step.prefill_tokens * step_s(s, step)
+
+
+@equation
+def prefill_all_s(s: System, w: Workload) -> Seconds:
+    """Prompts of the whole batch; a pipeline works on pp steps at once, once it is full."""
+    step, pp = prefill_step(s, w), s.parallel.pp
+    steps = w.batch * w.input_tokens / step.prefill_tokens
+    return (steps + pp - 1.0) / pp * step_s(s, step)
 
 
 @equation
@@ -43,10 +64,20 @@ def tpot_s(s: System, w: Workload) -> Seconds:
 
 
 @equation
+def drain_steps(s: System, w: Workload) -> Scalar:
+    """Steps at the end, for those set back: none where all fit, half an output where many do not."""
+    full_at = (
+        kv_capacity_tokens(s) / w.batch - w.input_tokens
+    )  # output tokens when the cache is full
+    return minimum(maximum(w.output_tokens - full_at, 0.0), w.output_tokens / 2)
+
+
+@equation
 def batch_s(s: System, w: Workload) -> Seconds:
     """Wall time of the whole batch, prefill included."""
-    waves = ceil(w.batch / maximum(running(s, w), 1.0))
-    return w.batch * ttft_s(s, w) + waves * (w.output_tokens - 1) * tpot_s(s, w)
+    rounds = maximum(w.batch / maximum(running(s, w), 1.0), 1.0)
+    decode_s = (rounds * (w.output_tokens - 1.0) + drain_steps(s, w)) * tpot_s(s, w)
+    return prefill_all_s(s, w) + decode_s
 
 
 @equation

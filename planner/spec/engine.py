@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from planner.columns import Limits, Parallel, Precision
-from planner.spec.device import BYTES, Dtype
+from planner.spec.device import BYTES, COMPUTES_IN, Dtype
 from planner.spec.fields import Spec
 
 EngineName = Literal["vllm", "vllm-0.6", "sglang", "tensorrt-llm", "transformers", "torch"]
@@ -38,6 +38,7 @@ class EngineSpec(Spec):
             embedding_bytes=2.0,
             kv_bytes=BYTES[self.kv_dtype] if self.kv_dtype else 2.0,
             activation_bytes=2.0,
+            gemm_input_bytes=BYTES[COMPUTES_IN[self.dtype]],
         )
 
     def parallel(self) -> Parallel:
