@@ -9,7 +9,7 @@ from planner.equation import exp, log, maximum
 from planner.law.columns import LawColumns, Shapes
 from planner.law.conditional import shape_multiplier, shape_offset
 from planner.law.domain import widening_sd
-from planner.law.posterior import OTHER_DATA_SD, draw_law
+from planner.law.posterior import OTHER_DATA_SD, OTHER_NOISE_SD, draw_law
 from planner.law.reference import data_term, size_term
 from planner.units import Number
 
@@ -103,7 +103,8 @@ def loss_draws(
         draws = draws * np.exp(factor)
     if not noise:
         return draws
-    own = np.hypot(law.noise_sd, widening_sd(law, s))
+    run = max(float(np.max(law.noise_sd)), OTHER_NOISE_SD) if other_data else law.noise_sd
+    own = np.hypot(run, widening_sd(law, s))
     return draws + own * np.random.default_rng([seed, 1]).standard_normal((n_draws, n))
 
 

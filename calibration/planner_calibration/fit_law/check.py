@@ -11,10 +11,11 @@ from planner.law.accuracy import accuracy as accuracy_at
 from planner.law.predict import loss_draws, predict_loss
 from planner.spec.law import LawSpec
 from planner.units import show
-from planner_calibration.fit_law.accuracy import load_downstream
+from planner_calibration.fit_law.accuracy import load_downstream, update_link
+from planner_calibration.fit_law.conditional import within_rule
 from planner_calibration.fit_law.data import Runs, load_runs, read_table, sizes
 from planner_calibration.fit_law.evaluate import score
-from planner_calibration.fit_law.update import shapes_of, update_law
+from planner_calibration.fit_law.update import depth_varies, shapes_of, update_law, well_tuned
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,15 @@ def check_losses(
     path: Path | str,
     *,
     source: str | None = None,
-    depth: bool = False,
+    depth: bool | None = None,
     n_tune: int = 3,
 ) -> tuple[list[Row], list[Skipped]]:
     """Score a law on every source of a table, as it is and after seeing `n_tune` small runs.
 
     The first line of a source is the law untouched: corpora and tokenizers differ, so its level
     may be off while its ranks hold. The second is the law updated on the `n_tune` cheapest runs,
-    which are then left out of the score.
+    which are then left out of the score. Of runs that differ in learning rate or batch only, the
+    best counts. `depth` acts by default where depths leave the reference by a quarter.
     """
     _, table = read_table(path)
     present = sorted({r.get("source", "") for r in table})
@@ -65,9 +67,10 @@ def check_losses(
             continue
         dense = ~(runs.n_experts > 1)
         for data in sorted(set(runs.dataset[dense])):
-            part = runs[dense & (runs.dataset == data)]
+            part = well_tuned(runs[dense & (runs.dataset == data)])
             if len(part) >= 3:
-                rows += _score_source(law, part, f"{name} {data}".strip(), depth, n_tune)
+                on = depth_varies(part) if depth is None else depth
+                rows += _score_source(law, part, f"{name} {data}".strip(), on, n_tune)
     return rows, skipped
 
 
@@ -81,10 +84,11 @@ def _score_source(law: LawSpec, runs: Runs, name: str, depth: bool, n_tune: int)
             rows.append(
                 _row(law, part, f"  N about {show(float(np.median(part.n)))}", depth, other)
             )
-    if len(runs) >= n_tune + 3:
-        cheap = np.argsort(runs.n * runs.n_tokens)
+    usable = np.flatnonzero(within_rule(runs) | ~np.isfinite(runs.r))
+    if len(usable) >= n_tune + 3:
+        cheap = usable[np.argsort((runs.n * runs.n_tokens)[usable])]
         # The cheapest are the furthest away; take from the cheaper half, spread out.
-        tune = cheap[np.linspace(0, len(runs) // 2, n_tune).astype(int)]
+        tune = cheap[np.linspace(0, len(cheap) // 2, n_tune).astype(int)]
         rest = np.setdiff1d(np.arange(len(runs)), tune)
         moved = update_law(law, runs[tune], other_data=other, depth=depth).law
         rows.append(_row(moved, runs[rest], f"{name}: after {n_tune} cheap runs", depth, False))
@@ -106,8 +110,6 @@ def check_accuracies(
     path: Path | str, *, link: AccuracyLink | None = None, source: str | None = None
 ) -> list[Row]:
     """Score the accuracy link on every source of a table with columns loss and acc."""
-    from scipy.stats import spearmanr
-
     link = link or AccuracyLink()
     _, table = read_table(path)
     out = []
@@ -116,21 +118,33 @@ def check_accuracies(
             continue
         d = load_downstream(path, source=name)
         acc = d.values["acc"]
-        predicted = np.asarray(accuracy_at(link, d.loss))
-        draws = accuracy_draws(
-            link, np.broadcast_to(d.loss, (1000, len(d.loss))), other_data="bian" not in name
-        )
-        low, high = np.quantile(draws, [0.1, 0.9], axis=0)
-        error = 100 * (predicted - acc)
-        out.append(
-            Row(
-                f"{name}: link as it is",
-                len(acc),
-                float(np.mean(np.abs(error))),
-                float(np.mean(error)),
-                float(spearmanr(predicted, acc).statistic),
-                float("nan"),
-                float(np.mean((acc >= low) & (acc <= high))),
+        out.append(_accuracy_row(link, d.loss, acc, f"{name}: link as it is", "bian" not in name))
+        if len(acc) >= 6:
+            order = np.argsort(-d.loss)
+            tune = order[np.linspace(0, len(order) // 2, 3).astype(int)]
+            rest = np.setdiff1d(np.arange(len(acc)), tune)
+            moved = update_link(link, d.loss[tune], acc[tune])
+            out.append(
+                _accuracy_row(moved, d.loss[rest], acc[rest], f"{name}: after 3 runs", False)
             )
-        )
     return out
+
+
+def _accuracy_row(
+    link: AccuracyLink, loss: np.ndarray, acc: np.ndarray, what: str, other: bool
+) -> Row:
+    from scipy.stats import spearmanr
+
+    predicted = np.asarray(accuracy_at(link, loss))
+    draws = accuracy_draws(link, np.broadcast_to(loss, (1000, len(loss))), other_data=other)
+    low, high = np.quantile(draws, [0.1, 0.9], axis=0)
+    error = 100 * (predicted - acc)
+    return Row(
+        what,
+        len(acc),
+        float(np.mean(np.abs(error))),
+        float(np.mean(error)),
+        float(spearmanr(predicted, acc).statistic),
+        float("nan"),
+        float(np.mean((acc >= low) & (acc <= high))),
+    )

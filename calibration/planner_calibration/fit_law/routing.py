@@ -45,7 +45,7 @@ def _power(n: np.ndarray, gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
         np.array([np.log(f * loss.min()), 0.0, a, 0.4]) for f in (0.3, 0.7) for a in (0.1, 0.3)
     ]
     best = min((least_squares(residual, s, max_nfev=2000) for s in starts), key=lambda r: r.cost)
-    return np.array([*best.x, mid])
+    return np.array([*best.x, mid], dtype=np.float64)
 
 
 def _power_at(t: np.ndarray, n: np.ndarray, gain: np.ndarray, mid: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.errors import SpecError
 from planner.law.columns import LawColumns, Shapes
 from planner.law.domain import reference_depth, reference_head_dim
 from planner.law.posterior import (
@@ -17,6 +18,7 @@ from planner.law.posterior import (
     BETA_RANGE,
     COORDINATES,
     OTHER_DATA_SD,
+    OTHER_NOISE_SD,
     coordinates,
     law_at,
     spread,
@@ -39,6 +41,21 @@ class Update:
     rms_after: float
     n_runs: int
     dropped: np.ndarray
+
+
+def depth_varies(runs: Runs) -> bool:
+    """Whether depths leave the one the law was read at, by more than a quarter, in some run."""
+    if not np.all(np.isfinite(runs.n_layers)):
+        return False
+    return bool(np.any(np.abs(np.log(runs.n_layers / reference_depth(runs.n))) > np.log(1.25)))
+
+
+def well_tuned(runs: Runs) -> Runs:
+    """Return the best run of each shape and token count: the law speaks of tuned training."""
+    order = np.argsort(runs.loss, kind="stable")
+    keys = np.column_stack([runs.shape, runs.n_tokens])[order]
+    _, first = np.unique(keys, axis=0, return_index=True)
+    return runs[np.sort(order[first])]
 
 
 def shapes_of(runs: Runs, law: LawColumns, *, depth: bool = False) -> Shapes:
@@ -78,7 +95,7 @@ def update_law(
     runs: Runs,
     *,
     other_data: bool = True,
-    depth: bool = False,
+    depth: bool | None = None,
     name: str = "user",
     source: str = "own runs",
 ) -> Update:
@@ -88,20 +105,27 @@ def update_law(
         spec: the law that is the prior.
         runs: trained models, N counted as the law counts.
         other_data: whether corpus, tokenizer or recipe may differ from the law's.
-        depth: let depth act (runs of several depths at one size).
+        depth: let depth act; by default where depths leave the reference by a quarter.
         name: of the new law.
         source: where the runs came from, kept in the file.
 
     Raises:
-        SpecError: the runs count N otherwise than the law.
+        SpecError: the runs count N otherwise than the law, or none has r inside [0.5, 5].
 
     """
     from scipy.optimize import least_squares
 
     law = spec.columns()
+    noise = max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd
+    depth = depth_varies(runs) if depth is None else depth
     law.n_definition.require(runs.n_definition, where="runs")
     keep = within_rule(runs) | ~np.isfinite(runs.r)
     used = runs[keep]
+    if not len(used):
+        raise SpecError(
+            f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
+            hint="the law does not reach such shapes; train one with r inside",
+        )
     n_mid = float(np.exp(np.mean(np.log(used.n))))
     mean, covariance = coordinates(law), prior_covariance(law, n_mid, other_data=other_data)
     frozen = _frozen(law, used, depth)
@@ -119,13 +143,14 @@ def update_law(
         return law_at(law, t)
 
     def residual(step: np.ndarray) -> np.ndarray:
-        return np.concatenate([(used.loss - predict_loss(moved(step), s)) / law.noise_sd, step])
+        miss = (used.loss - predict_loss(moved(step), s)) / noise
+        return np.concatenate([_huber(miss), step])
 
     found = least_squares(residual, np.zeros(len(free)), x_scale=1.0, max_nfev=400)
     inverse = np.linalg.inv(found.jac.T @ found.jac)
-    data = residual(found.x)[: len(used)] * law.noise_sd
+    data = used.loss - np.asarray(predict_loss(moved(found.x), s))
     # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
-    excess = max(1.0, float(np.sum((data / law.noise_sd) ** 2)) / max(len(used) - 1, 1))
+    excess = max(1.0, float(np.sum((data / noise) ** 2)) / max(len(used) - 1, 1))
     posterior = np.array(covariance)
     posterior[np.ix_(free, free)] = root @ inverse @ root.T * excess
     posterior = np.where(np.outer(*(np.isin(range(len(mean)), free),) * 2), posterior, 0.0)
@@ -134,13 +159,21 @@ def update_law(
     silent = tuple(c for i, c in enumerate(COORDINATES) if i in frozen or ratio[i] > UNINFORMED)
     after = moved(found.x)
     return Update(
-        _as_spec(spec, after, posterior, used, name, source),
+        _as_spec(spec, after, posterior, used, name, source, float(noise * np.sqrt(excess))),
         silent,
         tuple(c for c in COORDINATES if c not in silent),
         float(np.sqrt(np.mean((used.loss - predict_loss(law, s)) ** 2))),
         float(np.sqrt(np.mean(data**2))),
         len(used),
         runs.row[~keep],
+    )
+
+
+def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
+    """Return residuals whose squares are Huber's loss: beyond three sigma a run pulls no harder."""
+    size = np.abs(miss)
+    return np.asarray(
+        np.where(size <= at, miss, np.sign(miss) * np.sqrt(np.maximum(2 * at * size - at**2, 0)))
     )
 
 
@@ -157,7 +190,13 @@ def _frozen(law: LawColumns, runs: Runs, depth: bool) -> set[int]:
 
 
 def _as_spec(
-    spec: LawSpec, law: LawColumns, covariance: np.ndarray, runs: Runs, name: str, source: str
+    spec: LawSpec,
+    law: LawColumns,
+    covariance: np.ndarray,
+    runs: Runs,
+    name: str,
+    source: str,
+    noise: float,
 ) -> LawSpec:
     sd = np.sqrt(np.diag(covariance))
     tokens = law.anchors[0][1]
