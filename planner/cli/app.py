@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import hardware, models, predict, recommend
+from planner.cli import hardware, models, predict, recommend, report
 
 app = typer.Typer(
     name="planner",
@@ -38,6 +38,7 @@ def _options(
 app.command("recommend")(recommend.recommend)
 app.command("predict")(predict.predict)
 app.command("pareto")(recommend.pareto)
+app.command("report")(report.report)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 

@@ -89,8 +89,13 @@ def hover(c: Mapping[str, Any], name: str) -> str:
         f"n_layers {c['n_layers']} · d_model {c['d_model']} · d_ff {c['d_ff']}",
         f"n_heads {c['n_heads']} · n_kv_heads {c['n_kv_heads']} · head_dim {c['head_dim']}",
         f"N {show(c['n_params_non_embedding'])} (all {show(c['n_params'])})",
-        f"r {significant(c['mlp_attn_ratio'])} · x {significant(c['d_over_sqrt_n'])} · "
-        f"GQA {c['gqa']:g}",
+        " · ".join(
+            (
+                f"r {significant(c['mlp_attn_ratio'])}",
+                f"x {significant(c['d_over_sqrt_n'])}",
+                f"GQA {c['gqa']:g}",
+            )
+        ),
     ]
     if c.get("loss"):
         lines.append(f"loss {between(c['loss'], digits=4)}")
@@ -103,11 +108,17 @@ def hover(c: Mapping[str, Any], name: str) -> str:
 
 
 def between(e: Mapping[str, float], unit: str = "", digits: int = 3) -> str:
-    """Write an estimate with its interval: ``2.8 [2.79, 2.81]``."""
+    """Write an estimate with its interval, the unit once: ``55.3 [40.1, 76.1] ms``.
 
-    def one(value: float) -> str:
-        if digits > 3:  # losses: places, not digits, are what is compared
-            return f"{value:.3f}"
-        return show(value, unit, digits)
-
-    return f"{one(e['value'])} [{one(e['low'])}, {one(e['high'])}]"
+    Four digits are for losses, where places count and not digits: ``2.800 [2.792, 2.809]``.
+    """
+    values = [e["value"], e["low"], e["high"]]
+    if digits > 3:
+        value, low, high = (f"{v:.3f}" for v in values)
+        return f"{value} [{low}, {high}]"
+    texts = [show(v, unit, digits) for v in values]
+    units = {text.partition(" ")[2] for text in texts}
+    if unit and len(units) == 1:
+        value, low, high = (text.partition(" ")[0] for text in texts)
+        return f"{value} [{low}, {high}] {units.pop()}"
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"

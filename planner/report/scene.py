@@ -5,7 +5,7 @@ same library calls as the result itself, under the inputs it records.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from planner.serving.system import serve
 from planner.spec.engine import EngineSpec
 from planner.spec.fields import validate
 from planner.spec.law import default_law, load_law
+from planner.spec.model import ModelSpec
 from planner.spec.workload import WorkloadSpec
 
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
@@ -31,9 +32,12 @@ class Scene:
 
     conditions: Conditions
     shapes: Mapping[str, Mapping[str, Any]]
+    exact: Arch | None = None  # of the one model predicted, which need not be Llama-style
 
     def arch(self, name: str) -> Arch:
         """Return the columns of one shape."""
+        if self.exact is not None:
+            return self.exact
         return arch_of([self.shapes[name]])
 
     def system(self, name: str) -> System:
@@ -48,8 +52,13 @@ class Scene:
 
 def single(arch: Arch) -> Arch:
     """Return one-row columns as plain floats."""
-    names = (f for f in arch.__slots__)
-    return Arch(**{f: float(np.ravel(getattr(arch, f))[0]) for f in names})
+    return Arch(**{f.name: float(np.ravel(getattr(arch, f.name))[0]) for f in fields(Arch)})
+
+
+def repeat(arch: Arch, n: int) -> Arch:
+    """Return a one-row shape `n` times, so that it can meet a column of conditions."""
+    one = single(arch)
+    return replace(one, n_layers=np.full(n, one.n_layers))
 
 
 def arch_of(shapes: Sequence[Mapping[str, Any]]) -> Arch:
@@ -110,7 +119,9 @@ def scene_of(result: Mapping[str, Any]) -> Scene:
     conditions = Conditions(
         served, workload.columns(), law, float(tokens), bool(inputs.get("depth_term", False))
     )
-    return Scene(conditions, shapes)
+    model = inputs.get("model") if result["kind"] == "predict" else None
+    exact = validate(ModelSpec, model, "inputs.model").arch() if model else None
+    return Scene(conditions, shapes, exact)
 
 
 def with_batch(conditions: Conditions, batch: float | Any) -> Conditions:

@@ -106,7 +106,7 @@ class OtherResult(_Result):
     """Any other kind: its own parts are read where they are shown."""
 
 
-_MODELS = {"recommend": RecommendResult, "predict": PredictResult}
+_MODELS: dict[str, type[_Result]] = {"recommend": RecommendResult, "predict": PredictResult}
 
 
 def read_result(path: Path) -> dict[str, Any]:

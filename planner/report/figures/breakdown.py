@@ -71,7 +71,13 @@ def time_breakdown(scene: Scene) -> tuple[Figure, Grid]:
             axis("seconds of the whole batch"),
             axis("", autorange="reversed"),
             barmode="stack",
-            legend={"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"},
+            legend={
+                "orientation": "h",
+                "x": 0,
+                "y": -0.25,
+                "yanchor": "top",
+                "traceorder": "normal",
+            },
         ),
         caption="Hatched: prefill. Operators under 2 % of the longest bar are put together.",
         height=200 + 60 * len(rows),
@@ -99,10 +105,18 @@ def memory_breakdown(scene: Scene) -> tuple[Figure, Grid]:
             axis("GB on one device"),
             axis("", autorange="reversed"),
             barmode="stack",
-            legend={"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"},
+            legend={
+                "orientation": "h",
+                "x": 0,
+                "y": -0.25,
+                "yanchor": "top",
+                "traceorder": "normal",
+            },
         ),
         height=180 + 60 * len(rows),
     )
     names = list(rows)
     body = [[p.replace("_", " "), *(show(rows[n][p], "byte") for n in names)] for p in MEMORY]
-    return figure, Grid(["part", *map(label, names)], body, caption="Bytes on one device", fold=True)
+    return figure, Grid(
+        ["part", *map(label, names)], body, caption="Bytes on one device", fold=True
+    )

@@ -11,7 +11,16 @@ from planner.report.figures.style import MARKS, axis, colour, layout, rounded
 from planner.report.parts import Figure, esc, hover, label
 from planner.report.scene import Scene, single
 
+EDGE = 1.15  # drawn beyond the range searched, so that marks at its edge are whole
 POINTS = 36  # a side of the grid: smooth to the eye, and under 50 kB in the page
+# Dark enough throughout for white labels, and monotonic in lightness (so it prints in grey).
+SCALE = [
+    [0.0, "#2d1160"],
+    [0.25, "#3b4d8f"],
+    [0.5, "#2a6f8e"],
+    [0.75, "#1f8784"],
+    [1.0, "#2f9a58"],
+]
 UNITS = {"output_tokens_per_s": "tokens/s", "loss": "nats per token"}
 
 
@@ -41,7 +50,7 @@ def contours(result: Mapping[str, Any], scene: Scene) -> list[Figure]:
     x_low, x_high = inputs.get("d_over_sqrt_n", (0.04, 0.14))
     r_low, r_high = inputs.get("mlp_attn_ratio", (0.5, 5.0))
     widths = np.linspace(x_low * root, x_high * root, POINTS)
-    ratios = np.geomspace(r_low, r_high, POINTS)
+    ratios = np.geomspace(r_low / EDGE, r_high * EDGE, POINTS)
     d_model, r = (m.ravel() for m in np.meshgrid(widths, ratios))
     table = scene.evaluate(grid_arch(base, d_model, r, float(pick["gqa"])))
     return [
@@ -69,7 +78,7 @@ def _map(
             "y": rounded(ratios),
             "z": [rounded(row) for row in z],
             "ncontours": 16,
-            "colorscale": "Viridis" if speed else "Cividis",
+            "colorscale": SCALE,
             "reversescale": not speed,
             "contours": {"showlabels": True, "labelfont": {"size": 10, "color": "#ffffff"}},
             "line": {"width": 0.5},

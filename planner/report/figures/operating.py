@@ -1,14 +1,13 @@
 """Operating curves: throughput, TPOT and cost against how many requests run together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from planner.columns import take
 from planner.report.figures.style import MARKS, axis, colour, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
-from planner.report.scene import Scene, with_batch
+from planner.report.scene import Scene, repeat, with_batch
 from planner.search.evaluate import evaluate
 from planner.units import show, significant
 
@@ -21,7 +20,7 @@ def curve(scene: Scene, name: str) -> dict[str, Any]:
     fits = float(scene.shapes[name]["max_concurrency"])
     last = max(min(fits, 4 * batch), batch, 8.0)
     steps = np.unique(np.rint(np.geomspace(1.0, last, POINTS)))
-    arch = take(scene.arch(name), np.zeros(len(steps), dtype=int))
+    arch = repeat(scene.arch(name), len(steps))
     table = evaluate(arch, with_batch(scene.conditions, steps))
     return {
         "concurrency": steps,
@@ -38,7 +37,7 @@ def operating(
     shown = names or list(scene.shapes)
     curves = {name: curve(scene, name) for name in shown}
     devices = scene.conditions.served.engine.n_devices
-    panels = [
+    panels: list[tuple[str, str, Callable[[Mapping[str, Any]], Any], str]] = [
         ("throughput", "output tokens/s", lambda c: c["output_tokens_per_s"], "%{y:.0f} tokens/s"),
         ("tpot", "TPOT, ms", lambda c: c["tpot_s"] * 1e3, "%{y:.2f} ms"),
     ]

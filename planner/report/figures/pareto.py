@@ -5,13 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from planner.report.figures.style import BLUE, GREY, MARKS, axis, colour, layout, rounded
+from planner.report.figures.style import BLUE, GREY, MARKS, axis, colour, layout
 from planner.report.parts import Figure, Grid, between, esc, hover, label, shape_text
 from planner.report.scene import Scene
 from planner.search.pareto import Table
 from planner.spec.loading import load_model, model_names
 from planner.units import show
 
+# Labels keep clear of each other: picks near one point are named to different sides.
+PLACES = {
+    "baseline": "top left",
+    "loss_optimal": "bottom right",
+    "fastest": "top right",
+    "balanced": "bottom left",
+}
 NEAR = 0.35  # known models whose N is within this share of the baseline's stand beside it
 
 
@@ -92,7 +99,7 @@ def pareto(result: Mapping[str, Any], scene: Scene) -> Figure:
                 [n for n, _ in known],
                 mode="markers+text",
                 text=[esc(n) for n, _ in known],
-                textposition="top center",
+                textposition="bottom right",
                 textfont={"size": 10},
                 cliponaxis=False,
                 marker={"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": GREY}},
@@ -106,7 +113,7 @@ def pareto(result: Mapping[str, Any], scene: Scene) -> Figure:
                 [name],
                 mode="markers+text",
                 text=[esc(label(name))],
-                textposition="bottom center",
+                textposition=PLACES.get(name, "bottom center"),
                 cliponaxis=False,
                 marker={
                     "symbol": MARKS.get(name, "circle"),
@@ -176,6 +183,3 @@ def front_grid(result: Mapping[str, Any]) -> Grid:
     ]
     header = ["name", "shape", "r", "x", "GQA", "loss", "tokens/s", "TPOT"]
     return Grid(header, rows, caption=f"All {len(rows)} shapes of the front", fold=True)
-
-
-__all__ = ["front_grid", "known_models", "pareto", "rounded"]

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from planner.report.figures.style import BLUE, GREY, ORANGE, TEAL, axis, layout, rounded
+from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene
 from planner.search.candidates import operators
 from planner.units import show, significant
 
 MARK = {"prefill": "circle", "decode": "diamond"}
-COLOUR = {"prefill": BLUE, "decode": ORANGE}
 
 
 def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
@@ -30,42 +29,17 @@ def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
     points = [i for rows in placed.values() for _, i, _, _ in rows] or [1.0]
     ridge = peak / bandwidth
     low, high = min(*points, ridge / 30) / 2, max(*points, ridge * 4) * 2
-    roof_x = np.array([low, ridge, high])
     kernels = system.kernels
-    reach = np.minimum(
-        roof_x * bandwidth * kernels.gemm_hbm_eff, peak * kernels.gemm_compute_eff
-    )
+    knee = ridge * float(kernels.gemm_compute_eff) / float(kernels.gemm_hbm_eff)
+    roof_x = np.sort(np.array([low, ridge, knee, high]))
+    reach = np.minimum(roof_x * bandwidth * kernels.gemm_hbm_eff, peak * kernels.gemm_compute_eff)
     data: list[dict[str, Any]] = [
         _roof("nameplate", roof_x, np.minimum(roof_x * bandwidth, peak), GREY, "solid"),
         _roof("with the profile's efficiencies", roof_x, reach, TEAL, "dot"),
     ]
-    for phase, rows in placed.items():
-        total = parts[phase]["step_s"]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "name": phase,
-                "x": rounded([i for _, i, _, _ in rows]),
-                "y": rounded([f for _, _, f, _ in rows]),
-                "text": [esc(op.replace("_", " ")) for op, *_ in rows],
-                "textposition": "bottom right" if phase == "prefill" else "top left",
-                "textfont": {"size": 10},
-                "marker": {
-                    "symbol": MARK[phase],
-                    "color": COLOUR[phase],
-                    "size": [8 + 24 * (v["seconds"] / total) ** 0.5 for *_, v in rows],
-                    "opacity": 0.85,
-                },
-                "hovertext": [
-                    f"<b>{esc(op)}</b>, {phase}<br>{significant(i)} FLOP/byte<br>"
-                    f"{show(f, 'flop/s')}<br>{show(v['seconds'], 's')} a step "
-                    f"({v['share']:.0%})<br>bound by {esc(v['bound'])}"
-                    for op, i, f, v in rows
-                ],
-                "hoverinfo": "text",
-            }
-        )
+    names = list(dict.fromkeys(op for rows in placed.values() for op, *_ in rows))
+    for i, name_ in enumerate(names):
+        data.append(_operator(name_, OPERATORS[i % len(OPERATORS)], placed, parts))
     grid = _grid(parts)
     return Figure(
         name="roofline",
@@ -74,13 +48,40 @@ def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
         f"{len(placed.get('decode', []))} of decode.",
         data=data,
         layout=layout(
-            axis("FLOP per byte moved", type="log", range=_span(low, high)),
-            axis("FLOP/s reached", type="log", exponentformat="SI"),
+            axis("FLOP per byte moved", type="log", dtick=1, range=_span(low, high)),
+            axis("FLOP/s reached", type="log", dtick=1, exponentformat="SI"),
         ),
-        caption=f"The {label(name)} shape. Area is the share of its step's time; the ridge is at "
-        f"{ridge:.0f} FLOP/byte. What lies under the dotted roof waits for launches or is small.",
+        caption=f"The {label(name)} shape. Circles: prefill; diamonds: decode; the larger, the more of "
+        f"its step's time. The ridge is at {ridge:.0f} FLOP/byte. What lies under the dotted roof "
+        "waits for launches or fills the device badly.",
         height=500,
     ), grid
+
+
+def _operator(name: str, colour: str, placed: Any, parts: Any) -> dict[str, Any]:
+    """Return one operator's points: a circle for prefill, a diamond for decode."""
+    rows = [(ph, i, f, v) for ph, found in placed.items() for op, i, f, v in found if op == name]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": esc(name.replace("_", " ")),
+        "x": rounded([i for _, i, _, _ in rows]),
+        "y": rounded([f for _, _, f, _ in rows]),
+        "marker": {
+            "symbol": [MARK[phase] for phase, *_ in rows],
+            "color": colour,
+            "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
+            "opacity": 0.85,
+            "line": {"width": 1, "color": "#ffffff"},
+        },
+        "hovertext": [
+            f"<b>{esc(name.replace('_', ' '))}</b>, {phase}<br>{significant(i)} FLOP/byte<br>"
+            f"{show(f, 'flop/s')}<br>{show(v['seconds'], 's')} a step "
+            f"({v['share']:.0%})<br>bound by {esc(v['bound'])}"
+            for phase, i, f, v in rows
+        ],
+        "hoverinfo": "text",
+    }
 
 
 def _span(low: float, high: float) -> list[float]:

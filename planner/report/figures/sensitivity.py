@@ -1,18 +1,21 @@
 """How the decision moves with each assumption: the gain, and whether another shape would win."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from planner.equation import remembering
+from planner.glossary import find_term
+from planner.law.predict import predict_loss
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene, arch_of
 from planner.search.evaluate import Conditions
 from planner.serving.offline import output_tokens_per_s
-from planner.law.predict import predict_loss
 
+DRAWN = 12  # bars one can still compare
 Vary = Callable[[Conditions, float], Conditions | None]
 
 
@@ -20,19 +23,18 @@ Vary = Callable[[Conditions, float], Conditions | None]
 class Assumption:
     """What is varied, from a low to a high setting, in words and as new conditions."""
 
-    name: str
+    name: str  # the constant or input
+    meaning: str
     low: str
     high: str
     vary: Vary  # of -1 (low) or +1 (high)
 
 
-def _profile(part: str, field: str, factor: float, cap: float = float("inf")) -> Vary:
+def _profile(part: str, field: str, factor: float, cap: float) -> Vary:
     def vary(c: Conditions, sign: float) -> Conditions:
-        values = dict(getattr(c.served.profile, part))
-        if field not in values:
-            defaults = c.served.profile.columns()[0 if part == "kernels" else 1]
-            values[field] = getattr(defaults, field)
-        values[field] = min(values[field] * factor**sign, cap)
+        constants = c.served.profile.columns()[PARTS.index(part)]
+        value = min(float(getattr(constants, field)) * factor**sign, cap)
+        values = getattr(c.served.profile, part) | {field: value}
         profile = c.served.profile.model_copy(update={part: values})
         return replace(c, served=replace(c.served, profile=profile))
 
@@ -59,32 +61,66 @@ def _workload(field: str, factor: float) -> Vary:
     return vary
 
 
-# Efficiencies by 20 %, overheads by a factor 2: about how far published profiles lie apart.
-ASSUMPTIONS = (
-    Assumption("matrix products: compute efficiency", "÷ 1.2", "× 1.2", _profile("kernels", "gemm_compute_eff", 1.2, 1.0)),
-    Assumption("matrix products: bandwidth efficiency", "÷ 1.2", "× 1.2", _profile("kernels", "gemm_hbm_eff", 1.2, 1.0)),
-    Assumption("attention: bandwidth efficiency", "÷ 1.2", "× 1.2", _profile("kernels", "attention_hbm_eff", 1.2, 1.0)),
-    Assumption("attention: compute efficiency", "÷ 1.2", "× 1.2", _profile("kernels", "attention_compute_eff", 1.2, 1.0)),
-    Assumption("kernel launch time", "÷ 2", "× 2", _profile("kernels", "launch_s", 2.0)),
-    Assumption("engine overhead a step", "÷ 2", "× 2", _profile("overheads", "step_s", 2.0)),
-    Assumption("engine overhead a sequence", "÷ 2", "× 2", _profile("overheads", "sequence_s", 2.0)),
-    Assumption("best width, x*", "10 %", "90 %", _law("x_opt", "x_opt_ln_sd")),
-    Assumption("cost of a wrong width, k_x", "10 %", "90 %", _law("k_x", "k_x_ln_sd")),
-    Assumption("best MLP/attention ratio, r*", "10 %", "90 %", _law("r_opt", "r_opt_ln_sd")),
-    Assumption("cost of a wrong ratio, k_r", "10 %", "90 %", _law("k_r", "k_r_ln_sd")),
-    Assumption("requests together", "÷ 2", "× 2", _workload("batch", 2.0)),
-    Assumption("prompt length", "÷ 2", "× 2", _workload("input_tokens", 2.0)),
-    Assumption("output length", "÷ 2", "× 2", _workload("output_tokens", 2.0)),
-)  # fmt: skip
+def assumptions(c: Conditions) -> list[Assumption]:
+    """Return what a prediction assumes: every constant of the profile, the law's shape, the work.
+
+    Efficiencies move by 20 % and times by a factor 2: about how far published profiles lie apart.
+    """
+    found = []
+    kernels, overheads = c.served.profile.columns()
+    for part, constants, names in (
+        (PARTS[0], kernels, fields(kernels)),
+        (PARTS[1], overheads, fields(overheads)),
+    ):
+        for f in names:
+            value = float(getattr(constants, f.name))
+            if value == 0.0 or value == 1.0:  # a switch, or something this engine does not have
+                continue
+            share = f.name.endswith(("_eff", "_share", "_clock"))
+            factor, cap = (1.2, 1.0 if value <= 1 else np.inf) if share else (2.0, np.inf)
+            term = find_term(f"{part}.{f.name}")
+            vary = _profile(part, f.name, factor, cap)
+            name = term.meaning if term else ""
+            found.append(Assumption(f.name, name, f"÷ {factor:g}", f"× {factor:g}", vary))
+    return [*found, *LAW_AND_WORK]
+
+
+PARTS = ("kernels", "overheads")
+LAW_AND_WORK = (
+    Assumption("x_opt", "best width", "10 %", "90 %", _law("x_opt", "x_opt_ln_sd")),
+    Assumption("k_x", "cost of a wrong width", "10 %", "90 %", _law("k_x", "k_x_ln_sd")),
+    Assumption("r_opt", "best MLP/attention ratio", "10 %", "90 %", _law("r_opt", "r_opt_ln_sd")),
+    Assumption("k_r", "cost of a wrong ratio", "10 %", "90 %", _law("k_r", "k_r_ln_sd")),
+    Assumption("batch", "requests together", "÷ 2", "× 2", _workload("batch", 2.0)),
+    Assumption("input_tokens", "prompt length", "÷ 2", "× 2", _workload("input_tokens", 2.0)),
+    Assumption("output_tokens", "output length", "÷ 2", "× 2", _workload("output_tokens", 2.0)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The decision at one end of an assumption."""
+
+    gain: float  # the pick's tokens/s over the baseline's
+    winner: str  # fastest whose loss is not above the target
+    lead: float  # the winner's tokens/s over the pick's, less one
+    excess: float  # the pick's loss above the target, nats
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one assumption does: the pick's gain at its low and high end, and who wins there."""
+    """What one assumption does at its low and its high end."""
 
     assumption: Assumption
-    gain: tuple[float, float]
-    winner: tuple[str, str]
+    ends: tuple[End, End]
+
+    def size(self, now: float) -> float:
+        """Return how far the gain moves at most."""
+        return max(abs(e.gain - now) for e in self.ends)
+
+    def moves(self, pick: str) -> bool:
+        """Return whether another shape wins by more than half a percent, or the pick misses."""
+        return any(e.winner != pick and (e.lead > 0.005 or e.excess > 1e-9) for e in self.ends)
 
 
 def effects(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[float, list[Effect]]:
@@ -95,94 +131,107 @@ def effects(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[float, 
     """
     finalists = list(scene.shapes.items())
     seen = {_key(shape) for _, shape in finalists}
-    finalists += [
-        (c.get("name", ""), c) for c in result.get("pareto", ()) if _key(c) not in seen
-    ]
+    finalists += [(c.get("name", ""), c) for c in result["pareto"] if _key(c) not in seen]
     names = [name for name, _ in finalists]
     arch = arch_of([shape for _, shape in finalists])
     base, mine = names.index("baseline"), names.index(pick)
     asked = result["inputs"].get("max_loss")
 
-    def judge(c: Conditions) -> tuple[float, str]:
-        speed = np.ravel(output_tokens_per_s(c.served.system(arch), c.workload))
-        loss = np.ravel(
-            predict_loss(c.law.columns(), c.law.shapes(arch, c.tokens, depth=c.depth_term))
+    def judge(c: Conditions) -> End:
+        with remembering():
+            speed = np.ravel(output_tokens_per_s(c.served.system(arch), c.workload))
+        shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
+        loss = np.ravel(predict_loss(c.law.columns(), shapes))
+        target = asked or loss[base]
+        winner = int(np.argmax(np.where(loss <= target + 1e-12, speed, -np.inf)))
+        return End(
+            gain=float(speed[mine] / speed[base]),
+            winner=names[winner],
+            lead=float(speed[winner] / speed[mine] - 1),
+            excess=float(max(loss[mine] - target, 0.0)),
         )
-        good = loss <= (asked or loss[base]) + 1e-12
-        winner = int(np.argmax(np.where(good, speed, -np.inf)))
-        return float(speed[mine] / speed[base]), names[winner]
 
     found = []
-    for assumption in ASSUMPTIONS:
-        ends = [assumption.vary(scene.conditions, sign) for sign in (-1.0, 1.0)]
-        if ends[0] is None or ends[1] is None:
-            continue
-        (low, first), (high, second) = judge(ends[0]), judge(ends[1])
-        found.append(Effect(assumption, (low, high), (first, second)))
-    now, _ = judge(scene.conditions)
-    return now, sorted(found, key=lambda e: -max(abs(g - now) for g in e.gain))
+    for assumption in assumptions(scene.conditions):
+        varied = [assumption.vary(scene.conditions, sign) for sign in (-1.0, 1.0)]
+        if varied[0] is not None and varied[1] is not None:
+            found.append(Effect(assumption, (judge(varied[0]), judge(varied[1]))))
+    now = judge(scene.conditions).gain
+    return now, sorted(found, key=lambda e: -e.size(now))
 
 
 def _key(shape: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(shape[k] for k in ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff"))
 
 
+def _said(end: End, pick: str) -> str:
+    """Say what one end does to the decision."""
+    if end.winner == pick or (end.lead <= 0.005 and end.excess <= 1e-9):
+        return "same pick"
+    if end.excess > 1e-9:
+        return f"pick misses the target by {end.excess:.3f} nats"
+    return f"{label(end.winner)} is {end.lead:.1%} faster"
+
+
 def sensitivity(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[Figure, Grid, str]:
     """Draw a tornado of the pick's gain, and say which assumptions would change the pick."""
     now, found = effects(result, scene, pick)
-    y = [esc(e.assumption.name) for e in found]
+    drawn = [e for e in found if e.size(now) >= 0.002][:DRAWN]
     base = (now - 1) * 100
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": word,
-            "y": y,
+            "y": [esc(e.assumption.name) for e in drawn],
             "base": base,
-            "x": rounded([(e.gain[i] - now) * 100 for e in found]),
+            "x": rounded([(e.ends[i].gain - now) * 100 for e in drawn]),
             "marker": {"color": colour},
             "hovertext": [
                 f"<b>{esc(e.assumption.name)}</b> {(e.assumption.low, e.assumption.high)[i]}<br>"
-                f"gain {e.gain[i] - 1:+.1%}<br>fastest here: {esc(label(e.winner[i]))}"
-                for e in found
+                f"{esc(e.assumption.meaning)}<br>gain {e.ends[i].gain - 1:+.1%}<br>{esc(_said(e.ends[i], pick))}"
+                for e in drawn
             ],
             "hoverinfo": "text",
         }
         for i, (word, colour) in enumerate((("low end", BLUE), ("high end", ORANGE)))
     ]
-    moved = [e for e in found if any(w != pick for w in e.winner)]
+    moved = [e for e in found if e.moves(pick)]
     said = (
-        f"The {label(pick)} pick stays the fastest at or below the target loss under every "
-        "assumption below, taken one at a time."
+        f"Of {len(found)} assumptions, varied one at a time, none changes the pick."
         if not moved
-        else f"Another shape would be the fastest at or below the target loss under "
-        f"{len(moved)} of {len(found)} assumptions, taken one at a time: "
-        + ", ".join(e.assumption.name for e in moved)
-        + ". Its gain over the baseline is drawn all the same."
+        else f"Of {len(found)} assumptions, varied one at a time, {len(moved)} would change the "
+        "pick: "
+        + "; ".join(
+            f"{e.assumption.meaning}, {e.assumption.name} ({', '.join(dict.fromkeys(_said(x, pick) for x in e.ends))})"
+            for e in moved
+        )
+        + "."
     )
+    largest = drawn[0].assumption.name if drawn else "none"
     figure = Figure(
         name="sensitivity",
         alt=f"Gain of the {label(pick)} pick over the baseline, {base:.0f} % now, under each "
-        f"assumption's low and high end; the largest effect is {found[0].assumption.name}.",
+        f"assumption's low and high end; the largest effect is of {largest}.",
         data=data,
         layout=layout(
             axis("tokens/s over the baseline, %"),
-            axis("", autorange="reversed"),
+            axis("", autorange="reversed", tickfont={"size": 11}),
             barmode="overlay",
         ),
-        caption="Each assumption alone, the others as they are. Law parameters move between the "
-        "10 % and 90 % points of their prior.",
-        height=150 + 30 * len(found),
+        caption=f"Each assumption alone, the others as they are; the {len(drawn)} with the largest "
+        "effect on the gain. Law parameters move between the 10 % and 90 % points of their prior.",
+        height=150 + 30 * max(len(drawn), 1),
     )
     rows = [
         [
-            e.assumption.name,
+            f"{e.assumption.name}: {e.assumption.meaning}",
             f"{e.assumption.low} … {e.assumption.high}",
-            f"{e.gain[0] - 1:+.1%}",
-            f"{e.gain[1] - 1:+.1%}",
-            "same" if all(w == pick for w in e.winner) else " / ".join(map(label, e.winner)),
+            f"{e.ends[0].gain - 1:+.1%}",
+            f"{e.ends[1].gain - 1:+.1%}",
+            " / ".join(dict.fromkeys(_said(x, pick) for x in e.ends)),
         ]
         for e in found
     ]
-    header = ["assumption", "varied", "gain, low end", "gain, high end", "fastest"]
+    header = ["assumption", "varied", "gain, low end", "gain, high end", "decision"]
     return figure, Grid(header, rows, caption="Every assumption", fold=True), said

@@ -1,0 +1,131 @@
+"""A page as one self-contained HTML file: styles, script, Plotly.js and figures inlined."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from planner.report.parts import Figure, Grid, Page, Section, esc
+
+# Nothing may be fetched: the page says so to the browser, which then enforces it.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
+_PAGE = """<!doctype html>
+<html lang="en" data-theme="light">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="planner {version}">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{css}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the answer</a>
+<header>
+<button id="theme" type="button" aria-label="Switch between light and dark">Dark</button>
+<h1>{title}</h1>
+<p class="subtitle">{subtitle}</p>
+{facts}
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main id="main">
+{sections}
+</main>
+<footer>Made by planner {version} from the result file alone; this page asks the network for nothing.</footer>
+<script type="application/json" id="figures">{figures}</script>
+<script>{plotly}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def render(page: Page) -> str:
+    """Return the whole file."""
+    from planner import __version__
+
+    figures = [f for s in page.sections for f in s.figures]
+    return _PAGE.format(
+        policy=_POLICY,
+        version=esc(__version__),
+        title=esc(page.title),
+        subtitle=esc(page.subtitle),
+        facts=_facts(page),
+        links=" ".join(f'<a href="#{s.name}">{esc(s.title)}</a>' for s in page.sections),
+        sections="\n".join(_section(s) for s in page.sections),
+        figures=_json({f.name: _plain(f) for f in figures}),
+        css=asset("page.css"),
+        plotly=asset("plotly-cartesian.min.js") if figures else "",
+        script=asset("page.js"),
+    )
+
+
+def asset(name: str) -> str:
+    """Return the text of a file that ships beside this module."""
+    return files("planner.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _plain(figure: Figure) -> dict[str, Any]:
+    return {"data": list(figure.data), "layout": dict(figure.layout), "height": figure.height}
+
+
+def _json(value: Any) -> str:
+    """Return JSON that no text inside can break out of its script element."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _facts(page: Page) -> str:
+    if not page.facts:
+        return ""
+    cells = (f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in page.facts.items())
+    return f'<dl class="facts">{"".join(cells)}</dl>'
+
+
+def _section(s: Section) -> str:
+    parts = [f'<section id="{s.name}" aria-labelledby="h-{s.name}">']
+    parts.append(f'<h2 id="h-{s.name}">{esc(s.title)}</h2>')
+    parts += [f"<p>{esc(p)}</p>" for p in s.text]
+    if s.items:
+        parts.append("<ul>" + "".join(f"<li>{esc(i)}</li>" for i in s.items) + "</ul>")
+    if s.code:
+        parts.append(f'<pre tabindex="0"><code>{esc(s.code)}</code></pre>')
+    parts.append(_figures(s.figures))
+    parts += [_grid(g) for g in s.grids]
+    return "\n".join([*filter(None, parts), "</section>"])
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    drawn = [
+        f'<figure><div class="plot" id="plot-{f.name}" role="img" aria-label="{esc_attr(f.alt)}"'
+        f' style="min-height:{f.height}px"></div>'
+        + (f"<figcaption>{esc(f.caption)}</figcaption>" if f.caption else "")
+        + "</figure>"
+        for f in figures
+    ]
+    return f'<div class="pair">{"".join(drawn)}</div>' if len(drawn) > 1 else "".join(drawn)
+
+
+def _grid(g: Grid) -> str:
+    head = "".join(f'<th scope="col">{esc(h)}</th>' for h in g.header)
+    body = "".join(
+        f'<tr><th scope="row">{esc(row[0])}</th>'
+        + "".join(f"<td>{esc(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in g.rows
+    )
+    caption = f"<caption>{esc(g.caption)}</caption>" if g.caption and not g.fold else ""
+    table = (
+        f'<div class="table" tabindex="0" role="region" aria-label="{esc_attr(g.caption or "table")}">'
+        f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    return f"<details><summary>{esc(g.caption)}</summary>{table}</details>" if g.fold else table
+
+
+def esc_attr(text: object) -> str:
+    """Escape text for a double-quoted attribute."""
+    return esc(text).replace('"', "&quot;")
