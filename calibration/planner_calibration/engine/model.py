@@ -5,6 +5,8 @@ that share a key/value head are given to the attention kernel as rows of one hea
 read once a group.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own custom
@@ -95,7 +97,7 @@ class Model(nn.Module):
         """Return the next token of each prompt; `tokens` is (sequences, length)."""
         cos, sin = self.angles[:, : tokens.shape[1]]
         x = self.embedding(tokens)
-        for layer in self.layers:
+        for layer in self._layers():
             x = layer.prefill(x, rows, cos, sin)
         return self._next(x[:, -1:])
 
@@ -103,9 +105,12 @@ class Model(nn.Module):
         """Return the next token of each sequence; `tokens` is (batch, 1), `position` a tensor of one."""
         cos, sin = self.angles.index_select(1, position)
         x = self.embedding(tokens)
-        for layer in self.layers:
+        for layer in self._layers():
             x = layer.decode(x, position, seen, mask, cos, sin)
         return self._next(x)
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers if isinstance(layer, Layer))
 
     def _next(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.norm(x))

@@ -108,7 +108,7 @@ class Engine:
             self.tokens.copy_(decode(self.tokens, self.position, bucket, mask))
 
         kept = self.tokens.clone()
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # warm up off the main stream, as capture demands
             for _ in range(3):

@@ -11,6 +11,12 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
+
+Job = dict[str, Any]
+Point = dict[str, int]
+Started = tuple[Callable[[list[list[int]], int], int], dict[str, str]]
 
 
 def main() -> None:
@@ -31,7 +37,7 @@ def main() -> None:
     for index, point in enumerate(job["points"]):
         tell(event="begin", index=index)
 
-        def prompts(point: dict = point) -> list:
+        def prompts(point: Point = point) -> list[list[int]]:
             # New tokens each time: nothing may come from a prefix cache.
             return [
                 [pick.randrange(2, vocab) for _ in range(point["input_tokens"])]
@@ -57,7 +63,7 @@ def main() -> None:
     tell(event="end")
 
 
-def vllm(job: dict) -> tuple:
+def vllm(job: Job) -> Started:
     """https://docs.vllm.ai: LLM on a folder with a config.json alone."""
     import torch
     import vllm
@@ -66,7 +72,7 @@ def vllm(job: dict) -> tuple:
 
     llm = LLM(model=job["model"], **job["flags"])
 
-    def generate(batch: list, output_tokens: int) -> int:
+    def generate(batch: list[list[int]], output_tokens: int) -> int:
         sampling = SamplingParams(max_tokens=output_tokens, ignore_eos=True, detokenize=False)
         prompts = [TokensPrompt(prompt_token_ids=ids) for ids in batch]
         done = llm.generate(prompts, sampling, use_tqdm=False)
@@ -75,14 +81,14 @@ def vllm(job: dict) -> tuple:
     return generate, {"vllm": vllm.__version__, "torch": torch.__version__}
 
 
-def sglang(job: dict) -> tuple:
+def sglang(job: Job) -> Started:
     """https://docs.sglang.ai: the offline engine, by the same interface."""
-    import sglang
+    import sglang  # type: ignore[import-not-found]
     import torch
 
     engine = sglang.Engine(model_path=job["model"], **job["flags"])
 
-    def generate(batch: list, output_tokens: int) -> int:
+    def generate(batch: list[list[int]], output_tokens: int) -> int:
         sampling = {"max_new_tokens": output_tokens, "ignore_eos": True, "temperature": 0.0}
         done = engine.generate(input_ids=batch, sampling_params=sampling)
         return sum(int(request["meta_info"]["completion_tokens"]) for request in done)

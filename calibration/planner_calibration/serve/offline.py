@@ -154,7 +154,9 @@ def serve(
             env=environment(on, options.threads),
         )
         events = _events(events_file)
-    ready = next((e for e in events if e["event"] == "ready"), {"versions": {}})
+    ready: dict[str, Any] = next(
+        (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
+    )
     samples = {e["index"]: e["samples_s"] for e in events if e["event"] == "point"}
     wrong = {e["index"]: e["message"] for e in events if e["event"] == "wrong"}
     reached = max((e["index"] for e in events if e["event"] == "begin"), default=0)
@@ -164,7 +166,7 @@ def serve(
         "environment": {
             **on.environment,
             **{f"version_{k}": v for k, v in ready["versions"].items()},
-            "start_s": round(ready.get("start_s", float("nan")), 1) if "start_s" in ready else None,
+            "start_s": ready["start_s"] and round(ready["start_s"], 1),
         },
         "seconds": round(ended.seconds / len(points), 2),
     }

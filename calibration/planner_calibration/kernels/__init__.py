@@ -1,0 +1,1 @@
+"""Single kernels, measured: what a device really reaches, shape by shape."""

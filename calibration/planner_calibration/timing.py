@@ -1,0 +1,111 @@
+"""The only file that times kernels: warm up, synchronise, repeat, median and spread, clock drift."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+DRIFTED = 1.08  # slower (or faster) by this between the first and the last third: the clock moved
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of one call."""
+
+    median_s: float
+    iqr_s: float
+    min_s: float
+    repeats: int
+    drifted: bool
+
+    def values(self) -> dict[str, float]:
+        """Return what a run records."""
+        return {
+            "median_s": self.median_s,
+            "iqr_s": self.iqr_s,
+            "min_s": self.min_s,
+            "repeats": float(self.repeats),
+            "clock_drifted": float(self.drifted),
+        }
+
+
+def time_calls(
+    calls: Sequence[Call],
+    *,
+    device: str = "cpu",
+    repeats: int = 7,
+    sample_s: float = 0.02,
+    now: Callable[[], float] = time.perf_counter,
+) -> Timing:
+    """Time calls that do the same work on different buffers, taken in turn.
+
+    Together the buffers exceed the cache, so each call finds its operands in memory, as in a real step.
+    One sample goes round often enough to last `sample_s`. On a GPU a round is captured as a CUDA graph
+    and timed by events, so the CPU's launches are not counted.
+    """
+    if device.startswith("cuda"):
+        samples = _on_gpu(calls, repeats, sample_s)
+    else:
+        samples = _on_cpu(calls, repeats, sample_s, now)
+    third = max(1, len(samples) // 3)
+    early, late = statistics.median(samples[:third]), statistics.median(samples[-third:])
+    quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [samples[0]] * 3
+    return Timing(
+        median_s=statistics.median(samples),
+        iqr_s=quartiles[2] - quartiles[0],
+        min_s=min(samples),
+        repeats=len(samples),
+        drifted=not 1 / DRIFTED < late / early < DRIFTED,
+    )
+
+
+def _on_cpu(
+    calls: Sequence[Call], repeats: int, sample_s: float, now: Callable[[], float]
+) -> list[float]:
+    turn = itertools.cycle(calls)
+    for call in calls[:2]:
+        call()  # kernels picked, pages touched
+    start = now()
+    next(turn)()
+    once = max(now() - start, 1e-7)
+    n = max(1, min(10_000, round(sample_s / once)))
+    samples = []
+    for _ in range(repeats):
+        start = now()
+        for _ in range(n):
+            next(turn)()
+        samples.append((now() - start) / n)
+    return samples
+
+
+def _on_gpu(calls: Sequence[Call], repeats: int, sample_s: float) -> list[float]:
+    import torch
+
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(2):
+            for call in calls:
+                call()
+    torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for call in calls:
+            call()
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+
+    def rounds(n: int) -> float:
+        begin.record()
+        for _ in range(n):
+            graph.replay()
+        end.record()
+        end.synchronize()
+        return float(begin.elapsed_time(end)) * 1e-3 / (n * len(calls))
+
+    once = max(rounds(3) * len(calls), 1e-7)
+    n = max(1, round(sample_s / once))
+    return [rounds(n) for _ in range(repeats)]
