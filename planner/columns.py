@@ -146,6 +146,7 @@ class Kernels:
     gemm_compute_eff: Scalar = 0.9
     gemm_hbm_eff: Scalar = 0.84
     gemm_start_depth: Scalar = 150.0  # a tile's start and end, in depth it could have worked off
+    gemm_tile_rows: Scalar = 64.0  # rows a tile takes, however few there are
     gemm_fill_s: Seconds = 4.1e-6  # latency of a deep product's pipeline
     gemm_fill_depth: Scalar = 420.0  # depth at which half of it is felt
     unpack_share: Scalar = 0.2  # of the bytes that weight-only formats save, what unpacking costs

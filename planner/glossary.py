@@ -80,6 +80,7 @@ gemm_compute_eff | \eta_c |  | share of the matrix rate a matrix product reaches
 gemm_hbm_eff | \eta_m |  | share of the bandwidth a matrix product reaches
 gemm_start_depth | k_0 |  | start and end of a tile, in depth it could have worked off
 gemm_fill_s | t_{fill} | s | latency of the pipeline of a deep matrix product
+gemm_tile_rows | m_t |  | rows a tile of a matrix product takes, however few there are
 gemm_fill_depth | k_{1/2} |  | depth at which half of that latency is felt
 unpack_share | \eta_{un} |  | of the bytes weight-only formats save, the share unpacking costs
 quantise_launch_s | t_q | s | bringing activations to 8 bits: latency

@@ -12,7 +12,7 @@ from planner.columns import System
 from planner.equation import ceil, maximum, minimum
 from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
 
-TILE = 64.0  # rows and columns of a matrix product one multiprocessor works on at a time
+TILE = 64.0  # columns of a matrix product one multiprocessor works on at a time
 SPLIT_KEYS = 256.0  # keys from which a decoding sequence is split over multiprocessors
 
 
@@ -65,8 +65,8 @@ def matrix_rate(s: System) -> FlopsPerS:
 def gemm_s(s: System, g: Gemm) -> Seconds:
     """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first."""
     k, n_sms = s.kernels, s.device.n_sms
-    tiles = (g.groups * ceil(g.rows / g.groups / TILE)) * ceil(g.width / TILE)
-    wave_s = (g.depth + k.gemm_start_depth) * (2.0 * TILE * TILE * n_sms / matrix_rate(s))
+    tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
+    wave_s = (g.depth + k.gemm_start_depth) * (k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s)))
     math_s = whole_waves(tiles, n_sms) * wave_s
     rate = s.device.hbm_bytes_per_s * k.gemm_hbm_eff
     weights_s = g.width * g.depth * (g.groups * (stored_bytes(s, g) / rate))
