@@ -129,17 +129,23 @@ def recommendation(r: Recommendation, top: int = 5) -> Group:
     for name, pick in r.picks.items():
         if pick is not None:
             parts.append(Text.assemble((f"{TITLES[name]}: ", "bold"), pick.why))
-    fastest = r.picks.get("fastest")
-    if fastest is not None and fastest.verify:
-        steps = " → ".join(
-            f"GQA {v['gqa']:g} ({v['n_kv_heads']} kv heads, d_ff {v['d_ff']})"
-            for v in fastest.verify
-        )
-        parts.append(
-            Text.assemble(("verify: ", "bold"), f"train {steps}; stop at the first that is worse.")
-        )
+    for b in r.binding:
+        parts.append(Text.assemble(("binding: ", "bold"), f"{b['constraint']}; {b['relaxing']}."))
+    for name, pick in r.picks.items():
+        if pick is not None and pick.verify:
+            title = f"to verify {TITLES[name]}: "
+            parts.append(Text.assemble((title, "bold"), _training_order(pick)))
     parts += [Text(""), front_table(spaced(r.pareto, top)), Text("")]
     return Group(*parts, *notes(r))
+
+
+def _training_order(pick: Candidate) -> str:
+    """Say which neighbours in GQA to train, in order."""
+    steps = [
+        f"GQA {v['gqa']:g} ({v['n_kv_heads']} KV heads, d_ff {v['d_ff']})" for v in pick.verify
+    ]
+    text = f"train {' → '.join(steps)}"
+    return text + ("; stop at the first that is worse." if len(steps) > 1 else ".")
 
 
 def spaced(rows: Sequence[Candidate], n: int) -> list[Candidate]:

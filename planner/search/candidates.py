@@ -96,15 +96,15 @@ def memory_by_part(system: System, c: Conditions) -> dict[str, float]:
 
 
 def phases(system: System, c: Conditions) -> dict[str, tuple[Step, float]]:
-    """Return the batch's steps of each kind and how many there are."""
-    run = np.maximum(offline.running(system, c.workload), 1.0)
+    """Return the batch's steps of each kind and how many there are; their time is `batch_s`."""
     w = c.workload
     prefill = offline.prefill_step(system, w)
-    n_prefill = float(w.batch * w.input_tokens / prefill.prefill_tokens)
-    n_decode = float(np.ceil(w.batch / run) * (w.output_tokens - 1))
+    decode = offline.decode_step(system, w, offline.running(system, w))
+    prefill_s = float(offline.prefill_all_s(system, w))
+    decode_s = float(offline.batch_s(system, w)) - prefill_s
     return {
-        "prefill": (prefill, n_prefill),
-        "decode": (offline.decode_step(system, w, run), n_decode),
+        "prefill": (prefill, prefill_s / float(step_s(system, prefill))),
+        "decode": (decode, decode_s / float(step_s(system, decode))),
     }
 
 
@@ -122,9 +122,9 @@ def operators(system: System, c: Conditions) -> dict[str, dict[str, Any]]:
                 name: {
                     "seconds": float(p.seconds),
                     "share": float(p.seconds) / total,
-                    "flops": float(getattr(p, "flops", 0)),
-                    "bytes": float(getattr(p, "bytes_", 0)),
-                    "bound": str(getattr(p, "bound", "hbm")),
+                    "flops": float(p.flops),
+                    "bytes": float(p.bytes_),
+                    "bound": str(p.bound),
                 }
                 for name, p in parts.items()
                 if float(p.seconds) > 0

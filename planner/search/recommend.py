@@ -13,6 +13,7 @@ import numpy as np
 
 from planner.law.domain import reference_depth
 from planner.search.baseline import baseline
+from planner.search.binding import binding
 from planner.search.candidates import Judged, against, candidate, judge
 from planner.search.evaluate import Conditions, arch_of, evaluate, evaluate_all
 from planner.search.limits import Tally, limits_of
@@ -90,16 +91,20 @@ def recommend(
     on_front = 1 + front(table["loss"][1:], table["output_tokens_per_s"][1:])
     names = {row: name for name, row in chosen.items() if row is not None}
     pareto = tuple(
-        replace(
-            against(
-                candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions),
-                base,
-                judged.compare(r, 0),
-                p_target[r],
-                conditions,
-            )
+        against(
+            candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions),
+            base,
+            judged.compare(r, 0),
+            p_target[r],
+            conditions,
         )
         for i, r in enumerate(on_front)
+    )
+    fastest = chosen["fastest"]
+    held = (
+        []
+        if fastest is None
+        else binding(question, table, fastest, target, question.max_loss is None)
     )
     return Recommendation(
         inputs=question.model_dump(mode="json"),
@@ -114,6 +119,7 @@ def recommend(
         baseline=replace(base, p_loss_at_most_target=float(p_target[0])),
         picks=picks,
         pareto=pareto,
+        binding=tuple(b.to_dict() for b in held),
         n_evaluated=tally.n_evaluated,
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,

@@ -121,6 +121,7 @@ class Recommendation:
     baseline: Candidate
     picks: Mapping[str, Candidate | None]  # loss_optimal, fastest, balanced
     pareto: tuple[Candidate, ...]  # lowest loss first
+    binding: tuple[Mapping[str, Any], ...]  # what holds the fastest pick back
     n_evaluated: int
     n_feasible: int
     elapsed_s: float
@@ -138,6 +139,7 @@ class Recommendation:
             "baseline": self.baseline.to_dict(),
             "picks": {k: p.to_dict() if p else None for k, p in self.picks.items()},
             "pareto": [c.to_dict() for c in self.pareto],
+            "binding": [dict(b) for b in self.binding],
             "n_evaluated": self.n_evaluated,
             "n_feasible": self.n_feasible,
             "elapsed_s": self.elapsed_s,

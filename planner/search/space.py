@@ -99,14 +99,14 @@ class Space:
         """Parameters outside the matrices that `--params` counts: none where it is non-embedding."""
         if self.question.params_kind == "non-embedding":
             return 0.0
-        return self.question.vocab_size * d_model + llama_extra_params(n_layers, d_model)
+        return float(self.question.vocab_size * d_model + llama_extra_params(n_layers, d_model))
 
     def n_non_embedding(self, n_params: float) -> float:
         """Return about how many of `n_params` are the law's N."""
         if self.question.params_kind == "non-embedding":
             return n_params
         width = 0.075 * n_params**0.5  # near the published optima; only sets the grid's bounds
-        return max(n_params - self.question.vocab_size * width, n_params / 4)
+        return float(max(n_params - self.question.vocab_size * width, n_params / 4))
 
 
 def space_for(question: Question) -> Space:

@@ -22,10 +22,13 @@ from planner.spec.fields import (
 
 # What a weight or cache format computes in: weight-only formats expand to bf16 in the kernel.
 COMPUTES_IN = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "int4": "bf16"}
+COMPUTES_IN["w8a16"] = "bf16"
+# Weight-only formats carry a 16-bit scale for every 64 to 128 weights.
 BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.53125, "fp32": 4.0}
+BYTES["w8a16"] = 1.03125
 README = "see hardware/README.md for the keys and units"
 RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
-Dtype = Literal["bf16", "fp16", "fp8", "int8", "int4"]
+Dtype = Literal["bf16", "fp16", "fp8", "int8", "w8a16", "int4"]
 
 
 class DeviceSpec(Spec):
@@ -139,7 +142,11 @@ def check_hardware(path: Path) -> DeviceSpec | NodeSpec:
 
     """
     is_node = path.parent.name == "nodes" or "n_devices" in _keys(path)
-    spec = load_toml(NodeSpec if is_node else DeviceSpec, path, hint=README)
+    spec: DeviceSpec | NodeSpec = (
+        load_toml(NodeSpec, path, hint=README)
+        if is_node
+        else load_toml(DeviceSpec, path, hint=README)
+    )
     if not spec.source.startswith("https://"):
         raise SpecError(f"{path}: source: {spec.source!r} is no address", hint="cite the datasheet")
     if isinstance(spec, DeviceSpec):
