@@ -5,7 +5,6 @@ from planner.cost.params import embedding_params, kv_elements_per_token, n_param
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import Bytes, Scalar
 
-
 # Memory chips come in binary sizes: the 40 GB of a datasheet are 40 GiB. Drivers keep a little back
 # (an A100 of 40 GiB offers 39.4, one of 80 offers 79.2, an H200 of 141 offers 139.8).
 GIB_PER_GB = 2.0**30 / 1e9

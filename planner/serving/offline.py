@@ -11,7 +11,7 @@ from dataclasses import replace
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_capacity_tokens, max_concurrency
 from planner.cost.step import step_s
-from planner.equation import ceil, equation, floor, maximum, minimum
+from planner.equation import equation, floor, maximum, minimum
 from planner.units import PerS, Scalar, Seconds
 
 

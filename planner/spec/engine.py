@@ -1,14 +1,25 @@
 """How a model is served: the engine and what it allows itself."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planner.columns import Limits, Parallel, Precision
 from planner.spec.device import BYTES, COMPUTES_IN, Dtype
 from planner.spec.fields import Spec
 
 EngineName = Literal["vllm", "vllm-0.6", "sglang", "tensorrt-llm", "transformers", "torch"]
+
+# How engines run unless told otherwise. Those without an entry are as EngineSpec's own defaults: vLLM V1.
+_WHOLE = {"chunked_prefill": False, "max_batched_tokens": 8192}
+_STATIC = {"chunked_prefill": False, "max_batched_tokens": 16384}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "vllm-0.6": _WHOLE,
+    "tensorrt-llm": _WHOLE,
+    "deepspeed-mii": {"max_batched_tokens": 2048},  # dynamic split-fuse
+    "transformers": _STATIC,
+    "fastertransformer": _STATIC,
+}
 
 
 class EngineSpec(Spec):
@@ -25,6 +36,13 @@ class EngineSpec(Spec):
     max_batched_tokens: int = Field(default=8192, ge=1)
     chunked_prefill: bool = True
     block_tokens: int = Field(default=16, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_engine_runs(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return DEFAULTS.get(values.get("name", "vllm"), {}) | values
+        return values
 
     @property
     def n_devices(self) -> int:

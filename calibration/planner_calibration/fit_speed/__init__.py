@@ -1,0 +1,1 @@
+"""From published measurements to every speed profile that ships: kernels first, then engines on top."""

@@ -1,0 +1,64 @@
+"""Predictions for measured runs, row by row, with the interval each carries."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.columns import System, Workload, take
+from planner.cost.memory import max_concurrency
+from planner.serving import offline, steady
+from planner.serving.measured import BATCH_METRICS, Run, arch_of, workload_of
+from planner.serving.system import Served, serve
+
+Floats = NDArray[np.float64]
+
+PREDICT: dict[str, Callable[[System, Workload], Floats]] = {
+    "e2e_latency_s": offline.batch_s,
+    "prefill_s": offline.batch_s,
+    "output_tok_s": offline.output_tokens_per_s,
+    "ttft_s": steady.closed_ttft_s,
+    "tpot_s": steady.closed_tpot_s,
+    "itl_s": steady.closed_tpot_s,
+    "output_tokens_per_s": steady.closed_output_tokens_per_s,
+}
+
+
+def grouped(runs: Iterable[Run]) -> dict[tuple[str, object, str], list[int]]:
+    """Return the indices of runs that one system and one equation predict together."""
+    groups: dict[tuple[str, object, str], list[int]] = {}
+    for i, r in enumerate(runs):
+        key = (r.device_id, r.setup.model_copy(update={"tp": 1, "pp": 1, "ep": 1}), r.metric)
+        groups.setdefault(key, []).append(i)
+    return groups
+
+
+def system_of(runs: list[Run], served: Served) -> System:
+    """Return the columns of `runs`, which share a device, an engine and its settings."""
+    s = served.system(arch_of(runs))
+    degrees = {d: np.array([float(getattr(r.setup, d)) for r in runs]) for d in ("tp", "pp", "ep")}
+    return replace(s, parallel=replace(s.parallel, **degrees))
+
+
+def predictions(runs: list[Run], served_by: Callable[[Run], Served] | None = None) -> Floats:
+    """Return the predicted value of every run, in the unit of its metric."""
+    values = np.full(len(runs), np.nan)
+    for (device, engine, metric), rows in grouped(runs).items():
+        chosen = [runs[i] for i in rows]
+        served = served_by(chosen[0]) if served_by else serve(device, engine)  # type: ignore[arg-type]
+        values[rows] = PREDICT[metric](system_of(chosen, served), workload_of(chosen))
+    return values
+
+
+def overflows(runs: list[Run], served_by: Callable[[Run], Served] | None = None) -> NDArray[np.bool_]:
+    """Say of every run whether its requests do not all fit in the cache at full length."""
+    over = np.zeros(len(runs), dtype=bool)
+    for (device, engine, metric), rows in grouped(runs).items():
+        if metric not in BATCH_METRICS:
+            continue
+        chosen = [runs[i] for i in rows]
+        served = served_by(chosen[0]) if served_by else serve(device, engine)  # type: ignore[arg-type]
+        w = workload_of(chosen)
+        over[rows] = w.batch > max_concurrency(system_of(chosen, served), w)
+    return over
