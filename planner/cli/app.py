@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import hardware, models, predict, recommend, report
+from planner.cli import hardware, law, models, predict, recommend, report
 
 app = typer.Typer(
     name="planner",
@@ -41,6 +41,7 @@ app.command("pareto")(recommend.pareto)
 app.command("report")(report.report)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
+app.add_typer(law.app, name="law")
 
 
 def main() -> None:

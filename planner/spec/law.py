@@ -174,7 +174,9 @@ class LawSpec(Spec):
         r, (low, high) = self.reference, self.evidence.n
         # A law without trained models to pin it is held within 1 % at a third of the way in.
         n1, n2 = low * (high / low) ** 0.33, low * (high / low) ** 0.67
-        tokens = float(np.sqrt(n1 * n2)) * float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
+        per_param = float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
+        seen = self.evidence.n_tokens
+        tokens = float(np.sqrt(np.prod(seen)) if seen else np.sqrt(n1 * n2) * per_param)
         at = [(n, (r.E + r.A * n**-r.alpha + r.B * tokens**-r.beta) * scale) for n in (n1, n2)]
         return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
 

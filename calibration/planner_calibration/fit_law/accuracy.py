@@ -169,7 +169,7 @@ def _solve(
 
     def residual(t: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return _curve(form, t, loss, chance) - acc
+            return np.asarray(_curve(form, t, loss, chance) - acc)
 
     best = min(
         (least_squares(residual, s, x_scale="jac", max_nfev=2000) for s in starts),

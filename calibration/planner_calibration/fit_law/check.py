@@ -108,15 +108,20 @@ def _row(law: LawSpec, runs: Runs, what: str, depth: bool, other: bool) -> Row:
 
 def check_accuracies(
     path: Path | str, *, link: AccuracyLink | None = None, source: str | None = None
-) -> list[Row]:
+) -> tuple[list[Row], list[Skipped]]:
     """Score the accuracy link on every source of a table with columns loss and acc."""
     link = link or AccuracyLink()
     _, table = read_table(path)
-    out = []
+    out: list[Row] = []
+    skipped: list[Skipped] = []
     for name in sorted({r.get("source", "") for r in table}):
         if source is not None and not name.startswith(source):
             continue
-        d = load_downstream(path, source=name)
+        try:
+            d = load_downstream(path, source=name)
+        except SpecError as error:
+            skipped.append(Skipped(name, str(error)))
+            continue
         acc = d.values["acc"]
         out.append(_accuracy_row(link, d.loss, acc, f"{name}: link as it is", "bian" not in name))
         if len(acc) >= 6:

@@ -39,7 +39,7 @@ def _power(n: np.ndarray, gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
     mid = np.log(n).mean()
 
     def residual(t: np.ndarray) -> np.ndarray:
-        return np.log(_power_at(t, n, gain, mid)) - np.log(loss)
+        return np.asarray(np.log(_power_at(t, n, gain, mid)) - np.log(loss))
 
     starts = [
         np.array([np.log(f * loss.min()), 0.0, a, 0.4]) for f in (0.3, 0.7) for a in (0.1, 0.3)

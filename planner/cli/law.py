@@ -1,0 +1,236 @@
+"""`planner law`: browse, fit, compare, check and export loss laws."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from planner.cli import law_ask
+from planner.cli.options import Json, Out
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Browse, fit, compare, check and export loss laws; ask them planning questions.",
+)
+app.add_typer(law_ask.app, name="ask")
+
+Name = Annotated[str, typer.Argument(metavar="LAW", help="A law, by id or TOML path.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="Runs, one a row.")]
+Source = Annotated[str | None, typer.Option("--source", help="Keep only rows of this source.")]
+
+
+@app.command("list")
+def list_laws(as_json: Json = False) -> None:
+    """Print every law with its range, basis and data."""
+    from planner.cli.output import as_json as dump
+    from planner.cli.output import write
+    from planner.report.law import laws_table
+    from planner.spec.law import law_names, load_law
+
+    laws = {name: load_law(name) for name in law_names()}
+    if as_json:
+        write(dump({n: law.model_dump(mode="json") for n, law in laws.items()}), None)
+    else:
+        write(laws_table(laws), None)
+
+
+@app.command()
+def show(law: Name, as_json: Json = False) -> None:
+    """Print one law: its numbers, evidence, source and licence.
+
+    Example: planner law show bian-1b
+    """
+    from planner.cli.output import as_json as dump
+    from planner.cli.output import write
+    from planner.report.law import law_text
+    from planner.spec.law import load_law
+
+    spec = load_law(law)
+    write(dump(spec.model_dump(mode="json")) if as_json else law_text(spec), None)
+
+
+@app.command()
+def fit(
+    data: Data,
+    source: Source = None,
+    n: Annotated[
+        str | None, typer.Option("--n", help="Which N: non-embedding, total, active-non-embedding.")
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="Law the runs move; 'none' for a free fit (the default from 12 runs)."),
+    ] = None,
+    free: Annotated[
+        list[str] | None,
+        typer.Option("--free", help="Part of a free fit: depth, width, ratio; may repeat."),
+    ] = None,
+    starts: Annotated[int, typer.Option(min=1, help="Random starts.")] = 20,
+    draws: Annotated[int, typer.Option(min=50, help="Bootstrap draws, by shape.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of starts and draws.")] = 0,
+    same_data: Annotated[
+        bool, typer.Option("--same-data", help="Corpus, tokenizer and recipe are the prior's.")
+    ] = False,
+    drop_highest: Annotated[
+        int, typer.Option(min=0, help="Leave out so many runs of highest loss.")
+    ] = 0,
+    name: Annotated[str, typer.Option(help="Name of the new law.")] = "user",
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Fit a law to trained models; --out writes it as TOML for --law.
+
+    Example: planner law fit runs.csv --prior bian-1b --out mine.toml
+    """
+    from planner_calibration.fit_law.export import to_toml
+    from planner_calibration.fit_law.run import fit_csv
+
+    from planner.cli.output import as_json as dump
+    from planner.cli.output import write
+    from planner.errors import SpecError
+    from planner.law.columns import NDefinition
+
+    if n is not None and n not in set(NDefinition):
+        raise SpecError(f"--n: no definition {n!r}", hint=f"one of {', '.join(NDefinition)}")
+    report = fit_csv(
+        data, source=source, n_definition=n, prior=prior, blocks=free or (), n_starts=starts,
+        n_draws=draws, seed=seed, same_data=same_data, drop_highest=drop_highest, name=name,
+    )  # fmt: skip
+    if out is not None:
+        write(to_toml(report.law), out)
+    write(dump(report.to_dict()) if as_json else report.text(), None)
+
+
+@app.command()
+def compare(
+    laws: Annotated[list[str], typer.Argument(metavar="LAW...", help="Laws, by id or path.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="N:TOKENS", help="Size and tokens, e.g. 1B:100B; may repeat."),
+    ] = None,
+) -> None:
+    """Print what laws predict for the best shape, side by side, with 80 % intervals.
+
+    Example: planner law compare bian-1b gemstones-cooled --at 1B:100B
+    """
+    from planner.cli.output import write
+    from planner.errors import SpecError
+    from planner.report.law import side_by_side
+    from planner.spec.law import load_law
+    from planner.units import count
+
+    points = []
+    for text in at or ["300M:30B", "1B:100B", "3B:100B", "8B:2T"]:
+        size, colon, tokens = text.partition(":")
+        if not colon:
+            raise SpecError(f"--at: {text!r} is no N:TOKENS", hint="write e.g. 1B:100B")
+        points.append((count(size), count(tokens)))
+    write(side_by_side([load_law(name) for name in laws], points), None)
+
+
+@app.command()
+def check(
+    data: Data,
+    law: Annotated[
+        str, typer.Option("--law", help="Law to score, by id or TOML path.")
+    ] = "bian-1b",
+    source: Source = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: recompute known results: chinchilla, gadre, routing, gemstones, coverage."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a law on runs it has not seen, by source and size; or accuracies, given a column acc.
+
+    Example: planner law check runs.csv --law bian-1b
+    """
+    from dataclasses import asdict
+
+    from planner_calibration.fit_law.check import check_accuracies, check_losses
+    from planner_calibration.fit_law.data import read_table
+
+    from planner.cli.output import as_json as dump
+    from planner.cli.output import write
+    from planner.report.law import scores_text
+    from planner.spec.law import load_law
+
+    if suite is not None:
+        _suite(suite, data, as_json)
+        return
+    header, _ = read_table(data)
+    spec = load_law(law)
+    accuracies = "acc" in header
+    rows, skipped = (
+        check_accuracies(data, source=source)
+        if accuracies
+        else check_losses(spec, data, source=source)
+    )
+    unit = "points" if accuracies else "nats"
+    if as_json:
+        clean = [{k: _finite(v) for k, v in asdict(r).items()} for r in rows]
+        write(dump({"rows": clean, "skipped": [asdict(s) for s in skipped]}), None)
+        return
+    write(scores_text(rows, unit), None)
+    for s in skipped:
+        write(f"left out {s.source}: {s.why}", None)
+
+
+def _finite(value: object) -> object:
+    import math
+
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _suite(suite: str, data: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from planner_calibration.fit_law.suites import run_suite
+
+    from planner.cli.output import as_json as dump
+    from planner.cli.output import write
+
+    findings = run_suite(suite, data)
+    if as_json:
+        write(dump([asdict(f) for f in findings]), None)
+    else:
+        lines = [
+            f"{'ok  ' if f.met else 'MISS'}  {f.what:44}  {f.ours:12.5g}  expected {f.expected}"
+            for f in findings
+        ]
+        write("\n".join(lines), None)
+    if not all(f.met for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    law: Name,
+    form: Annotated[
+        str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
+    ] = "paper",
+    out: Out = None,
+) -> None:
+    """Print a law as TOML, or its shape part as the paper's six coefficients.
+
+    Example: planner law export bian-1b
+    """
+    from dataclasses import asdict
+
+    from planner.cli.output import write
+    from planner.errors import SpecError
+    from planner.report.law import paper_form
+    from planner.spec.law import load_law
+
+    spec = load_law(law)
+    if form == "paper":
+        c = asdict(paper_form(spec))
+        write("\n".join(f"{k} = {v!r}" for k, v in c.items()), out)
+    elif form == "toml":
+        from planner_calibration.fit_law.export import to_toml
+
+        write(to_toml(spec), out)
+    else:
+        raise SpecError(f"--format: no format {form!r}", hint="paper or toml")

@@ -1,0 +1,196 @@
+"""`planner law ask`: the questions a pre-training lead asks of a loss law."""
+
+from typing import Annotated, Any
+
+import typer
+
+from planner.cli.options import Law, Tokens
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Planning questions: best N and D, what a shape costs, which of two is better.",
+)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model preset or a config.json.")]
+Other = Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
+
+
+def _law(name: str | None, n: float) -> tuple[Any, str]:
+    from planner.spec.law import default_law, load_law
+
+    if name is None:
+        return default_law(n)
+    return load_law(name), f"law {name}"
+
+
+@app.command()
+def optimum(
+    flops: Annotated[
+        str, typer.Option("--flops", metavar="COUNT", help="Training FLOP, e.g. 1e21.")
+    ],
+    law: Law = None,
+) -> None:
+    """Which N and D make the most of a training budget (6 N D FLOP), with 80 % intervals.
+
+    Example: planner law ask optimum --flops 1e21
+    """
+    import numpy as np
+
+    from planner.cli.output import write
+    from planner.law.ask import compute_optimal
+    from planner.law.posterior import draw_law
+    from planner.law.reference import reference_loss
+    from planner.units import count, show
+
+    budget = count(flops)
+    spec, why = _law(law, (budget / 120) ** 0.5)
+    columns = spec.columns()
+    n, tokens = compute_optimal(columns, budget)
+    drawn = draw_law(columns, n, 2000)
+    many_n, many_d = compute_optimal(drawn, budget)
+    best = np.quantile(reference_loss(drawn, many_n, many_d), [0.1, 0.9])
+    lines = [
+        why,
+        f"N ({spec.n_definition})  {show(n)}  [{_span(many_n)}]",
+        f"tokens  {show(tokens)}  [{_span(many_d)}]",
+        f"tokens per parameter  {tokens / n:.0f}",
+        f"loss  {reference_loss(columns, n, tokens):.3f}  [{best[0]:.3f}, {best[1]:.3f}] nats",
+        "the optimum is flat: half or twice this N costs "
+        + ", ".join(
+            f"{reference_loss(columns, n * f, tokens / f) - reference_loss(columns, n, tokens):.3f}"
+            for f in (0.5, 2.0)
+        )
+        + " nats",
+    ]
+    write("\n".join(lines), None)
+
+
+def _span(draws: Any) -> str:
+    import numpy as np
+
+    from planner.units import show
+
+    low, high = np.quantile(draws, [0.1, 0.9])
+    return f"{show(float(low))}, {show(float(high))}"
+
+
+@app.command()
+def serve(
+    loss: Annotated[float, typer.Option("--loss", help="Loss to reach, nats per token.")],
+    inference_tokens: Annotated[
+        str, typer.Option("--inference-tokens", metavar="COUNT", help="Tokens to be served in all.")
+    ],
+    law: Law = None,
+) -> None:
+    """Which N and D reach a loss at least training plus inference FLOPs (Sardana et al. 2024).
+
+    Example: planner law ask serve --loss 2.6 --inference-tokens 1T
+    """
+    from planner.cli.output import write
+    from planner.law.ask import inference_aware
+    from planner.units import count, show
+
+    served = count(inference_tokens)
+    spec, why = _law(law, 1e9)
+    columns = spec.columns()
+    n, tokens = inference_aware(columns, loss, served)
+    n0, tokens0 = inference_aware(columns, loss, 0.0)
+    spent, alone = 6 * n * tokens + 2 * n * served, 6 * n0 * tokens0 + 2 * n0 * served
+    lines = [
+        why,
+        f"N ({spec.n_definition})  {show(n)}, tokens  {show(tokens)} ({tokens / n:.0f} per parameter)",
+        f"training-optimal instead: N {show(n0)}, tokens {show(tokens0)}",
+        f"total {spent:.3g} FLOP, {1 - spent / alone:.0%} less than the training-optimal model's",
+    ]
+    if tokens / n > spec.evidence.tokens_per_param[1]:
+        top = spec.evidence.tokens_per_param[1]
+        lines.append(f"warning: beyond the {top:g} tokens per parameter of the evidence")
+    write("\n".join(lines), None)
+
+
+def _shapes(model: str, tokens: str, law: str | None) -> tuple[Any, Any, str, Any]:
+    from planner.spec.loading import load_model
+    from planner.units import count
+
+    arch = load_model(model).arch()
+    from planner.cost.params import n_params_non_embedding
+
+    spec, why = _law(law, float(n_params_non_embedding(arch)))
+    return spec, spec.shapes(arch, count(tokens)), why, arch
+
+
+@app.command()
+def shape(model: Model, tokens: Tokens = "100B", law: Law = None) -> None:
+    """What a shape gives away against the law's best, in nats, tokens and FLOPs.
+
+    Example: planner law ask shape llama-3.2-1b --tokens 100B
+    """
+    import numpy as np
+
+    from planner.cli.output import write
+    from planner.law.ask import shape_cost
+
+    spec, s, why, arch = _shapes(model, tokens, law)
+    cost = shape_cost(spec.columns(), s)
+    more = (
+        "no amount of"
+        if not np.isfinite(cost.tokens_factor)
+        else f"{cost.tokens_factor - 1:.0%} more"
+    )
+    lines = [
+        why,
+        f"{model}: d_model/sqrt(N) {float(s.x):.4f}, MLP/attention {float(s.r):.2f}",
+        f"{cost.nats:+.4f} nats against the best shape of the same size",
+        f"made good by {more} training tokens (and FLOPs) at the same N",
+        f"or: the best shape reaches this loss with {cost.params_factor:.0%} of the parameters",
+    ]
+    lines += [f"warning: {w.message}" for w in spec.warnings(arch, s.n_tokens)]
+    write("\n".join(lines), None)
+
+
+@app.command()
+def better(model: Model, other: Other, tokens: Tokens = "100B", law: Law = None) -> None:
+    """How sure are we that MODEL ends at a lower loss than OTHER.
+
+    Example: planner law ask better surefire-3b llama-3.2-3b
+    """
+    from planner.cli.output import write
+    from planner.law.ask import sure
+
+    spec, a, why, arch = _shapes(model, tokens, law)
+    _, b, _, arch_b = _shapes(other, tokens, law or spec.name)
+    c = sure(spec.columns(), a, b)
+    verdict = "a tie at this evidence" if c.tie else ("better" if c.p_better > 0.5 else "worse")
+    lines = [
+        why,
+        f"{model} less {other}: {c.difference:+.4f} [{c.low:+.4f}, {c.high:+.4f}] nats",
+        f"P({model} is lower) = {c.p_better:.2f}: {verdict}",
+    ]
+    seen = {w.code: w.message for x in (arch, arch_b) for w in spec.warnings(x, a.n_tokens)}
+    write("\n".join(lines + [f"warning: {m}" for m in seen.values()]), None)
+
+
+@app.command()
+def settle(
+    model: Model,
+    other: Other,
+    tokens: Tokens = "100B",
+    law: Law = None,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Size of the runs, as a share of the target.")
+    ] = 0.3333,
+) -> None:
+    """Which three training runs would tell most about MODEL against OTHER.
+
+    Example: planner law ask settle panda-3b llama-3.2-3b
+    """
+    from planner.cli.output import write
+    from planner.law.ask import describe_runs, runs_that_settle
+
+    spec, a, why, _ = _shapes(model, tokens, law)
+    _, b, _, _ = _shapes(other, tokens, law or spec.name)
+    runs = runs_that_settle(spec.columns(), a, b, size_share=share)
+    lines = [why, *(f"{i}. {line}" for i, line in enumerate(describe_runs(runs), start=1))]
+    floor = spec.noise_sd * 2**0.5
+    lines.append(f"run noise alone leaves {floor:.4f} nats between two models, however many runs")
+    write("\n".join(lines), None)

@@ -1,0 +1,122 @@
+"""Loss laws as text: the list, one law, predictions side by side, scores."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from planner.law.columns import NDefinition, Shapes
+from planner.law.conditional import PaperCoefficients, Pinned
+from planner.law.predict import quality
+from planner.spec.law import LawSpec
+from planner.units import show
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Return rows as aligned lines, the first `left` columns flush left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def laws_table(laws: Mapping[str, LawSpec]) -> str:
+    """Return one line a law: what it was fitted on and what it says about shape."""
+    rows = [["law", "N counts", "range of N", "basis", "x_opt", "r_opt", "data"]]
+    for name, law in laws.items():
+        low, high = law.evidence.n
+        c = law.conditional
+        shape = [f"{c.x_opt:.4f}", f"{c.r_opt:.3f}"] if c else ["–", "–"]
+        where = f"{show(low)} to {show(high)}"
+        rows.append([name, law.n_definition, where, law.basis, *shape, law.evidence.data])
+    return aligned(rows, left=4)
+
+
+def law_text(law: LawSpec) -> str:
+    """Return everything needed to judge a law."""
+    r, e, c = law.reference, law.evidence, law.conditional
+    rows = [
+        ["L(N, D)", f"{r.E:g} + {r.A:g} / N^{r.alpha:g} + {r.B:g} / D^{r.beta:g}"],
+        ["N counts", f"{law.n_definition} parameters"],
+        ["basis", f"{law.basis}: {r.basis}"],
+        ["evidence", f"{e.data}; N {_range(e.n)}; {_range(e.tokens_per_param)} tokens a parameter"],
+    ]
+    if c:
+        numbers = f"x_opt {c.x_opt:.4f}, k_x {c.k_x:.4f}, r_opt {c.r_opt:.4f}, k_r {c.k_r:.5f}"
+        rows.append(["shape", f"{c.form}: {numbers}, fitted at N {_range(c.fitted_n)}"])
+        rows.append(["", c.basis])
+    else:
+        rows.append(["shape", "says nothing about shape"])
+    rows += [
+        ["noise", f"{law.noise_sd:g} nats a model; GQA 0 +- {law.gqa_sd:g} nats per doubling"],
+        ["source", law.source],
+        ["licence", law.licence],
+        ["checked", str(law.checked)],
+    ]
+    if law.notes:
+        rows.append(["notes", law.notes])
+    return f"{law.name}: {law.summary}\n" + aligned([[f"  {a}", b] for a, b in rows], left=2)
+
+
+def _range(span: tuple[float, float]) -> str:
+    low, high = show(span[0]), show(span[1])
+    return low if low == high else f"{low} to {high}"
+
+
+def paper_form(law: LawSpec) -> PaperCoefficients:
+    """Return the paper's six coefficients of a law, in its own gauge (scale 1 unless published).
+
+    Raises:
+        SpecError: the law says nothing about shape, or is additive.
+
+    """
+    from planner.errors import SpecError
+
+    c = law.conditional
+    if c is None or c.form != "multiplicative":
+        raise SpecError(
+            f"{law.name} has no multiplicative shape law", hint="export a TOML with --format toml"
+        )
+    if c.published:
+        return PaperCoefficients(**c.published.model_dump())
+    return Pinned(c.x_opt, c.k_x, c.r_opt, c.k_r, c.scale).to_paper()
+
+
+def side_by_side(laws: Iterable[LawSpec], at: Sequence[tuple[float, float]]) -> str:
+    """Return the best loss each law predicts at each (N, D), with its 80 % interval.
+
+    Laws that count N otherwise are shown in their own column headed by what they count; equal N
+    then means different models, which the heading says.
+    """
+    laws = list(laws)
+    rows = [["N", "tokens", *(f"{w.name} ({_short(w.n_definition)} N)" for w in laws)]]
+    for n, tokens in at:
+        cells = []
+        for law in laws:
+            c = law.columns()
+            s = Shapes(n=np.array([n]), n_tokens=tokens, x=c.x_opt, r=c.r_opt, gqa=c.gqa)
+            q = quality(c, s)
+            cells.append(f"{q.value[0]:.3f} [{q.low[0]:.3f}, {q.high[0]:.3f}]")
+        rows.append([show(n), show(tokens), *cells])
+    return aligned(rows, left=0)
+
+
+def _short(definition: NDefinition) -> str:
+    return {"non-embedding": "non-emb.", "total": "total"}.get(definition, "active")
+
+
+def scores_text(rows: Iterable[Any], unit: str = "nats") -> str:
+    """Return the lines of a check: error, rank within size, regret, coverage of 80 % intervals."""
+    out = [["", "runs", f"mean |error| ({unit})", "bias", "Spearman", "regret", "covered"]]
+    for r in rows:
+        figures = [r.mae, r.bias, r.spearman, r.regret]
+        forms = [".3f", "+.3f", ".2f", ".4f"]
+        cells = [
+            format(v, f) if np.isfinite(v) else "–" for v, f in zip(figures, forms, strict=True)
+        ]
+        out.append([r.what, str(r.n), *cells, f"{r.coverage:.0%}"])
+    return aligned(out)
