@@ -231,6 +231,47 @@ slope_sd | \sigma_{s} |  | spread of the accuracy link's slope
 midpoint_sd | \sigma_{1/2} |  | spread of its midpoint, nats
 residual_sd | \sigma_{a} |  | accuracy of a model about the link
 other_data_sd | \sigma_{data} |  | and for another corpus or tokenizer
+
+# A closed loop at a fixed concurrency
+n_requests | n |  | requests of a whole run
+prefix_hit | h |  | share of a prompt the prefix cache holds
+in_flight | R |  | requests that hold memory at once
+prompt_tokens | S_p |  | prompt tokens a request computes
+decode_steps | S_{out} - 1 |  | steps after the one that yields the first token
+riding | B_r |  | sequences that decode beside prompt tokens, at most
+riding_beside | B_{rb} |  | sequences that decode in a step that computes prompts
+mean_context | \bar S |  | cached tokens of a decoding sequence, mean over its life
+prompts_a_full_step | q_f |  | prompts completed in a step that computes as many as it can
+prompts_a_step | q |  | prompts completed in a step, once starts have spread out
+prompt_step_s | t_q | s | a step that computes prompts
+full_prompt_step_s | t_{qf} | s | a step that computes as many prompt tokens as it can
+decode_step_s | t_1 | s | a step in which all in flight decode
+steps_for_others | n_q |  | steps that compute prompts of others while a request decodes
+own_prompt_s | t_{own} | s | a prompt that need not wait
+spread_decode_s | t_{dec} | s | first token to last, chunked, starts spread out
+spreading | \sigma |  | share of a run in which starts still crowd
+crowded_ttft_s | t_{crowd} | s | time to first token while starts crowd
+own_ttft_s | t_{ttft,own} | s | from a place to the first token, prompts not being the bottleneck
+burst_prompts_a_step | q_b |  | prompts completed in a step of the start-up burst
+burst_step_s | t_b | s | a step of the start-up burst
+burst_rest | \rho_b |  | share of the last step of a burst that no prompt fills
+burst_s | t_{burst} | s | until every prompt of a burst that fits is computed
+cycle_s | t_{cycle} | s | from one start in a place to the next
+place_wait_s | t_{wait} | s | wait for a place in memory
+placed_ttft_s | t_{ttft,placed} | s | from a place in memory to the first token
+steady_ttft_s | t_{ttft,steady} | s | time to first token, once the start is forgotten
+steady_decode_s | t_{dec,steady} | s | first token to last, once the start is forgotten
+waves_ahead | n_{wave} |  | full cycles the mean request of a burst waits
+placed_burst_ttft_s | t_{ttft,b} | s | mean time to first token of those of a burst that fit
+burst_ttft_s | t_{ttft,burst} | s | mean time to first token of requests that arrive at once
+drain_decode_s | t_{dec,last} | s | first token to last in the last wave of a run
+last_decode_s | t_{dec,end} | s | first token to last of the last request of a run
+closed_ttft_s | t_{ttft,c} | s | mean time to first token over a closed-loop run
+closed_tpot_s | t_{tpot,c} | s | mean time per output token over a closed-loop run
+closed_e2e_s | t_{e2e,c} | s | mean time from arrival to last token over a closed-loop run
+requests_per_s | X | 1/s | requests completed per second in the steady state
+run_s | t_{run} | s | wall time of a closed-loop run
+closed_output_tokens_per_s | X_{out} | 1/s | output tokens per second of a closed-loop run
 """
 
 

@@ -30,15 +30,16 @@ def summary(values: Floats, weights: Floats | None = None) -> Summary:
     keep = np.isfinite(values)
     values = values[keep]
     if not values.size:
-        return Summary(*[float("nan")] * 6)
+        nan = float("nan")
+        return Summary(nan, nan, nan, nan, nan, nan)
     if weights is None:
-        return Summary(
-            float(values.mean()), *np.percentile(values, POINTS).tolist(), float(values.max())
-        )
+        p50, p90, p95, p99 = np.percentile(values, POINTS).tolist()
+        return Summary(float(values.mean()), p50, p90, p95, p99, float(values.max()))
     order = np.argsort(values)
     values, weights = values[order], weights[keep][order]
     cumulative = np.cumsum(weights)
     # The smallest value that at least p % of the weight does not exceed.
     rows = np.searchsorted(cumulative, np.array(POINTS) / 100 * cumulative[-1] * (1 - 1e-12))
+    p50, p90, p95, p99 = values[rows].tolist()
     mean = float(np.average(values, weights=weights))
-    return Summary(mean, *values[rows].tolist(), float(values[-1]))
+    return Summary(mean, p50, p90, p95, p99, float(values[-1]))

@@ -47,7 +47,9 @@ class Simulation:
     def tpot_s(self) -> Floats:
         """Mean time per output token after the first; NaN for fewer than two."""
         further = self.requests.output_tokens - 1.0
-        return np.where(further > 0, (self.finish_s - self.first_s) / np.maximum(further, 1), np.nan)
+        return np.where(
+            further > 0, (self.finish_s - self.first_s) / np.maximum(further, 1), np.nan
+        )
 
     @property
     def served(self) -> NDArray[np.bool_]:
@@ -187,7 +189,9 @@ def simulate(
     for e in range(engines):
         rows = kept[e::engines]
         share = requests.at(rows)
-        cached = np.minimum((share.input_tokens * prefix_hit).astype(np.int64), share.input_tokens - 1)
+        cached = np.minimum(
+            (share.input_tokens * prefix_hit).astype(np.int64), share.input_tokens - 1
+        )
         in_flight = None
         if concurrency is not None:
             in_flight = (concurrency - e + engines - 1) // engines

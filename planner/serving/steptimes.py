@@ -1,12 +1,13 @@
 """Step times looked up: the cost model tabulated once, so that the simulation can ask a million times.
 
 A step's operators look at its rows, its logits, its prompts' attention or its decoding attention,
-each alone. So the time of any step is a sum of four tables of `step_s`, each filled where it varies:
+each alone. So what devices do in any step is a sum of four tables, each filled where it varies:
 
     rows      every whole number: kernels are jagged in it
     logits    every whole number
-    prompts   attention of a chunk, by its tokens and the keys each sees, in a logarithmic grid
-    decoding  attention by sequences (every whole number) and context (a logarithmic grid)
+    prompts   attention and cache writes of a chunk, by its tokens and the keys each sees, in a
+              logarithmic grid
+    decoding  attention, by sequences (every whole number) and context (a logarithmic grid)
 
 Held to `step_s` by the tests, within 0.1 %.
 """
@@ -18,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Step, System
-from planner.cost.step import step_s
+from planner.cost.step import (
+    attention_decode_s,
+    attention_prefill_s,
+    device_s,
+    kv_write_total_s,
+    launching_s,
+    overhead_s,
+)
 
 _PER_OCTAVE = 8
 Floats = NDArray[np.float64]
@@ -35,75 +43,91 @@ class StepTimes:
     def __init__(self, system: System, max_context: float) -> None:
         self.system = system
         self._contexts = _grid(max_context)
-        self._context_list = self._contexts.tolist()
+        self._grid_list = _grid(2.0**40).tolist()
         self._decode_rows: dict[int, list[float]] = {}
+        self._launching = float(launching_s(system))
+        none, one = (float(overhead_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
+        self._overhead, self._overhead_each = none, one - none
 
-    def _seconds(self, **step: object) -> Floats:
-        return np.asarray(step_s(self.system, Step(**step)), dtype=np.float64)
+    def _bare(self, rows: object, logits: object) -> Floats:
+        """Device seconds of rows and logits, without attention."""
+        step = Step(prefill_tokens=rows, prefill_seqs=logits, prefill_context=1.0)
+        whole = device_s(self.system, step)
+        rest = whole - attention_prefill_s(self.system, step) - kv_write_total_s(self.system, step)
+        return np.asarray(rest, dtype=np.float64)
+
+    def _whole(self, device_s: float, logits: int) -> float:
+        """Return the step's time, given what its devices do."""
+        return max(device_s, self._launching) + self._overhead + self._overhead_each * logits
 
     @cached_property
     def _rows(self) -> list[float]:
-        """Seconds of a step of so many rows and one sequence's logits, without attention's growth."""
+        """Device seconds of so many rows, one of them a logit."""
         limits = self.system.limits
         n = int(max(limits.max_batched_tokens, 1) + limits.max_num_seqs) + 1
         rows = np.maximum(np.arange(n + 1.0), 1.0)
-        return self._seconds(prefill_tokens=rows, prefill_seqs=1.0, prefill_context=1.0).tolist()  # type: ignore[no-any-return]
+        return self._bare(rows, 1.0).tolist()  # type: ignore[no-any-return]
 
     @cached_property
     def _logits(self) -> list[float]:
-        """Seconds that further sequences' logits add."""
-        n = np.maximum(np.arange(2.0 * self.system.limits.max_num_seqs + 2), 1.0)
-        t = self._seconds(prefill_tokens=1.0, prefill_seqs=n, prefill_context=1.0)
+        """Device seconds that logits add to those of one."""
+        n = np.arange(2.0 * self.system.limits.max_num_seqs + 2)
+        t = self._bare(1.0, n)
         return (t - t[1]).tolist()  # type: ignore[no-any-return]
 
     @cached_property
     def _prompts(self) -> list[list[float]]:
-        """Seconds that attention to earlier keys adds to a chunk: a list by keys for each size."""
+        """Device seconds of a chunk's attention and cache writes: a list by keys for each size."""
         tokens = _grid(max(len(self._rows), 2))[:, None]
-        keys = self._contexts[None, :]
-        grown = self._seconds(prefill_tokens=tokens, prefill_seqs=1.0, prefill_context=keys)
-        bare = self._seconds(prefill_tokens=tokens, prefill_seqs=1.0, prefill_context=1.0)
-        return (grown - bare).tolist()  # type: ignore[no-any-return]
+        step = Step(prefill_tokens=tokens, prefill_seqs=1.0, prefill_context=self._contexts[None])
+        t = attention_prefill_s(self.system, step) + kv_write_total_s(self.system, step)
+        return np.asarray(t).tolist()  # type: ignore[no-any-return]
 
     def bare(self, rows: int, logits: int) -> float:
-        """Seconds of `rows` rows and `logits` logits, attention left out; beyond the table, exact."""
+        """Device seconds of rows and logits, attention left out; beyond the table, computed."""
         try:
             return self._rows[rows] + self._logits[logits]
         except IndexError:
-            step = {"prefill_tokens": float(rows), "prefill_seqs": float(max(logits, 1))}
-            return float(self._seconds(**step, prefill_context=1.0))
+            return float(self._bare(float(rows), float(logits)))
 
     def prompt_attention(self, tokens: int, keys: float) -> float:
-        """Seconds that `tokens` prompt tokens take to look at `keys` keys each."""
+        """Device seconds that `tokens` prompt tokens take to look at `keys` keys each."""
         table = self._prompts
-        x = min(math.log2(tokens) * _PER_OCTAVE if tokens > 1 else 0.0, len(table) - 1.001)
-        y = min(math.log2(keys) * _PER_OCTAVE if keys > 1 else 0.0, len(table[0]) - 1.001)
-        i, j = int(x), int(y)
-        x, y = x - i, y - j
+        i, x = self._place(tokens, len(table))
+        j, y = self._place(keys, len(table[0]))
         low, high = table[i], table[i + 1]
         near = low[j] + (low[j + 1] - low[j]) * y
         return near + (high[j] + (high[j + 1] - high[j]) * y - near) * x
 
-    def decode(self, seqs: int, context: float) -> float:
-        """Seconds of a step in which `seqs` sequences of mean `context` decode."""
+    def _place(self, value: float, size: int) -> tuple[int, float]:
+        """Return the grid cell `value` lies in and how far along it, 0 to 1."""
+        grid = self._grid_list
+        i = min(int(math.log2(value) * _PER_OCTAVE), size - 2) if value > 1 else 0
+        return i, (value - grid[i]) / (grid[i + 1] - grid[i])
+
+    def decode_attention(self, seqs: int, context: float) -> float:
+        """Device seconds that `seqs` sequences of mean `context` take to look at their keys."""
         row = self._decode_rows.get(seqs)
         if row is None:
-            t = self._seconds(decode_seqs=float(seqs), decode_context=self._contexts)
+            step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
+            t = np.asarray(attention_decode_s(self.system, step), dtype=np.float64)
             row = self._decode_rows[seqs] = t.tolist()
-        grid = self._context_list
-        i = int(math.log2(context) * _PER_OCTAVE) if context > 1 else 0
-        i = min(i, len(row) - 2)
-        return row[i] + (row[i + 1] - row[i]) * (context - grid[i]) / (grid[i + 1] - grid[i])
+        i, x = self._place(context, len(row))
+        return row[i] + (row[i + 1] - row[i]) * x
+
+    def decode(self, seqs: int, context: float) -> float:
+        """Seconds of a step in which `seqs` sequences of mean `context` decode."""
+        return self._whole(self.bare(seqs, seqs) + self.decode_attention(seqs, context), seqs)
 
     def mixed(self, tokens: int, keys: float, prompts: int, seqs: int, context: float) -> float:
         """Seconds of a step with `tokens` prompt tokens beside `seqs` decoding sequences.
 
         `keys` is the mean number a prompt token sees, `prompts` those that yield a token.
         """
-        seconds = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
+        device = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
         if seqs:
-            seconds += self.decode(seqs, context) - self.bare(seqs, seqs)
-        return seconds
+            device += self.decode_attention(seqs, context)
+        return self._whole(device, prompts + seqs)
 
     def run(self, seqs: int, context: float, steps: int) -> float:
         """Seconds of `steps` decode steps in a row, each a token further; Simpson's rule."""
