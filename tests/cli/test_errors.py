@@ -1,17 +1,10 @@
 """Bad input gets one `error:` and one `hint:` line, a documented exit code, and no half-written file."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 ASK = ["--params", "1e9", "--tokens", "1e11"]
-
-
-def planner(*argv, env=None, cwd=None):
-    command = [sys.executable, "-m", "planner", *map(str, argv)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=cwd)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +28,7 @@ def planner(*argv, env=None, cwd=None):
         (["hardware", "check", "/no/such.toml"], 3, "no/such.toml", ""),
     ],
 )
-def test_one_error_line_one_hint_line_and_the_exit_code(argv, code, error, hint):
+def test_one_error_line_one_hint_line_and_the_exit_code(planner, argv, code, error, hint):
     run = planner(*argv)
     lines = run.stderr.strip().splitlines()
     assert run.returncode == code, run.stderr
@@ -45,51 +38,51 @@ def test_one_error_line_one_hint_line_and_the_exit_code(argv, code, error, hint)
     assert lines[1].startswith("hint: ") and hint in lines[1]
 
 
-def test_an_unknown_flag_is_usage():
+def test_an_unknown_flag_is_usage(planner):
     run = planner("recommend", *ASK, "--nonsense", "1")
     assert run.returncode == 2 and "No such option" in run.stderr and "Traceback" not in run.stderr
 
 
-def test_an_unwritable_output_leaves_nothing(tmp_path):
+def test_an_unwritable_output_leaves_nothing(planner, tmp_path):
     out = tmp_path / "missing" / "r.json"
     run = planner("recommend", *ASK, "--json", "--out", out)
     assert run.returncode == 5 and run.stderr.startswith("error: ") and "hint: " in run.stderr
     assert not out.parent.exists()
 
 
-def test_an_output_that_is_a_folder_is_refused_and_nothing_is_left(tmp_path):
+def test_an_output_that_is_a_folder_is_refused_and_nothing_is_left(planner, tmp_path):
     run = planner("recommend", *ASK, "--json", "--out", tmp_path)
     assert run.returncode == 5 and "Traceback" not in run.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unsupported_config_names_its_family(tmp_path):
+def test_an_unsupported_config_names_its_family(planner, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba", "hidden_size": 8}))
     run = planner("predict", tmp_path)
     assert run.returncode == 3 and "mamba" in run.stderr and "hint: " in run.stderr
 
 
-def test_json_goes_to_stdout_whole_and_is_one_object():
+def test_json_goes_to_stdout_whole_and_is_one_object(planner):
     run = planner("recommend", *ASK, "--json")
     result = json.loads(run.stdout)
     assert run.stderr == "" and result["schema"] == 1
     assert result["command"] == "planner " + " ".join(["recommend", *ASK, "--json"])
 
 
-def test_csv_has_one_row_a_front_shape():
+def test_csv_has_one_row_a_front_shape(planner):
     run = planner("pareto", *ASK, "--csv")
     head, *rows = run.stdout.strip().splitlines()
     assert head.startswith("name,n_layers,d_model") and len(rows) > 5
     assert all(len(r.split(",")) == len(head.split(",")) for r in rows)
 
 
-def test_piped_text_has_no_colour_and_fits_the_width():
+def test_piped_text_has_no_colour_and_fits_the_width(planner):
     run = planner("recommend", *ASK)
     assert "\x1b" not in run.stdout
     assert all(len(line) <= 100 for line in run.stdout.splitlines())
 
 
-def test_two_runs_print_the_same_but_for_the_time():
+def test_two_runs_print_the_same_but_for_the_time(planner):
     first, second = (json.loads(planner("recommend", *ASK, "--json").stdout) for _ in range(2))
     first.pop("elapsed_s"), second.pop("elapsed_s")
     assert first == second
