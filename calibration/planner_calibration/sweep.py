@@ -1,6 +1,6 @@
 """Do many runs, each once: here on a pool of processes, or over a Ray cluster, one run a GPU.
 
-A job is a plain description; `work` turns it into a row. Rows are written by this process alone, as they
+A job is a plain description; `work` turns it into rows, one or several. Rows are written by this process alone, as they
 come in, so a worker, or a whole node, that dies loses its own run and nothing else; that run is then done
 again elsewhere. What is on record already is not run again.
 """
@@ -11,28 +11,28 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from planner.errors import MissingExtra
 from planner.spec.measurement import Measurement
 from planner_calibration import runs
 
-Job = TypeVar("Job")
+Work = Callable[[Any], Sequence[Measurement]]
 Seen = Callable[[Measurement, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A run to do: its key on record, what a row of its failure would say, and the job."""
+    """A run to do: its rows' keys on record, the rows that would tell of its failure, and the job."""
 
-    key: str
-    failed: Callable[[str], Measurement]
+    keys: tuple[str, ...]
+    failed: Callable[[str], Sequence[Measurement]]
     job: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a sweep went."""
+    """How a sweep went; failures are counted in rows."""
 
     planned: int
     skipped: int
@@ -42,7 +42,7 @@ class Tally:
 
 def sweep(
     planned: Sequence[Planned],
-    work: Callable[[Any], Measurement],
+    work: Work,
     store: Path,
     *,
     workers: int = 1,
@@ -55,7 +55,7 @@ def sweep(
 
     Args:
         planned: the runs, in the order they are to start.
-        work: a module-level function from job to row; it may be called on another machine.
+        work: a module-level function from job to rows; it may be called on another machine.
         store: the run file.
         workers: processes here; 0 or 1 runs them in this one, one after the other.
         ray: address of a Ray cluster ("auto", "host:port" or "ray://…"); None stays here.
@@ -70,8 +70,8 @@ def sweep(
     have = runs.done(store)
     todo, keys = [], set(have)
     for p in planned:
-        if p.key not in keys:
-            keys.add(p.key)
+        if not keys.issuperset(p.keys):
+            keys.update(p.keys)
             todo.append(p)
     if ray is not None:
         rows = _on_ray(todo, work, ray, gpus, retries)
@@ -80,20 +80,21 @@ def sweep(
     else:
         rows = (work(p.job) for p in todo)
     done = failed = 0
-    for row in rows:
-        runs.append(store, row)
+    for found in rows:
         done += 1
-        failed += row.status != "ok"
-        seen(row, done, len(todo))
+        for row in found:
+            runs.append(store, row)
+            failed += row.status != "ok"
+            seen(row, done, len(todo))
     return Tally(len(planned), len(planned) - len(todo), done, failed)
 
 
 def _on_pool(
-    todo: Sequence[Planned], work: Callable[[Any], Measurement], workers: int, retries: int
-) -> Iterator[Measurement]:
+    todo: Sequence[Planned], work: Work, workers: int, retries: int
+) -> Iterator[Sequence[Measurement]]:
     """Yield rows as they finish. A dead worker breaks its pool: what was unfinished starts anew."""
-    attempts = dict.fromkeys((p.key for p in todo), 0)
-    left = {p.key: p for p in todo}
+    attempts = dict.fromkeys((p.keys for p in todo), 0)
+    left = {p.keys: p for p in todo}
     alone = False
     while left:
         # After a death nobody knows whose run it was: one at a time, the culprit is the one that dies.
@@ -101,7 +102,7 @@ def _on_pool(
         batch = list(left.values())[:1] if alone else list(left.values())
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(size, mp_context=context) as pool:
-            futures: dict[Future[Measurement], Planned] = {
+            futures: dict[Future[Sequence[Measurement]], Planned] = {
                 pool.submit(work, p.job): p for p in batch
             }
             for future in as_completed(futures):
@@ -110,24 +111,24 @@ def _on_pool(
                     row = future.result()
                 except BrokenProcessPool:
                     if alone or len(batch) == 1:
-                        attempts[p.key] += 1
-                        if attempts[p.key] <= retries:
+                        attempts[p.keys] += 1
+                        if attempts[p.keys] <= retries:
                             continue
                         row = p.failed("its process died")
                     else:
                         alone = True
                         continue
-                del left[p.key]
+                del left[p.keys]
                 yield row
 
 
 def _on_ray(
     todo: Sequence[Planned],
-    work: Callable[[Any], Measurement],
+    work: Work,
     address: str,
     gpus: float | None,
     retries: int,
-) -> Iterator[Measurement]:
+) -> Iterator[Sequence[Measurement]]:
     """Yield rows as they finish anywhere in the cluster; Ray restarts what a dead node was running."""
     try:
         import ray

@@ -80,7 +80,8 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
             "serve_offline", what, status="oom", message=str(error)[:300], **common
         )
     e2e = [t.e2e_s for t in times]
-    values = summary(e2e, point) | {
+    alone = on.kind == "cpu" and torch.get_num_threads() == 1
+    values = summary(e2e, point, [t.cpu_s for t in times] if alone else ()) | {
         "prefill_s": statistics.median(t.prefill_s for t in times),
         "decode_s": statistics.median(t.decode_s for t in times),
     }

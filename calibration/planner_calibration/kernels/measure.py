@@ -1,5 +1,6 @@
 """Predict a kernel, then measure it, and keep both."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,9 @@ def measure(
         before = clock_hz()
         try:
             calls = case.make(device, DTYPES[dtype])
-            timing = time_calls(calls, device=device, repeats=repeats, sample_s=sample_s)
+            # One thread: its own clock, which stands still while others have the core.
+            now = time.thread_time if threads == 1 else time.perf_counter
+            timing = time_calls(calls, device=device, repeats=repeats, sample_s=sample_s, now=now)
         except torch.OutOfMemoryError as error:
             row = Measurement.of(case.kind, what, status="oom", message=str(error)[:200], **common)
         except RuntimeError as error:

@@ -1,5 +1,6 @@
 """A machine's real peak and bandwidth, and the hardware file they make for a device nobody listed."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -24,13 +25,16 @@ class Peaks:
 def find_peaks(device: str, dtypes: tuple[str, ...], cache: float) -> Peaks:
     """Time large products and large copies; the best of each is the peak."""
     on_gpu = device.startswith("cuda")
+    now = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     sides = (4096, 8192) if on_gpu else (512, 1024)
     flops = {}
     for dtype in dtypes:
         rates = []
         for side in sides:
             case = cases.gemm(side, side, side, 0)
-            timing = time_calls(case.make(device, cases.DTYPES[dtype]), device=device, repeats=5)
+            timing = time_calls(
+                case.make(device, cases.DTYPES[dtype]), device=device, repeats=5, now=now
+            )
             rates.append(case.flops / timing.min_s)
         flops[dtype] = max(rates)
     # A copy also reads the lines it is about to overwrite on a CPU; a product of one row only reads.
@@ -38,7 +42,9 @@ def find_peaks(device: str, dtypes: tuple[str, ...], cache: float) -> Peaks:
     copy = cases.copy(n, 0)
     read = cases.gemm(1, n >> 12, 1 << 12, cache)
     rates = [
-        c.elements * 4 / time_calls(c.make(device, torch.float32), device=device, repeats=5).min_s
+        c.elements
+        * 4
+        / time_calls(c.make(device, torch.float32), device=device, repeats=5, now=now).min_s
         for c in (copy, read)
     ]
     return Peaks(flops, max(rates), cache)

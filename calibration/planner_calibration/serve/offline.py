@@ -95,6 +95,7 @@ def engine_flags(options: Options, points: Sequence[Point], on: Machine) -> dict
         base |= {
             "enforce_eager": True,
             "kv_cache_memory_bytes": 1 << 28,
+            "max_num_batched_tokens": 2048,
             "distributed_executor_backend": "uni",
         }
     return base | options.flags
@@ -157,7 +158,7 @@ def serve(
     ready: dict[str, Any] = next(
         (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
     )
-    samples = {e["index"]: e["samples_s"] for e in events if e["event"] == "point"}
+    points_done = {e["index"]: e for e in events if e["event"] == "point"}
     wrong = {e["index"]: e["message"] for e in events if e["event"] == "wrong"}
     reached = max((e["index"] for e in events if e["event"] == "begin"), default=0)
     common: dict[str, Any] = {
@@ -172,12 +173,13 @@ def serve(
     }
     for index, point in enumerate(points):
         what = settings(spec, point, options, flags)
-        if index in samples:
+        if index in points_done:
+            wall, cpu = (points_done[index][k] for k in ("samples_s", "cpu_samples_s"))
             yield Measurement.of(
                 "serve_offline",
                 what,
-                values=summary(samples[index], point),
-                samples={"e2e_s": [round(s, 6) for s in samples[index]]},
+                values=summary(wall, point, cpu if options.threads == 1 else ()),
+                samples={"e2e_s": [round(s, 6) for s in wall]},
                 **common,
             )
         else:
@@ -186,8 +188,13 @@ def serve(
             yield Measurement.of("serve_offline", what, status=status, message=why, **common)
 
 
-def summary(samples: Sequence[float], point: Point) -> dict[str, float]:
-    """Return median, quartile distance and minimum of one batch's wall times, and the throughput."""
+def summary(
+    samples: Sequence[float], point: Point, cpu_samples: Sequence[float] = ()
+) -> dict[str, float]:
+    """Return median, quartile distance and minimum of one batch's wall times, and the throughput.
+
+    Of an engine with one thread also the CPU time: what the wall time would be, were the machine its own.
+    """
     median = statistics.median(samples)
     quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [median] * 3
     return {
@@ -196,6 +203,7 @@ def summary(samples: Sequence[float], point: Point) -> dict[str, float]:
         "e2e_min_s": min(samples),
         "repeats": float(len(samples)),
         "output_tokens_per_s": point.batch * point.output_tokens / median,
+        **({"e2e_cpu_s": min(cpu_samples)} if cpu_samples else {}),
     }
 
 

@@ -83,12 +83,13 @@ def settings(run: Run, corpus_name: str) -> dict[str, Any]:
 def _planned(run: Run, on: Machine, corpus_name: str) -> Planned:
     what, engine = settings(run, corpus_name), _engine()
 
-    def failed(message: str) -> Measurement:
-        return Measurement.of(
+    def failed(message: str) -> list[Measurement]:
+        row = Measurement.of(
             "train", what, status="crash", engine=engine, machine=on.id, message=message
         )
+        return [row]
 
-    return Planned(content_key("train", what, on.id, engine), failed, run)
+    return Planned((content_key("train", what, on.id, engine),), failed, run)
 
 
 def _engine() -> str:
@@ -97,8 +98,8 @@ def _engine() -> str:
     return f"torch {torch.__version__}"
 
 
-def do(run: Run, progress: Any = None) -> Measurement:
-    """Train once and return the row. Out of memory and divergence are results too."""
+def do(run: Run, progress: Any = None) -> list[Measurement]:
+    """Train once and return its row. Out of memory and divergence are results too."""
     import torch
 
     from planner_calibration.train.data import corpus
@@ -127,13 +128,13 @@ def do(run: Run, progress: Any = None) -> Measurement:
             **report,
         )
     except torch.OutOfMemoryError as error:
-        return Measurement.of("train", what, status="oom", message=str(error)[:300], **common)
+        return [Measurement.of("train", what, status="oom", message=str(error)[:300], **common)]
     values = {
         "heldout_nats_per_token": outcome.heldout_nats_per_token,
         "heldout_bits_per_byte": outcome.heldout_bits_per_byte,
         "train_nats_per_token": outcome.train_nats_per_token,
     }
-    return Measurement.of(
+    row = Measurement.of(
         "train",
         what,
         status=outcome.status,
@@ -145,3 +146,4 @@ def do(run: Run, progress: Any = None) -> Measurement:
         seconds=round(time.monotonic() - start, 2),
         **common,
     )
+    return [row]
