@@ -163,6 +163,8 @@ class Kernels:
     decode_block_s: Seconds = 4.2e-6  # a sequence and key/value head, on its multiprocessor
     decode_block_share: Scalar = 1.5  # bandwidth one block draws, in fair shares of an SM
     decode_head_share: Scalar = 0.7  # bandwidth the splits of one key/value head draw, of all
+    decode_rereads: Scalar = 0.0  # of the reads that query heads of a group could share, those done twice
+    kv_unpack_share: Scalar = 0.2  # of the bytes an 8-bit cache saves, what unpacking costs
     splits_mha: Scalar = 1.0  # 1 where keys are split also if every query head has its own
     elementwise_hbm_eff: Scalar = 0.5
     link_eff: Scalar = 0.7
@@ -178,7 +180,17 @@ class Overheads:
     layer_s: Seconds = 0.0  # gaps between kernels, a layer
     sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a sequence that yields a token
     ranks_s: Seconds = 0.0  # agreeing with the other ranks, where tensor parallel
+    rank_block_s: Seconds = 0.0  # telling them where a block of the cache is
     eager_layer_s: Seconds = 0.0  # CPU time to launch a layer's kernels; 0 where graphs replay them
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """A small model proposes tokens, the served one checks them together."""
+
+    draft: Arch
+    draft_tokens: Scalar  # proposed at a time
+    acceptance: Scalar  # chance that a proposed token is kept, given that those before it were
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +204,4 @@ class System:
     kernels: Kernels
     overheads: Overheads
     limits: Limits
+    speculation: Speculation | None = None

@@ -96,6 +96,8 @@ decode_split_s | t_{join} | s | decode attention: joining the parts of a split s
 decode_block_s | t_{blk} | s | decode attention: a sequence and key/value head on its multiprocessor
 decode_block_share | \beta_{blk} |  | bandwidth one such block draws, in fair shares of a multiprocessor
 decode_head_share | \beta_{kv} |  | bandwidth the splits of one key/value head draw, of all
+decode_rereads | \rho_g |  | of the reads that query heads of a group could share, those done twice
+kv_unpack_share | \eta_{un}^{kv} |  | of the bytes an 8-bit cache saves, the share unpacking costs
 splits_mha | \pi_s |  | 1 where keys are split also if every query head has its own
 elementwise_hbm_eff | \eta_{el} |  | share of the bandwidth norms and activations reach
 link_eff | \eta_l |  | share of the bandwidth of the link that collectives reach
@@ -111,6 +113,7 @@ overheads.step_s | t_e | s | engine work a step: scheduler, sampling, output
 layer_s | t_{gap} | s | gaps between kernels, a layer
 sequence_s | t_{seq} | s | bookkeeping of a sequence that yields a token
 ranks_s | t_{rank} | s | agreeing with the other ranks, a step
+rank_block_s | t_{rank}^{blk} | s | telling the other ranks where a block of the cache is
 eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
 memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
@@ -272,6 +275,27 @@ closed_e2e_s | t_{e2e,c} | s | mean time from arrival to last token over a close
 requests_per_s | X | 1/s | requests completed per second in the steady state
 run_s | t_{run} | s | wall time of a closed-loop run
 closed_output_tokens_per_s | X_{out} | 1/s | output tokens per second of a closed-loop run
+
+# Speculative decoding
+speculation | p |  | how drafts are made and checked, if at all
+draft_tokens | k |  | tokens a draft model proposes at a time
+acceptance | \alpha |  | chance that a proposed token is kept
+tokens_a_check | n_\alpha |  | tokens a check of a draft yields on average
+
+# An open loop
+saturation_per_s | \lambda_{max} | 1/s | most requests per second an engine completes
+
+# Money and energy
+usd_per_request | u_r | usd | price of a request
+usd_per_input_mtok | u_{in} | usd | price of a million prompt tokens
+usd_per_output_mtok | u_{out} | usd | price of a million generated tokens
+train_flops | C_{train} | flop | FLOPs of training
+train_device_s | t_{train} | s | device seconds of training
+train_usd | u_{train} | usd | price of training
+lifetime_usd | u_{life} | usd | price of training and serving together
+utilisation | U |  | the busier of arithmetic and memory bandwidth
+watts | P | watt | power of all devices
+joules_per_token | E_t | joule | energy of a generated token
 """
 
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import max_concurrency
-from planner.cost.step import step_s
 from planner.equation import ceil, equation, floor, maximum, minimum
+from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
 
@@ -110,13 +110,13 @@ def riding_beside(s: System, w: Workload) -> Scalar:
 @equation
 def prompt_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step that computes prompts."""
-    return step_s(s, prompt_step(s, w, riding_beside(s, w), prompts_a_step(s, w)))
+    return engine_step_s(s, prompt_step(s, w, riding_beside(s, w), prompts_a_step(s, w)))
 
 
 @equation
 def decode_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step in which all in flight decode."""
-    return step_s(s, Step(decode_seqs=in_flight(s, w), decode_context=mean_context(w)))
+    return engine_step_s(s, Step(decode_seqs=in_flight(s, w), decode_context=mean_context(w)))
 
 
 @equation
@@ -130,7 +130,7 @@ def steps_for_others(s: System, w: Workload) -> Scalar:
 def full_prompt_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step that computes as many prompt tokens as it can."""
     prompts = prompts_a_full_step(s, w)
-    return step_s(s, prompt_step(s, w, riding_beside(s, w), prompts))
+    return engine_step_s(s, prompt_step(s, w, riding_beside(s, w), prompts))
 
 
 @equation
@@ -249,7 +249,7 @@ def burst_prompts_a_step(s: System, w: Workload) -> Scalar:
 def burst_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step of the start-up burst."""
     step = prompt_step(s, w, _burst_decoding(s, w), burst_prompts_a_step(s, w))
-    return step_s(s, replace(step, decode_context=w.input_tokens))
+    return engine_step_s(s, replace(step, decode_context=w.input_tokens))
 
 
 def mean_rounds(n: Scalar, each: Scalar) -> Scalar:
@@ -317,7 +317,7 @@ def drain_decode_s(s: System, w: Workload) -> Seconds:
     ending = minimum(1.0, steps / others) / 2 * shared
     shrunk = Step(decode_seqs=riding_beside(s, w) * 2 / 3 + 1 / 3, decode_context=mean_context(w))
     full = (steps - shared) * decode_step_s(s, w)
-    spread = (shared - ending) * full_prompt_step_s(s, w) + full + ending * step_s(s, shrunk)
+    spread = (shared - ending) * full_prompt_step_s(s, w) + full + ending * engine_step_s(s, shrunk)
     return chunked * spread + (1 - chunked) * steady_decode_s(s, w)
 
 
@@ -327,7 +327,7 @@ def last_decode_s(s: System, w: Workload) -> Seconds:
     chunked, steps = s.limits.chunked_prefill, decode_steps(w)
     shared = minimum(steps_for_others(s, w), steps)
     half = Step(decode_seqs=riding_beside(s, w) / 2 + 1 / 2, decode_context=mean_context(w))
-    spread = (steps - shared) * decode_step_s(s, w) + shared * step_s(s, half)
+    spread = (steps - shared) * decode_step_s(s, w) + shared * engine_step_s(s, half)
     return chunked * spread + (1 - chunked) * steps * decode_step_s(s, w)
 
 

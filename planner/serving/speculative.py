@@ -1,0 +1,65 @@
+"""Speculative decoding: a draft model proposes k tokens, one step of the served model checks them.
+
+All of this module speaks of time a token: k draft steps and the check, over the tokens they yield.
+The rest of the serving layer can then count one token a step, as without speculation.  [Leviathan
+2023, arXiv 2211.17192]
+"""
+
+from dataclasses import replace
+
+from planner.columns import Arch, Speculation, Step, System
+from planner.cost.memory import kv_bytes_per_token, kv_room_bytes, weight_bytes
+from planner.cost.step import step_s
+from planner.cost.traffic import absent
+from planner.equation import equation, minimum
+from planner.units import Scalar, Seconds
+
+
+@equation
+def tokens_a_check(p: Speculation) -> Scalar:
+    """Tokens a check yields on average: those accepted and one of its own.  [Leviathan 2023, eq. 1]"""
+    acceptance = minimum(p.acceptance, 1 - 1e-9)
+    return (1 - acceptance ** (p.draft_tokens + 1)) / (1 - acceptance)
+
+
+def draft_system(s: System) -> System:
+    """Return the draft model on the same devices, engine and precision."""
+    assert s.speculation is not None
+    return replace(s, arch=s.speculation.draft, speculation=None)
+
+
+def check_step(p: Speculation, w: Step) -> Step:
+    """The served model's step: each sequence's keys read once, its proposed tokens as further rows."""
+    proposed = w.decode_seqs * p.draft_tokens
+    return Step(proposed, proposed, w.decode_context, w.decode_seqs, w.decode_context)
+
+
+def engine_step_s(s: System, w: Step) -> Seconds:
+    """Time of one engine step that gives every decoding sequence one token, drafts included."""
+    p = s.speculation
+    if p is None:
+        return step_s(s, w)
+    draft = draft_system(s)
+    decode = Step(decode_seqs=w.decode_seqs, decode_context=w.decode_context)
+    drafting_s = p.draft_tokens * step_s(draft, decode)
+    # A check and its drafts belong to all the tokens they yield; none where nobody decodes.
+    decoding = minimum(w.decode_seqs, 1.0)
+    token_s = decoding * (step_s(s, check_step(p, w)) + drafting_s) / tokens_a_check(p)
+    if absent(w.prefill_tokens):
+        return token_s
+    prompt = replace(w, decode_seqs=0.0, decode_context=0.0)
+    beside_s = step_s(s, w) - decoding * step_s(s, decode)
+    return token_s + beside_s + step_s(draft, prompt)
+
+
+def with_draft(s: System, draft: Arch, draft_tokens: Scalar, acceptance: Scalar) -> System:
+    """Return `s` with speculation; the draft's weights and cache take their part of the memory."""
+    speculating = replace(s, speculation=Speculation(draft, draft_tokens, acceptance))
+    small = draft_system(speculating)
+    weights = weight_bytes(small)
+    taken = replace(s.limits, reserve_bytes=s.limits.reserve_bytes + weights)
+    room = kv_room_bytes(replace(s, limits=taken))
+    own = kv_bytes_per_token(small)
+    share = own / (own + kv_bytes_per_token(s))
+    reserve = taken.reserve_bytes + room * share
+    return replace(speculating, limits=replace(s.limits, reserve_bytes=reserve))
