@@ -10,6 +10,7 @@ from planner.columns import Arch, Step, System
 from planner.columns import take as take_rows
 from planner.cost import memory
 from planner.cost.breakdown import breakdown
+from planner.cost.step import step_s
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.predict import Comparison, compare, loss_draws, p_at_most
 from planner.search.evaluate import Conditions
