@@ -38,6 +38,13 @@ MaxLoss = Annotated[
 Confidence = Annotated[
     float, typer.Option(help="Least P(loss ≤ target) of the fastest pick; 0.5 is the paper's rule.")
 ]
+ServeRequests = Annotated[
+    str | None,
+    typer.Option(metavar="COUNT", help="Requests served over its life; adds the cheapest pick."),
+]
+UsdPerHour = Annotated[
+    float | None, typer.Option(help="Price of one device hour; default: the price list.")
+]
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to print.")]
 ExportHf = Annotated[
     Path | None, typer.Option("--export-hf", metavar="DIR", help="Write each pick's config.json.")
@@ -66,6 +73,8 @@ def question(
     max_loss: MaxLoss = None,
     ttft: o.Ttft = None,
     tpot: o.Tpot = None,
+    serve_requests: ServeRequests = None,
+    usd_per_hour: UsdPerHour = None,
     confidence: Confidence = 0.5,
     law: o.Law = None,
     profile: o.Profile = None,

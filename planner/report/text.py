@@ -10,7 +10,12 @@ from rich.text import Text
 from planner.search.result import Candidate, Prediction, Recommendation
 from planner.units import show, significant
 
-TITLES = {"loss_optimal": "loss-optimal", "fastest": "fastest", "balanced": "balanced"}
+TITLES = {
+    "loss_optimal": "loss-optimal",
+    "fastest": "fastest",
+    "balanced": "balanced",
+    "cheapest": "cheapest",
+}
 Cell = Callable[[Candidate], str]
 
 
@@ -55,6 +60,10 @@ def _p_target(c: Candidate) -> str:
     return "–" if c.p_loss_at_most_target is None else f"{c.p_loss_at_most_target:.2f}"
 
 
+def _lifetime(c: Candidate) -> str:
+    return "–" if c.lifetime_usd is None else with_interval(c.lifetime_usd, "usd")
+
+
 SHAPE_ROWS: list[tuple[str, Cell]] = [
     ("layers", lambda c: f"{c.n_layers:.0f}"),
     ("d_model", lambda c: f"{c.d_model:.0f}"),
@@ -72,6 +81,7 @@ RESULT_ROWS: list[tuple[str, Cell]] = [
     ("accuracy, 9 tasks", lambda c: _percent(c.accuracy)),
     ("output tokens/s", lambda c: with_interval(c.output_tokens_per_s)),
     ("over baseline", _gain),
+    ("lifetime cost", _lifetime),
     ("TTFT, one prompt", lambda c: with_interval(c.ttft_s, "s")),
     ("TPOT, full batch", lambda c: with_interval(c.tpot_s, "s")),
     ("KV a token", lambda c: show(c.kv_bytes_per_token, "byte")),
@@ -88,6 +98,8 @@ def side_by_side(candidates: dict[str, Candidate]) -> Table:
         if name == "loss [nats]":
             t.add_section()
         cells = [cell(c) for c in candidates.values()]
+        if set(cells) == {"–"}:
+            continue
         t.add_row(name, *(value.partition("\n")[0] for value in cells))
         if any("\n" in value for value in cells):
             t.add_row("", *(value.partition("\n")[2] for value in cells), style="dim")
@@ -214,7 +226,7 @@ def prediction(p: Prediction) -> Group:
     )
     t = table(["", "value", "80 % interval"])
     for name, cell in RESULT_ROWS:
-        if name not in ("over baseline", "P(loss ≤ target)") and (
+        if name not in ("over baseline", "P(loss ≤ target)", "lifetime cost") and (
             name not in ("loss [nats]", "accuracy, 9 tasks") or "loss" in c.metrics
         ):
             value, _, low_high = cell(c).partition("\n")

@@ -59,6 +59,8 @@ def question(
     max_loss: float | None = None,
     ttft: Time = None,
     tpot: Time = None,
+    serve_requests: Count | None = None,
+    usd_per_hour: float | None = None,
     confidence: float = 0.5,
     law: str | None = None,
     profile: str | None = None,
@@ -87,6 +89,10 @@ def question(
         "max_loss": max_loss,
         "ttft_s": seconds(ttft, "--ttft"),
         "tpot_s": seconds(tpot, "--tpot"),
+        "serve_requests": None
+        if serve_requests is None
+        else count(serve_requests, "--serve-requests"),
+        "usd_per_hour": usd_per_hour,
         "confidence": confidence,
         "law": law,
         "profile": profile,

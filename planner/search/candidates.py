@@ -13,7 +13,8 @@ from planner.cost.breakdown import breakdown
 from planner.cost.step import step_s
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.predict import Comparison, compare, loss_draws, p_at_most
-from planner.search.evaluate import Conditions
+from planner.search.evaluate import Conditions, life_in
+from planner.search.lifetime import with_interval
 from planner.search.pareto import Table
 from planner.search.result import METRICS, SHAPE_KEYS, Candidate, Estimate
 from planner.serving import offline
@@ -77,6 +78,9 @@ def candidate(name: str, judged: Judged, row: int, c: Conditions) -> Candidate:
         max_concurrency=int(t["max_concurrency"]),
         bound=bound(parts, t["max_concurrency"], c),
         memory=memory_by_part(system, c),
+        lifetime_usd=with_interval(life_in(c, t), metrics["output_tokens_per_s"])
+        if c.terms
+        else None,
         warnings=tuple(w.message for w in c.law.warnings(system.arch, c.tokens)),
     )
 

@@ -11,10 +11,12 @@ import numpy as np
 from planner.columns import Arch, Workload
 from planner.cost import params
 from planner.cost.memory import kv_bytes_per_token, max_concurrency, weight_bytes
+from planner.cost.money import Life, lifetime_usd
 from planner.equation import remembering
 from planner.heap import keep_freed_memory
 from planner.law.accuracy import NINE_TASKS, accuracy
 from planner.law.predict import predict_loss
+from planner.search.lifetime import Terms, life_of
 from planner.search.pareto import Table
 from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
 from planner.serving.system import Served
@@ -34,6 +36,7 @@ class Conditions:
     law: LawSpec
     tokens: float
     depth_term: bool = False
+    terms: Terms | None = None  # adds lifetime_usd
     same_data: bool = True  # corpus and tokenizer are those of the accuracy link's models
 
 
@@ -62,9 +65,18 @@ def evaluate(arch: Arch, c: Conditions) -> Table:
             "weight_bytes": weight_bytes(system),
             "max_concurrency": max_concurrency(system, c.workload),
         }
+        if c.terms:
+            table["lifetime_usd"] = lifetime_usd(life_in(c, table))
     n = np.size(table["loss"])
     table |= {name: getattr(arch, name) for name in SHAPE}
     return {name: np.broadcast_to(column, (n,)) for name, column in table.items()}
+
+
+def life_in(c: Conditions, table: Table) -> Life:
+    """Return the lives of a table's dense shapes under the conditions' terms."""
+    assert c.terms
+    rate = table["output_tokens_per_s"] / c.workload.output_tokens
+    return life_of(c.terms, c.served, table["n_params"], c.tokens, rate)
 
 
 def evaluate_all(chunks: Iterator[Arch], c: Conditions, threads: int = THREADS) -> Iterator[Table]:

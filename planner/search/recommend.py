@@ -16,6 +16,7 @@ from planner.search.baseline import baseline
 from planner.search.binding import binding
 from planner.search.candidates import Judged, against, candidate, judge
 from planner.search.evaluate import Conditions, arch_of, evaluate, evaluate_all
+from planner.search.lifetime import terms_of
 from planner.search.limits import Tally, limits_of
 from planner.search.pareto import Front, Table, front, join, rows
 from planner.search.reasons import seconds_by_operator, to_verify, why
@@ -55,7 +56,12 @@ def recommend(
     )
     served = serve(question.on, question.engine, profile=question.profile)
     conditions = Conditions(
-        served, question.workload.columns(), law, question.tokens, question.search_depth
+        served,
+        question.workload.columns(),
+        law,
+        question.tokens,
+        question.search_depth,
+        terms_of(question),
     )
     tally = Tally(limits_of(question))
     kept = search(space, conditions, tally, progress)
@@ -112,6 +118,7 @@ def recommend(
         basis={
             "speed": served.basis,
             "loss": law_basis,
+            **({"money": conditions.terms.basis} if conditions.terms else {}),
             "accuracy": "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)",
         },
         warnings=tuple(warnings(judged, conditions, chosen, picks)),
@@ -146,12 +153,13 @@ def choose(table: Table, p_target: Any, target: float, confidence: float) -> dic
     loss, speed = table["loss"], table["output_tokens_per_s"]
     candidates = np.arange(1, len(loss))
 
-    def fastest(sure: float) -> int | None:
+    def allowed(sure: float) -> Any:
         # At 0.5 the paper's own rule, on the mean; draws would only add their noise.
         ok = loss[1:] <= target + 1e-12
-        if sure > 0.5:
-            ok &= p_target[1:] >= sure
-        good = candidates[ok]
+        return ok & (p_target[1:] >= sure) if sure > 0.5 else ok
+
+    def fastest(sure: float) -> int | None:
+        good = candidates[allowed(sure)]
         return int(good[np.lexsort((loss[good], -speed[good]))[0]]) if len(good) else None
 
     # GQA's mean effect on loss is taken as zero, so a lower loss at another group is only a finer
@@ -159,11 +167,17 @@ def choose(table: Table, p_target: Any, target: float, confidence: float) -> dic
     group = np.abs(np.log(table["gqa"][1:] / table["gqa"][0]))
     same = candidates[group <= group.min() + 1e-9]
     best = same[np.lexsort((-speed[same], loss[same]))[0]]
-    return {
+    picks = {
         "loss_optimal": int(best),
         "fastest": fastest(confidence),
         "balanced": fastest(max(confidence, BALANCED_CONFIDENCE)),
     }
+    if "lifetime_usd" in table:
+        # At one N the cheapest shape is on the fronts: serving cost falls with throughput.
+        usd = table["lifetime_usd"][1:]
+        good = candidates[allowed(confidence)]
+        picks["cheapest"] = int(good[np.argmin(usd[good - 1])]) if len(good) else None
+    return picks
 
 
 def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks: Any) -> list[str]:

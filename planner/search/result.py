@@ -59,6 +59,7 @@ class Candidate:
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
     memory: Mapping[str, float] = field(default_factory=dict)  # bytes by part, one device
     p_loss_at_most_target: float | None = None
+    lifetime_usd: Estimate | None = None  # training and serving, where a volume is stated
     gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
     loss_vs_baseline: Mapping[str, Any] | None = None
     verify: tuple[Mapping[str, Any], ...] = ()
@@ -91,6 +92,7 @@ class Candidate:
         }
         optional = {
             "p_loss_at_most_target": self.p_loss_at_most_target,
+            "lifetime_usd": self.lifetime_usd.to_dict() if self.lifetime_usd else None,
             "gain": self.gain.to_dict() if self.gain else None,
             "loss_vs_baseline": self.loss_vs_baseline,
             "why": self.why or None,

@@ -37,6 +37,9 @@ class Question(Spec):
     max_loss: float | None = Field(default=None, gt=0)
     ttft_s: float | None = Field(default=None, gt=0)
     tpot_s: float | None = Field(default=None, gt=0)
+    serve_requests: float | None = Field(default=None, gt=0)  # over its life; adds a cheapest pick
+    usd_per_hour: float | None = Field(default=None, gt=0)  # of one device; default: the price list
+    train_mfu: float = Field(default=0.4, gt=0, le=1)
     confidence: float = Field(default=0.5, ge=0, lt=1)
     top: int = Field(default=5, ge=1, le=1000)
     law: str | None = None

@@ -187,3 +187,15 @@ def test_export_gives_the_picks_as_configs(tmp_path, answer):
     pick = answer.picks["fastest"]
     spec = from_hf(tmp_path / "fastest")
     assert (spec.d_model, spec.d_ff, spec.n_params) == (pick.d_model, pick.d_ff, pick.n_params)
+
+
+def test_a_stated_volume_adds_the_cheapest_over_its_life():
+    r = pl.recommend(1e9, 1e11, serve_requests="1B", usd_per_hour=2.0)
+    cost = {name: c.lifetime_usd for name, c in r.picks.items()}
+    assert cost["cheapest"].value <= min(c.value for c in cost.values())
+    assert cost["cheapest"].low < cost["cheapest"].value < cost["cheapest"].high
+    # 6 N D at 40 % of an A100's 312 TFLOP/s, and a batch's devices over its requests.
+    pick = r.picks["cheapest"]
+    train_h = 6 * pick.n_params * 1e11 / (0.4 * 312e12) / 3600
+    serve_h = 1e9 * 1024 / pick.output_tokens_per_s.value / 3600
+    assert cost["cheapest"].value == pytest.approx(2.0 * (train_h + serve_h), rel=1e-9)
