@@ -10,6 +10,7 @@ import numpy as np
 from planner.errors import SpecError
 from planner.law.accuracy import AccuracyLink, accuracy
 from planner_calibration.fit_law.data import read_table, where
+from planner_calibration.fit_law.solve import solve
 
 Form = Literal["sigmoid", "sigmoid-free", "exponential"]
 
@@ -165,18 +166,12 @@ def _solve(
     chance: float,
     starts: Sequence[Sequence[float] | np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from scipy.optimize import least_squares
-
     def residual(t: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.asarray(_curve(form, t, loss, chance) - acc)
 
-    best = min(
-        (least_squares(residual, s, x_scale="jac", max_nfev=2000) for s in starts),
-        key=lambda r: r.cost,
-    )
-    inverse = np.linalg.pinv(best.jac.T @ best.jac, hermitian=True)
-    return np.asarray(best.x), np.asarray(inverse), np.asarray(best.fun)
+    best = solve(residual, starts)
+    return best.theta, best.inverse, best.residual
 
 
 def update_link(
@@ -193,8 +188,6 @@ def update_link(
     Another tokenizer shifts the midpoint (0.2 nats between Gemstones and Bian et al.), another
     task mix the error at chance; the slope is nearly universal. The residual is at least a point.
     """
-    from scipy.optimize import least_squares
-
     noise = max(link.residual_sd, 0.01)
 
     def at(t: np.ndarray) -> AccuracyLink:
@@ -208,9 +201,9 @@ def update_link(
     def residual(t: np.ndarray) -> np.ndarray:
         return np.concatenate([(np.asarray(accuracy(at(t), loss)) - acc) / noise, t])
 
-    found = least_squares(residual, np.zeros(3))
-    sd = np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)))
-    moved = at(found.x)
+    found = solve(residual, [np.zeros(3)])
+    sd = np.sqrt(np.diag(found.inverse))
+    moved = at(found.theta)
     return replace(
         moved,
         slope_sd=float(moved.slope * ln_slope_sd * sd[0]),

@@ -132,7 +132,7 @@ def check_accuracies(
             out.append(
                 _accuracy_row(moved, d.loss[rest], acc[rest], f"{name}: after 3 runs", False)
             )
-    return out
+    return out, skipped
 
 
 def _accuracy_row(

@@ -14,6 +14,7 @@ import numpy as np
 from planner.errors import SpecError
 from planner.law.conditional import phi
 from planner_calibration.fit_law.data import Runs, sizes
+from planner_calibration.fit_law.solve import solve
 
 Form = Literal["multiplicative", "additive", "joint"]
 SHAPE = {
@@ -118,8 +119,6 @@ def fit_conditional(
         SpecError: x or r unknown, or fewer runs than coefficients without a prior.
 
     """
-    from scipy.optimize import least_squares
-
     names = SHAPE[form]
     unknown = ~(np.isfinite(runs.x) & np.isfinite(runs.r))
     if unknown.any():
@@ -151,33 +150,40 @@ def fit_conditional(
     start_of = dict(_START)
     if form == "joint":
         start_of |= {"ln_x_opt": (-4.0, -0.5)}
-    best: Any = None
-    costs = []
-    for i in range(n_starts):
-        shape0 = [prior[n][0] if prior and i == 0 else rng.uniform(*start_of[n]) for n in names]
-        found = least_squares(
-            residual, np.concatenate([shape0, floor]), x_scale="jac", max_nfev=400,
-            bounds=([-12.0] * len(names) + [0.0] * n_groups, [3.0] * len(names) + [np.inf] * n_groups),
-        )  # fmt: skip
-        costs.append(found.cost)
-        if best is None or found.cost < best.cost:
-            best = found
     k = len(names)
-    data_rows = best.fun[: len(used)] * noise
+    starts = [
+        np.concatenate(
+            [
+                [prior[n][0] if prior and i == 0 else rng.uniform(*start_of[n]) for n in names],
+                floor,
+            ]
+        )
+        for i in range(n_starts)
+    ]
+    low, high = [-12.0] * k + [0.0] * n_groups, [3.0] * k + [np.inf] * n_groups
+    best = solve(residual, starts, bounds=(low, high))
+    data_rows = best.residual[: len(used)] * noise
     rms = float(np.sqrt(np.mean(data_rows**2)))
     # Where runs are plenty their own scatter is the noise; where few, the stated one.
     dof = len(used) - k - n_groups
     scale = max(1.0, float(np.sum((data_rows / noise) ** 2)) / dof) if dof >= 5 else 1.0
-    covariance = np.linalg.pinv(best.jac.T @ best.jac, hermitian=True)[:k, :k] * scale
+    covariance = best.inverse[:k, :k] * scale
     loose = tuple(
         n.removeprefix("ln_")
         for n, s, p in zip(names, np.sqrt(np.diag(covariance)), sd, strict=True)
         if s > UNINFORMED * min(p, 1.0)
     )
     return ConditionalFit(
-        form, best.x[:k], covariance, best.x[k:], rms, len(used), runs.row[~keep], loose,
-        sum(c <= best.cost * 1.0001 + 1e-9 for c in costs),
-    )  # fmt: skip
+        form,
+        best.theta[:k],
+        covariance,
+        best.theta[k:],
+        rms,
+        len(used),
+        runs.row[~keep],
+        loose,
+        best.n_agreeing,
+    )
 
 
 def bootstrap_conditional(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner_calibration.fit_law.data import Runs
+from planner_calibration.fit_law.solve import solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,6 @@ class OverTrainingFit:
 
 def fit_over_training(runs: Runs) -> OverTrainingFit:
     """Fit the four numbers by least squares on the loss, as their code does."""
-    from scipy.optimize import least_squares
-
     compute, ratio = 6 * runs.n * runs.n_tokens, runs.n_tokens / runs.n
 
     def residual(t: np.ndarray) -> np.ndarray:
@@ -39,16 +38,8 @@ def fit_over_training(runs: Runs) -> OverTrainingFit:
         return np.asarray(floor + (a * ratio**eta + b * ratio**-eta) * compute**-eta - runs.loss)
 
     starts = [np.array([5.0, 5.0, eta, 1.5]) for eta in (0.08, 0.12, 0.18)]
-    best = min(
-        (
-            least_squares(residual, s, x_scale="jac", max_nfev=20000, xtol=1e-14, ftol=1e-14)
-            for s in starts
-        ),
-        key=lambda r: r.cost,
-    )
-    return OverTrainingFit(
-        float(best.x[3]), float(np.exp(best.x[0])), float(np.exp(best.x[1])), float(best.x[2])
-    )
+    t = solve(residual, starts).theta
+    return OverTrainingFit(float(t[3]), float(np.exp(t[0])), float(np.exp(t[1])), float(t[2]))
 
 
 def fitting_rows(runs: Runs) -> np.ndarray:

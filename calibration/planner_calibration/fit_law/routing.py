@@ -6,6 +6,7 @@ import numpy as np
 
 from planner.law.corrections import expert_gain
 from planner_calibration.fit_law.data import Runs
+from planner_calibration.fit_law.solve import solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,6 @@ def _bilinear_at(t: np.ndarray, n: np.ndarray, e: np.ndarray) -> np.ndarray:
 
 
 def _power(n: np.ndarray, gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    from scipy.optimize import least_squares
-
     mid = np.log(n).mean()
 
     def residual(t: np.ndarray) -> np.ndarray:
@@ -44,8 +43,7 @@ def _power(n: np.ndarray, gain: np.ndarray, loss: np.ndarray) -> np.ndarray:
     starts = [
         np.array([np.log(f * loss.min()), 0.0, a, 0.4]) for f in (0.3, 0.7) for a in (0.1, 0.3)
     ]
-    best = min((least_squares(residual, s, max_nfev=2000) for s in starts), key=lambda r: r.cost)
-    return np.array([*best.x, mid], dtype=np.float64)
+    return np.array([*solve(residual, starts).theta, mid], dtype=np.float64)
 
 
 def _power_at(t: np.ndarray, n: np.ndarray, gain: np.ndarray, mid: float) -> np.ndarray:

@@ -28,6 +28,7 @@ from planner.law.reference import reference_loss
 from planner.spec.law import AnchorSpec, ConditionalSpec, EvidenceSpec, LawSpec, ReferenceSpec
 from planner_calibration.fit_law.conditional import UNINFORMED, within_rule
 from planner_calibration.fit_law.data import Runs, where
+from planner_calibration.fit_law.solve import solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,6 @@ def update_law(
         SpecError: the runs count N otherwise than the law, or none has r inside [0.5, 5].
 
     """
-    from scipy.optimize import least_squares
-
     law = spec.columns()
     noise = max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd
     depth = depth_varies(runs) if depth is None else depth
@@ -146,9 +145,9 @@ def update_law(
         miss = (used.loss - predict_loss(moved(step), s)) / noise
         return np.concatenate([_huber(miss), step])
 
-    found = least_squares(residual, np.zeros(len(free)), x_scale=1.0, max_nfev=400)
-    inverse = np.linalg.inv(found.jac.T @ found.jac)
-    data = used.loss - np.asarray(predict_loss(moved(found.x), s))
+    found = solve(residual, [np.zeros(len(free))])
+    inverse = found.inverse
+    data = used.loss - np.asarray(predict_loss(moved(found.theta), s))
     # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
     excess = max(1.0, float(np.sum((data / noise) ** 2)) / max(len(used) - 1, 1))
     posterior = np.array(covariance)
@@ -157,7 +156,7 @@ def update_law(
     posterior += np.diag(np.where(np.isin(range(len(mean)), free), 0.0, np.diag(covariance)))
     ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
     silent = tuple(c for i, c in enumerate(COORDINATES) if i in frozen or ratio[i] > UNINFORMED)
-    after = moved(found.x)
+    after = moved(found.theta)
     return Update(
         _as_spec(spec, after, posterior, used, name, source, float(noise * np.sqrt(excess))),
         silent,
