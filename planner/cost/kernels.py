@@ -66,7 +66,9 @@ def gemm_s(s: System, g: Gemm) -> Seconds:
     """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first."""
     k, n_sms = s.kernels, s.device.n_sms
     tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
-    wave_s = (g.depth + k.gemm_start_depth) * (k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s)))
+    wave_s = (g.depth + k.gemm_start_depth) * (
+        k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s))
+    )
     math_s = whole_waves(tiles, n_sms) * wave_s
     rate = s.device.hbm_bytes_per_s * k.gemm_hbm_eff
     weights_s = g.width * g.depth * (g.groups * (stored_bytes(s, g) / rate))
@@ -145,7 +147,10 @@ def decode_attention_s(
     drawn = narrow * (drawn + k.decode_block_share / n_sms * maximum(blocks, 1.0))
     rate = s.device.hbm_bytes_per_s * k.decode_hbm_eff * minimum(drawn, 1.0)
     keys = seqs * context
-    memory_s = keys * key_bytes / rate
+    more = (1.0 + k.decode_rereads * (query_rows - 1.0)) * (
+        1.0 + k.kv_unpack_share * (1.0 / narrow - 1.0)
+    )
+    memory_s = keys * (key_bytes * more) / rate
     math_rate = s.device.attention_flops_per_s * k.attention_compute_eff
     math_s = keys * (query_rows * n_kv_heads * pair_flops / math_rate)
     blocks_s = blocks * (k.decode_block_s / n_sms) + math_s

@@ -159,7 +159,8 @@ def launching_s(s: System) -> Seconds:
 def overhead_s(s: System, w: Step) -> Seconds:
     """Scheduler, input preparation, gaps between kernels, sampling and output processing."""
     o = s.overheads
-    ranks_s = o.ranks_s * present(s.parallel.tp - 1.0)
+    blocks = w.decode_seqs * w.decode_context / s.limits.block_tokens
+    ranks_s = present(s.parallel.tp - 1.0) * (o.ranks_s + o.rank_block_s * blocks)
     return o.step_s + o.layer_s * s.arch.n_layers + o.sequence_s * logit_rows(w) + ranks_s
 
 

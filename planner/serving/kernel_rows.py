@@ -74,7 +74,8 @@ def read_kernels(path: Path) -> list[KernelRows]:
     rows = read_rows(path)
     if missing := [c for c in ("op", "gpu", "dtype", "time_s") if c not in rows[0]]:
         raise SpecError(
-            f"{path}: no column {missing[0]!r}", hint="see `planner validate --help` for the columns"
+            f"{path}: no column {missing[0]!r}",
+            hint="see `planner validate --help` for the columns",
         )
     groups: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     for row in rows:

@@ -111,7 +111,8 @@ def read_runs(path: Path) -> list[Run]:
     rows = read_rows(path)
     if missing := [name for name in _REQUIRED if name not in rows[0]]:
         raise SpecError(
-            f"{path}: no column {missing[0]!r}", hint="see `planner validate --help` for the columns"
+            f"{path}: no column {missing[0]!r}",
+            hint="see `planner validate --help` for the columns",
         )
     runs = []
     for line, row in enumerate(rows, start=2):

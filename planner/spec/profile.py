@@ -2,21 +2,65 @@
 
 from datetime import date
 
-from pydantic import Field
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from planner.columns import Kernels, Overheads
 from planner.data import catalogue, find
 from planner.spec.device import DeviceSpec
 from planner.spec.fields import Spec, load_toml
 
+BORROWED_DEVICE = 1.5  # how much wider intervals get for a device of the same architecture
+BORROWED_ENGINE = 1.5  # and with another engine's constants
+
 
 class Spread(Spec):
-    """Standard deviation of ln(measured / predicted) on data not fitted, by what is predicted."""
+    """Standard deviation of ln(measured / predicted) on data not fitted, by what is predicted.
+
+    Tails are heavier than a normal's, so it is taken from the 80 % of rows that err least:
+    80 % intervals are to cover 80 %.
+    """
 
     prefill: float = Field(gt=0)
     decode: float = Field(gt=0)
     throughput: float = Field(gt=0)
     gain: float = Field(gt=0)  # of the ratio of two shapes on one system: shared errors cancel
+
+
+class HeldOut(Spec):
+    """How well rows were predicted that the fit had not seen."""
+
+    how: str
+    n: int = Field(ge=1)
+    mean_ape: float = Field(ge=0)  # absolute percentage error, as a share
+    median_ape: float = Field(ge=0)
+    bias: float  # median of predicted / measured, less 1
+    coverage: float = Field(ge=0, le=1)  # of 80 % intervals
+
+
+class Posterior(Spec):
+    """What the fit left open: standard deviations and correlations of the logarithms."""
+
+    constants: tuple[str, ...]
+    ln_sd: tuple[float, ...]
+    correlation: tuple[tuple[float, ...], ...]  # below the diagonal, row by row
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Posterior":
+        n = len(self.constants)
+        shape = [len(row) for row in self.correlation]
+        if len(self.ln_sd) != n or shape != list(range(1, n)):
+            raise ValueError(f"ln_sd and correlation have to be of the {n} constants")
+        return self
+
+    def covariance(self) -> NDArray[np.float64]:
+        """Return the covariance of the logarithms, in the order of `constants`."""
+        r = np.eye(len(self.constants))
+        for i, row in enumerate(self.correlation, start=1):
+            r[i, :i] = r[:i, i] = row
+        sd = np.array(self.ln_sd)
+        return np.asarray(r * sd[:, None] * sd[None, :])
 
 
 class ProfileSpec(Spec):
@@ -29,9 +73,13 @@ class ProfileSpec(Spec):
     engine_version: str = ""
     fitted: date
     data: str  # what it was fitted on, with commit and licence
+    borrowed: str = ""  # what it took from other fits, for want of measurements of its own
+    wider: float = Field(default=1.0, ge=1)  # times the spread, for what is borrowed
     kernels: dict[str, float]
     overheads: dict[str, float]
     spread: Spread
+    held_out: HeldOut | None = None
+    posterior: Posterior | None = None
 
     def columns(self) -> tuple[Kernels, Overheads]:
         """Return the constants as columns."""
@@ -52,21 +100,21 @@ def load_profile(name: str) -> ProfileSpec:
 def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[ProfileSpec, float, str]:
     """Return the nearest profile, how much wider its spread becomes here, and the basis in words.
 
-    Nearest: fitted on this device, then on its architecture, then the class default.
+    Nearest: fitted on this device, then on its architecture, then the class default; among those, of
+    this engine, then of vLLM.
     """
     profiles = [load_profile(name) for name in catalogue("calibration")]
 
-    def distance(p: ProfileSpec) -> tuple[int, int]:
+    def distance(p: ProfileSpec) -> tuple[int, int, int]:
         near = 0 if device_id in p.devices else 1 if p.architecture == device.architecture else 2
-        return near if p.architecture != "any" else 2, p.engine != engine
+        return near if p.architecture != "any" else 2, p.engine != engine, p.engine != "vllm"
 
-    best = min(
-        (p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance
-    )
-    near, other_engine = distance(best)
+    best = min((p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance)
+    near, other_engine, _ = distance(best)
     if best.architecture == "any":
         return best, 1.0, f"class default {best.name}: not calibrated on {device.name}"
-    wider = (1.0, 1.5)[near] * (1.5 if other_engine else 1.0)
-    borrowed = f", borrowed for {device.name}" if near else ""
-    engine_note = f", engine constants of {best.engine}" if other_engine else ""
-    return best, wider, f"calibrated {best.name} ({best.fitted}){borrowed}{engine_note}"
+    wider = best.wider * (1.0, BORROWED_DEVICE)[near] * (BORROWED_ENGINE if other_engine else 1.0)
+    notes = [f"borrowed for {device.name}"] if near else []
+    notes += [f"engine constants of {best.engine}"] if other_engine else []
+    notes += [best.borrowed] if best.borrowed else []
+    return best, wider, ", ".join([f"calibrated {best.name} ({best.fitted})", *notes])

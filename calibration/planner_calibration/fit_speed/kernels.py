@@ -41,6 +41,7 @@ DECODE = {
     "decode_block_share": Constant(1.3, 0.2, 1.0, 4.0),
     "decode_head_share": Constant(0.5, 0.5, 0.01, 1.0),
 }
+UNPACK = {"kv_unpack_share": Constant(0.2, 0.7, 0.001, 1.0)}
 ELEMENTWISE = {"elementwise_hbm_eff": Constant(0.5, 0.3, 0.1, 0.95)}
 LINK = {
     "link_eff": Constant(0.7, 0.2, 0.2, 0.95),
@@ -79,17 +80,19 @@ def fit_kernels(groups: Sequence[KernelRows], start: Kernels) -> KernelFit:
     if prompts:
         k = replace(k, **_best_layout(k, prompts))
     run("attn_prefill", PREFILL, prompts)
-    run("attn_decode", DECODE, [g for g in groups if g.op == "attn_decode"])
-    run(
-        "elementwise", ELEMENTWISE, [g for g in groups if g.op in ("norm", "act", "rope", "add")]
-    )
+    decodes = [g for g in groups if g.op == "attn_decode"]
+    narrow = [g for g in decodes if g.dtype.endswith("_kv_fp8")]
+    run("attn_decode", DECODE | (UNPACK if narrow else {}), decodes)
+    run("elementwise", ELEMENTWISE, [g for g in groups if g.op in ("norm", "act", "rope", "add")])
     run("allreduce", LINK, [_as_engines_run(g) for g in groups if g.op == "allreduce"])
     return KernelFit(k, parts)
 
 
 def _best_layout(k: Kernels, rows: Sequence[KernelRows]) -> dict[str, float]:
     """Return the tile layout whose fit misses least."""
-    fits = [(_fit(replace(k, **layout), PREFILL, rows).noise, i) for i, layout in enumerate(LAYOUTS)]
+    fits = [
+        (_fit(replace(k, **layout), PREFILL, rows).noise, i) for i, layout in enumerate(LAYOUTS)
+    ]
     return LAYOUTS[min(fits)[1]]
 
 

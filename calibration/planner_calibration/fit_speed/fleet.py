@@ -1,0 +1,108 @@
+"""Which profiles ship, what each is fitted on, and what it has to borrow."""
+
+from dataclasses import dataclass
+from datetime import date
+
+FITTED = date(2026, 11, 22)
+AICONFIGURATOR = "ai-dynamo/aiconfigurator@095f58a (Apache-2.0)"
+VIDUR = "microsoft/vidur@7d47513 (MIT)"
+ARGONNE = "argonne-lcf/LLM-Inference-Bench@4211f5d (BSD-3-Clause)"
+FASTER = "NVIDIA/FasterTransformer@df4a753 docs (Apache-2.0)"
+QWEN = "QwenLM/Qwen3@5c4e69c and @a912d23 docs (speed benchmark pages, no licence; constants only)"
+
+A100_40, A100_80, H100 = "a100-sxm-40gb", "a100-sxm-80gb", "h100-sxm"
+KERNEL_DEVICE = {"ampere": A100_80, "hopper": H100}  # where its kernels were measured
+KERNEL_DATA = {
+    "ampere": f"kernels: {AICONFIGURATOR}, vLLM 0.14 on A100; {VIDUR}",
+    "hopper": f"kernels: {AICONFIGURATOR}, vLLM 0.14 on H100",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One profile that is fitted on runs of its own."""
+
+    name: str
+    architecture: str
+    device: str  # the runs' device
+    engine: str
+    engine_version: str
+    data: str
+    after: str = ""  # the profile of a sister device it starts from
+    also: tuple[str, ...] = ()  # devices it serves besides, for want of others
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """One profile of an engine nobody published runs of: kernels measured, overheads of another."""
+
+    name: str
+    architecture: str
+    devices: tuple[str, ...]
+    engine: str
+    engine_version: str
+    lender: str
+
+
+PLANS = (
+    Plan(
+        "a100-40gb-tensorrt-llm",
+        "ampere",
+        A100_40,
+        "tensorrt-llm",
+        "unpinned, 2024",
+        ARGONNE,
+        also=(A100_80,),
+    ),
+    Plan("a100-40gb-vllm-0.6", "ampere", A100_40, "vllm-0.6", "0.6", ARGONNE),
+    Plan(
+        "a100-80gb-vllm-0.6",
+        "ampere",
+        A100_80,
+        "vllm-0.6",
+        "0.4.2 and 0.6.3",
+        QWEN,
+        after="a100-40gb-vllm-0.6",
+    ),
+    Plan(
+        "a100-deepspeed-mii",
+        "ampere",
+        A100_40,
+        "deepspeed-mii",
+        "unpinned, 2024",
+        ARGONNE,
+        also=(A100_80,),
+    ),
+    Plan(
+        "a100-transformers",
+        "ampere",
+        A100_80,
+        "transformers",
+        "4.38 and 4.46",
+        QWEN,
+        also=(A100_40,),
+    ),
+    Plan(
+        "a100-fastertransformer",
+        "ampere",
+        A100_80,
+        "fastertransformer",
+        "5",
+        FASTER,
+        also=(A100_40,),
+    ),
+    Plan("h100-tensorrt-llm", "hopper", H100, "tensorrt-llm", "unpinned, 2024", ARGONNE),
+    Plan("h100-vllm-0.6", "hopper", H100, "vllm-0.6", "0.5 and 0.6", ARGONNE),
+)
+BORROWED = (
+    Borrowed("a100-vllm", "ampere", (A100_40, A100_80), "vllm", "V1", "a100-40gb-tensorrt-llm"),
+    Borrowed(
+        "a100-sglang", "ampere", (A100_40, A100_80), "sglang", "0.4+", "a100-40gb-tensorrt-llm"
+    ),
+    Borrowed("h100-vllm", "hopper", (H100,), "vllm", "V1", "h100-tensorrt-llm"),
+    Borrowed("h100-sglang", "hopper", (H100,), "sglang", "0.4+", "h100-tensorrt-llm"),
+)
+BORROWED_WIDER = 1.5
+# What the lender's runs say of the device itself, and not of its own attention kernels.
+LENT_KERNELS = ("gemm_hbm_eff", "sustained_clock", "launch_s", "link_eff")
+CLASS_DEFAULT = ("a100-vllm", "h100-vllm")  # averaged geometrically for any other device
