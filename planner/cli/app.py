@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import hardware, law, models, predict, recommend, report
+from planner.cli import calibrate, hardware, law, models, predict, recommend, report
 
 app = typer.Typer(
     name="planner",
@@ -42,6 +42,7 @@ app.command("report")(report.report)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.add_typer(law.app, name="law")
+app.add_typer(calibrate.app, name="calibrate")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def main() -> None:
         events.flush()
         os.fsync(events.fileno())
 
-    start = time.perf_counter()
+    start, parent = time.perf_counter(), os.getppid()
     generate, versions = ENGINES[job["engine"]](job)
     tell(event="ready", versions=versions, start_s=time.perf_counter() - start)
     pick = random.Random(job["seed"])
@@ -52,6 +52,8 @@ def main() -> None:
             len(samples) < 4 * job["repeats"]
             and time.perf_counter() - begun < job["seconds_per_point"]
         ):
+            if os.getppid() != parent:  # whoever wanted this is gone
+                sys.exit(1)
             batch = prompts()
             t, cpu = time.perf_counter(), time.process_time()
             produced = generate(batch, point["output_tokens"])
