@@ -157,6 +157,7 @@ ttft_s | \mathrm{TTFT} | s | time to first token
 tpot_s | \mathrm{TPOT} | s | time per output token after the first
 batch_s | t_{batch} | s | wall time of an offline batch
 prefill_all_s | t_{p}^{all} | s | prompts of the whole batch
+drain_step_s | t_{drain} | s | a step at the end, with half of the late ones left
 drain_steps | n_{drain} |  | steps at the end for requests that were set back
 output_tokens_per_s | R | 1/s | output tokens over wall time
 running | B_r |  | requests in flight together

@@ -89,13 +89,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
     """
     try:
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open(newline="")
-        with opened as file:
-            rows = list(csv.DictReader(file))
+        data = path.read_bytes()
     except OSError as error:
         raise SpecError(
             f"{path}: {error.strerror}", hint="name a CSV file of measurements"
         ) from None
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
     if not rows:
         raise SpecError(f"{path}: no rows", hint="a header line and a line for each measurement")
     return rows

@@ -73,11 +73,18 @@ def drain_steps(s: System, w: Workload) -> Scalar:
 
 
 @equation
+def drain_step_s(s: System, w: Workload) -> Seconds:
+    """A step of the end: of those that were set back, or of a full cache, half are left on average."""
+    late = minimum(maximum(w.batch - max_concurrency(s, w), 0.0), running(s, w))
+    return step_s(s, decode_step(s, w, late / 2))
+
+
+@equation
 def batch_s(s: System, w: Workload) -> Seconds:
     """Wall time of the whole batch, prefill included."""
     rounds = maximum(w.batch / maximum(running(s, w), 1.0), 1.0)
-    decode_s = (rounds * (w.output_tokens - 1.0) + drain_steps(s, w)) * tpot_s(s, w)
-    return prefill_all_s(s, w) + decode_s
+    full_s = rounds * (w.output_tokens - 1.0) * tpot_s(s, w)
+    return prefill_all_s(s, w) + full_s + drain_steps(s, w) * drain_step_s(s, w)
 
 
 @equation
