@@ -1,0 +1,231 @@
+"""Predictions: columns equal scalars, guards widen and never narrow, ties are called ties."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.errors import Infeasible, SpecError
+from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
+from planner.law.ask import compute_optimal, inference_aware, runs_that_settle, shape_cost, sure
+from planner.law.columns import NDefinition, Shapes
+from planner.law.conditional import phi
+from planner.law.corrections import ln_expert_factor, ln_training_bits_factor
+from planner.law.domain import domain_warnings, reference_depth, reference_head_dim, widening_sd
+from planner.law.predict import compare, loss_draws, p_at_most, predict_loss, quality
+from planner.law.reference import reference_loss
+from planner.spec.law import default_law, law_names, load_law
+
+LAW = load_law("bian-1b").columns()
+
+
+def at(**change: float) -> Shapes:
+    base = {"n": 1e9, "n_tokens": 1e11, "x": 0.074, "r": 1.2, "n_layers": 16.0}
+    base |= {"reference_layers": 16.0, "head_dim": 64.0, "reference_head_dim": 64.0}
+    return Shapes(**{k: np.array([v]) for k, v in (base | change).items()})
+
+
+@given(st.floats(1e-3, 1e3))
+def test_phi_is_never_negative_and_zero_only_at_one(u: float) -> None:
+    """Ln u + 1/u - 1 >= 0."""
+    assert phi(u) >= -1e-15
+    if abs(u - 1) > 1e-3:
+        assert phi(u) > 0
+
+
+@given(st.floats(8e7, 3e9), st.floats(1e9, 1e12), st.floats(0.04, 0.14), st.floats(0.5, 5))
+def test_loss_falls_with_n_and_with_tokens_and_a_column_equals_a_scalar(
+    n: float, tokens: float, x: float, r: float
+) -> None:
+    """More of either never hurts; row by row equals all at once."""
+    one = predict_loss(LAW, Shapes(n, tokens, x, r))
+    column = predict_loss(
+        LAW, Shapes(np.array([n, 1.5 * n, n]), np.array([tokens, tokens, 2 * tokens]), x, r)
+    )
+    assert column[0] == pytest.approx(one, rel=1e-14)
+    assert column[1] < column[0] > column[2]
+
+
+def test_the_best_shape_is_the_reference_and_every_other_costs() -> None:
+    """At x_opt, r_opt the multiplier is exactly 1."""
+    best = predict_loss(LAW, at(x=LAW.x_opt, r=LAW.r_opt))
+    assert best == pytest.approx(reference_loss(LAW, 1e9, 1e11), rel=1e-14)
+    assert predict_loss(LAW, at(x=0.05)) > best < predict_loss(LAW, at(r=5.0))
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("mlp-attn-ratio", {"r": 9.0}),
+        ("width", {"x": 0.2}),
+        ("tokens-per-param", {"n_tokens": 2e12}),
+        ("size", {"n": 2e10, "n_tokens": 1e12}),
+        ("depth", {"n_layers": 32.0}),
+        ("gqa", {"gqa": 16.0}),
+    ],
+)
+def test_outside_the_evidence_a_named_warning_and_a_wider_interval(
+    code: str, change: dict[str, float]
+) -> None:
+    """Inside there is neither."""
+    assert not domain_warnings(LAW, at())
+    assert widening_sd(LAW, at())[0] == 0
+    assert code in [w.code for w in domain_warnings(LAW, at(**change))]
+    assert widening_sd(LAW, at(**change))[0] > 0
+
+
+def test_common_error_cancels_between_variants_of_one_size() -> None:
+    """At 8B the loss is unsure by tenths, the difference of two shapes by hundredths."""
+    pair = replace(at(), n=np.full(2, 8e9), x=np.array([0.074, 0.065]), r=np.array([1.2, 1.2]))
+    draws = loss_draws(LAW, pair, 4000)
+    assert np.std(draws[:, 0] - draws[:, 1]) < 0.7 * np.std(draws[:, 0])
+
+
+def test_draws_repeat_by_seed_and_the_interval_holds_the_value() -> None:
+    """Same seed, same draws; low <= value <= high."""
+    np.testing.assert_array_equal(loss_draws(LAW, at(), 50), loss_draws(LAW, at(), 50))
+    q = quality(LAW, at(n=2e10))
+    assert q.low <= q.value <= q.high
+
+
+def test_ties_are_called_by_size_and_by_doubt() -> None:
+    """Under 0.01 nats, or less than 90 % sure."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.001, 1000)
+    assert compare(2.600 + noise, np.full(1000, 2.605)).tie
+    assert not compare(2.600 + noise, np.full(1000, 2.62)).tie
+    assert compare(2.600 + 40 * noise, np.full(1000, 2.62)).tie
+    assert p_at_most(np.array([[1.0, 3.0]] * 4), 2.0).tolist() == [1.0, 0.0]
+
+
+def test_gqa_is_doubt_and_never_a_benefit() -> None:
+    """The mean does not move; the spread grows away from the evidence's group size."""
+    assert predict_loss(LAW, at(gqa=16.0)) == predict_loss(LAW, at())
+    two = replace(at(), x=np.array([0.074, 0.074]), gqa=np.array([4.0, 9.0]))
+    spread = loss_draws(LAW, two, 4000, noise=False).std(axis=0)
+    assert spread[1] > spread[0]
+
+
+def test_the_reference_depth_and_head_size_are_the_papers() -> None:
+    """16 layers and 64 at 1B, 28 and 128 at 3B."""
+    assert reference_depth(0.973e9) == reference_depth(1e9) == 16
+    assert reference_depth(2.8186e9) == 28
+    assert 28 <= reference_depth(3e9) <= 29
+    assert reference_head_dim(1e9) == 64
+    assert reference_head_dim(3e9) == 128
+    assert np.all(np.diff(reference_depth(np.geomspace(1e7, 1e12, 60))) >= 0)
+
+
+def test_depth_is_neutral_at_the_reference_and_acts_beside_it() -> None:
+    """On at the reference depth it changes nothing; deeper is better until too deep.
+
+    Width keeps its ratio to the inner width, so the best d_model shrinks as layers grow.
+    """
+    on = {"depth_on": 1.0}
+    assert predict_loss(LAW, at(**on)) == pytest.approx(predict_loss(LAW, at()), rel=1e-14)
+    deep, deepest = (
+        predict_loss(LAW, at(n_layers=k, x=0.074 * (16 / k) ** 0.5, **on))[0] for k in (28.0, 200.0)
+    )
+    assert deep < predict_loss(LAW, at())[0] < deepest
+
+
+def test_corrections_compose_on_effective_parameters() -> None:
+    """Two factors act as their product on N."""
+    both = ln_expert_factor(8.0) + ln_training_bits_factor(weight_bits=4.0)
+    moved = predict_loss(LAW, replace(at(x=LAW.x_opt, r=LAW.r_opt), ln_n_factor=both))
+    assert moved == pytest.approx(reference_loss(LAW, 1e9 * np.exp(both), 1e11), rel=1e-12)
+    assert ln_expert_factor(1.0) == pytest.approx(0.0, abs=1e-12)
+    assert ln_training_bits_factor() == 0.0
+    assert ln_training_bits_factor(weight_bits=4.0) < 0
+
+
+def test_accuracy_falls_with_loss_and_stays_a_share() -> None:
+    """Chance at worst; draws within [0, 1]; another corpus is less sure."""
+    loss = np.linspace(1.5, 6.0, 40)
+    acc = accuracy(NINE_TASKS, loss)
+    assert np.all(np.diff(acc) < 0)
+    assert acc[-1] > 0.25
+    draws = accuracy_draws(NINE_TASKS, np.tile(loss, (500, 1)))
+    other = accuracy_draws(NINE_TASKS, np.tile(loss, (500, 1)), other_data=True)
+    assert draws.min() >= 0
+    assert other.std() > 0
+    assert other[:, 10].std() > draws[:, 10].std()
+
+
+def test_table_1_accuracy_within_its_prediction_interval() -> None:
+    """Residual sd 0.48 points: all seven within 1.2 of the link (Bian et al., Table 1)."""
+    loss = np.array([2.803, 2.782, 2.804, 2.625, 2.619, 2.620, 2.606])
+    acc = np.array([54.9, 57.0, 55.4, 61.9, 62.5, 62.6, 62.5])
+    assert np.abs(100 * accuracy(NINE_TASKS, loss) - acc).max() < 1.2
+
+
+def test_the_inference_aware_model_is_smaller_trains_longer_and_costs_less() -> None:
+    """Sardana et al. 2024: no inference gives the training optimum; more inference shrinks N."""
+    law = load_law("besiroglu-2024").columns()
+    n0, d0 = compute_optimal(law, 1e22)
+    loss = float(reference_loss(law, n0, d0))
+    n, d = inference_aware(law, loss, 0.0)
+    assert n == pytest.approx(n0, rel=1e-6)
+    served, tokens = inference_aware(law, loss, 1e13)
+    assert served < n
+    assert tokens > d
+    assert 6 * served * tokens + 2 * served * 1e13 < 6 * n * d + 2 * n * 1e13
+    beside = [(k * served) for k in (0.9, 1.1)]
+    for size in beside:
+        left = loss - law.E - law.A * size**-law.alpha
+        more = (law.B / left) ** (1 / law.beta)
+        assert 6 * size * more + 2 * size * 1e13 > 6 * served * tokens + 2 * served * 1e13
+
+
+def test_a_loss_below_the_floor_is_infeasible() -> None:
+    """The message names the floor."""
+    with pytest.raises(Infeasible, match="floor"):
+        inference_aware(LAW, 1.5, 1e12)
+
+
+def test_a_worse_shape_is_priced_in_tokens_and_parameters() -> None:
+    """The price buys back exactly the loss."""
+    s = at(x=0.0579, r=3.0, n=2.82e9)
+    cost = shape_cost(LAW, s)
+    assert cost.nats > 0.01
+    again = predict_loss(LAW, replace(s, n_tokens=s.n_tokens * cost.tokens_factor))[0]
+    assert again == pytest.approx(reference_loss(LAW, 2.82e9, 1e11), rel=1e-9)
+    assert reference_loss(LAW, 2.82e9 * cost.params_factor, 1e11) == pytest.approx(
+        predict_loss(LAW, s)[0], rel=1e-9
+    )
+
+
+def test_how_sure_and_what_would_settle_it() -> None:
+    """A shape against itself is an even bet; three runs narrow, in order, and differ in size never."""
+    a, b = at(x=0.0579, r=3.0), at()
+    assert sure(LAW, a, a).p_better == pytest.approx(0.5, abs=0.03)
+    assert sure(LAW, b, a).p_better > 0.8
+    runs = runs_that_settle(LAW, a, b)
+    assert len(runs) == 3
+    assert runs[0].sd_before > runs[0].sd_after >= runs[1].sd_after >= runs[2].sd_after
+    with pytest.raises(SpecError, match="differ in size"):
+        runs_that_settle(LAW, a, at(n=2e9))
+
+
+def test_every_preset_says_what_it_counts_and_where_it_comes_from() -> None:
+    """N definition, range, licence and source on every law; mixing is refused."""
+    assert len(law_names()) >= 15
+    for name in law_names():
+        law = load_law(name)
+        assert law.name == name
+        assert law.source
+        assert law.licence
+        q = quality(law.columns(), at(), 200)
+        assert np.isfinite([q.value, q.low, q.high]).all()
+    with pytest.raises(SpecError, match="N is total"):
+        NDefinition.NON_EMBEDDING.require(NDefinition.TOTAL, where="x")
+
+
+def test_the_default_is_the_set_fitted_nearest_and_says_so() -> None:
+    """1B and 3B: the 1B set; 200M: the small set."""
+    assert default_law(3e9)[0].name == default_law(1e9)[0].name == "bian-1b"
+    law, why = default_law(2e8)
+    assert law.name == "bian-80m-297m"
+    assert "fitted nearest 200M" in why
