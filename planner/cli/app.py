@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import calibrate, hardware, law, models, predict, recommend, report
+from planner.cli import (
+    calibrate,
+    explain,
+    hardware,
+    law,
+    models,
+    predict,
+    recommend,
+    report,
+    validate,
+    what_if,
+)
 
 app = typer.Typer(
     name="planner",
@@ -39,6 +50,9 @@ app.command("recommend")(recommend.recommend)
 app.command("predict")(predict.predict)
 app.command("pareto")(recommend.pareto)
 app.command("report")(report.report)
+app.command("what-if")(what_if.what_if)
+app.command("explain")(explain.explain)
+app.command("validate")(validate.validate)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.add_typer(law.app, name="law")

@@ -20,7 +20,7 @@ from planner.serving import steady
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
-ROUNDS = 40  # halvings of the interval the decoding sequences lie in: exact to 1e-12
+ROUNDS = 26  # halvings of the interval the decoding sequences lie in: exact to 1e-5 of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,21 @@ def saturation_per_s(s: System, w: Workload) -> PerS:
     return steady.requests_per_s(s, full) / s.parallel.pp
 
 
+def places(s: System, w: Workload) -> Scalar:
+    """Sequences one engine has room for."""
+    return steady.in_flight(s, replace(w, batch=s.limits.max_num_seqs * s.parallel.pp))
+
+
 def open_loop(s: System, w: Workload, flow: Flow) -> OpenLoop:
     """Return the means of an open loop; `w.batch` is not looked at."""
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = np.asarray(saturation_per_s(s, w), dtype=np.float64)
         rate = np.asarray(flow.rate_per_s, dtype=np.float64)
-        low, high = np.zeros(np.broadcast_shapes(most.shape, rate.shape)), None
+        low = np.zeros(np.broadcast_shapes(most.shape, rate.shape))
         high = low + np.asarray(s.limits.max_num_seqs / s.parallel.pp)
-        for _ in range(ROUNDS):
+        rounds = ROUNDS if np.any(steady.decode_steps(w) > 0) else 0
+        high = high if rounds else low
+        for _ in range(rounds):
             middle = (low + high) / 2
             more = _wanted(s, w, rate, middle) > middle  # more sequences than assumed
             low, high = np.where(more, middle, low), np.where(more, high, middle)
@@ -69,7 +76,8 @@ def open_loop(s: System, w: Workload, flow: Flow) -> OpenLoop:
         inf = np.inf
         tpot_s = np.where(stable, token_s, inf)
         ttft_s = np.where(stable, ttft_s, inf)
-        share = minimum(rate * _prompt_extra_s(s, w, decoding), 1.0)
+        decoding = minimum(decoding, places(s, w))
+        share = minimum(minimum(rate, most) * _prompt_extra_s(s, w, decoding), 1.0)
     e2e_s = ttft_s + steady.decode_steps(w) * np.where(steady.decode_steps(w) > 0, tpot_s, 0.0)
     return OpenLoop(ttft_s, tpot_s, e2e_s, decoding, share, most)
 
@@ -142,8 +150,7 @@ def _place_s(s: System, w: Workload, flow: Flow, decoding: Scalar) -> Seconds:
     normal approximation.
     """
     most = saturation_per_s(s, w)
-    places = steady.in_flight(s, replace(w, batch=s.limits.max_num_seqs * s.parallel.pp))
-    deviation = (decoding - places) / maximum(decoding, 1e-9) ** 0.5
+    deviation = (decoding - places(s, w)) / maximum(decoding, 1e-9) ** 0.5
     taken = 1 / (1 + exp(minimum(-1.702 * deviation, 500.0)))
     decodes = minimum(steady.decode_steps(w), 1.0)
     shrinking = maximum(most - flow.rate_per_s, 1e-9)

@@ -167,16 +167,20 @@ def simulate(
     concurrency: int | None = None,
     replicas: int = 1,
     prefix_hit: float = 0.0,
+    cached: bool = False,
     times: StepTimes | None = None,
 ) -> Simulation:
     """Serve `requests` on `replicas` of one system, dealt to them in turn.
 
     With `concurrency`, arrivals are ignored: that many are in flight in all, and each is replaced
-    as it ends. `prefix_hit` is the share of every prompt already cached. A request longer than the
-    cache is refused, and the rest served. Deterministic.
+    as it ends. `prefix_hit` is the share of every prompt already cached; `cached`, that prompts
+    arrive computed, with their first token made. A request longer than the cache is refused, and
+    the rest served. Deterministic.
     """
     pp = max(int(s.parallel.pp), 1)
     engines = pp * replicas
+    if concurrency is not None:
+        engines = min(engines, concurrency)  # with fewer requests than engines, the others idle
     r = rules(s)
     capacity = r.n_blocks * r.block_tokens
     refused = requests.input_tokens + requests.output_tokens > capacity
@@ -189,20 +193,17 @@ def simulate(
     for e in range(engines):
         rows = kept[e::engines]
         share = requests.at(rows)
-        cached = np.minimum(
-            (share.input_tokens * prefix_hit).astype(np.int64), share.input_tokens - 1
-        )
+        prompt = share.input_tokens
+        held = prompt if cached else np.minimum((prompt * prefix_hit).astype(np.int64), prompt - 1)
         in_flight = None
         if concurrency is not None:
             in_flight = (concurrency - e + engines - 1) // engines
-            if in_flight <= 0:
-                rows = rows[:0]
         engine = Engine(
             times,
             r,
             share.arrival_s.tolist(),
-            (share.input_tokens - cached).tolist(),
-            cached.tolist(),
+            (prompt - held).tolist(),
+            held.tolist(),
             share.output_tokens.tolist(),
             in_flight=in_flight,
         )

@@ -27,6 +27,7 @@ from planner.cost.step import (
     launching_s,
     overhead_s,
 )
+from planner.serving.speculative import draft_system, engine_step_s
 
 _PER_OCTAVE = 8
 Floats = NDArray[np.float64]
@@ -45,6 +46,9 @@ class StepTimes:
         self._contexts = _grid(max_context)
         self._grid_list = _grid(2.0**40).tolist()
         self._decode_rows: dict[int, list[float]] = {}
+        self._draft: StepTimes | None = None
+        if system.speculation is not None:
+            self._draft = StepTimes(draft_system(system), max_context)
         self._launching = float(launching_s(system))
         none, one = (float(overhead_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
         self._overhead, self._overhead_each = none, one - none
@@ -116,7 +120,9 @@ class StepTimes:
         return row[i] + (row[i + 1] - row[i]) * x
 
     def decode(self, seqs: int, context: float) -> float:
-        """Seconds of a step in which `seqs` sequences of mean `context` decode."""
+        """Seconds of a step in which `seqs` sequences of mean `context` decode one token each."""
+        if self._draft is not None:
+            return self._speculated(seqs, context)
         return self._whole(self.bare(seqs, seqs) + self.decode_attention(seqs, context), seqs)
 
     def mixed(self, tokens: int, keys: float, prompts: int, seqs: int, context: float) -> float:
@@ -125,9 +131,26 @@ class StepTimes:
         `keys` is the mean number a prompt token sees, `prompts` those that yield a token.
         """
         device = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
+        if self._draft is not None:  # prompts pass the draft model too, and drafts go on meanwhile
+            whole = self._whole(device, prompts + seqs)
+            whole += self._draft.mixed(tokens, keys, prompts, 0, 0.0)
+            if seqs:
+                bare = self._whole(self.bare(seqs, seqs), seqs)
+                whole += self._speculated(seqs, context) - bare
+            return whole
         if seqs:
             device += self.decode_attention(seqs, context)
         return self._whole(device, prompts + seqs)
+
+    def _speculated(self, seqs: int, context: float) -> float:
+        """Seconds a token, drafts and checks included."""
+        row = self._decode_rows.get(seqs)
+        if row is None:
+            step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
+            t = np.asarray(engine_step_s(self.system, step), dtype=np.float64)
+            row = self._decode_rows[seqs] = t.tolist()
+        i, x = self._place(context, len(row))
+        return row[i] + (row[i + 1] - row[i]) * x
 
     def run(self, seqs: int, context: float, steps: int) -> float:
         """Seconds of `steps` decode steps in a row, each a token further; Simpson's rule."""
