@@ -4,11 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from planner.spec.model import llama_candidate  # noqa: E402
-from planner_calibration.engine import measure  # noqa: E402
-from planner_calibration.engine.run import Engine  # noqa: E402
-from planner_calibration.machine import cpu  # noqa: E402
-from planner_calibration.serve.offline import Options, Point  # noqa: E402
+from planner_calibration.engine import measure
+from planner_calibration.engine.run import Engine
+from planner_calibration.machine import cpu
+from planner_calibration.serve.offline import Options, Point
+
+from planner.spec.model import llama_candidate
 
 SPEC = llama_candidate(2, 32, 4, 2, 8, 48, 64)
 

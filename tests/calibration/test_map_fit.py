@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from planner_calibration.map_fit import Prior, map_fit
 
 from planner.errors import SpecError
-from planner_calibration.map_fit import Prior, map_fit
 
 TRUTH = np.array([3.0e-3, 0.62])  # an overhead in seconds, an efficiency
 PRIORS = (Prior("overhead_s", 2e-3, 0.5), Prior("eff", 0.5, 0.3))

@@ -29,7 +29,7 @@ KEPT = {
     "quantise_launch_s", "quantise_hbm_eff", "link_eff", "link_latency_s", "link_peer_s",
     "sustained_clock", "ranks_s",
 }  # fmt: skip
-TILE_ROWS = (1.0, 4.0, 8.0, 16.0, 32.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is tried
+TILE_ROWS = (1.0, 4.0, 16.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is tried
 KERNEL_NOISE, SERVING_NOISE = 0.25, 0.06  # of ln time: one formula for many kernels; a whole batch
 FLOOR = 0.02  # no spread is claimed below this
 FOLDS = 4
@@ -66,7 +66,7 @@ def correct(
     profile: ProfileSpec,
     *,
     same_device: bool,
-    n_starts: int = 6,
+    n_starts: int = 3,
     tile_rows: Sequence[float] | None = None,
 ) -> Corrected:
     """Correct `profile` with `runs`.

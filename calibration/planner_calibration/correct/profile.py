@@ -41,7 +41,7 @@ def fit(
     engine: str = "",
     prior: str | None = None,
     machine: str | None = None,
-    n_starts: int = 6,
+    n_starts: int = 3,
 ) -> Fitted:
     """Correct the profile nearest to `device_id` and `engine` with the runs in `paths`.
 

@@ -35,6 +35,7 @@ STREAM = Constant(0.88, 0.03, 0.4, 0.95)
 CLOCK = Constant(0.9, 0.1, 0.5, 1.0)
 REREADS = Constant(0.02, 1.5, 1e-4, 1.0)
 UNPACK = {"unpack_share": Constant(0.2, 0.7, 0.001, 2.0)}
+NARROW = {"kv_unpack_share": Constant(0.3, 1.0, 0.001, 10.0)}
 NOISE = 0.05  # beyond this, a row counts linearly
 
 
@@ -55,6 +56,7 @@ def near(value: float, ln_sd: float, high: float = np.inf) -> Constant:
 def constants_for(runs: Sequence[Run], kernels: Kernels) -> dict[str, Constant]:
     """Return what these runs can say something about, with priors around the kernels' own fit."""
     constants = dict(OVERHEADS) | {"gemm_hbm_eff": STREAM, "sustained_clock": CLOCK}
+    constants["gemm_compute_eff"] = near(kernels.gemm_compute_eff, 0.05, 0.97)
     constants["decode_hbm_eff"] = near(kernels.decode_hbm_eff, 0.1, 0.95)
     constants["launch_s"] = near(kernels.launch_s, 0.2)
     if any(r.batch > 1 for r in runs):
@@ -104,6 +106,8 @@ def fit_engine(runs: Sequence[Run], kernels: Kernels, before: EngineFit | None =
     found = _add(start, "plain", plain, chosen)
     unpacked = [r for r in runs if r.setup.dtype in ("int4", "w8a16")]
     found = _add(found, "weight-only", unpacked, UNPACK)
+    cached = [r for r in runs if r.setup.kv_dtype and r.setup.dtype in ("bf16", "fp16")]
+    found = _add(found, "narrow cache", cached, NARROW)
     quantised = [r for r in runs if r.setup.dtype in ("fp8", "int8")]
     k = found.kernels
     costs = {
