@@ -202,6 +202,8 @@ depth_q | q_L |  | strength of the depth prior
 depth_aspect | A_L |  | best d_model / n_layers
 head_k | k_h |  | loss per squared e-fold of a head under 96 wide
 gqa_slope | s_g |  | nats per doubling of the group size
+size_slope | s_N |  | nats per e-fold of N beyond the anchors
+size_slope_sd | \sigma_{s_N} |  | spread of size_slope
 lawcolumns.gqa | g_0 |  | group size of the evidence
 gqa_high | g_{max} |  | largest group size of the evidence
 n_fitted_low | N_{f,lo} |  | smallest size the shape part was fitted on
@@ -312,7 +314,11 @@ def find_term(name: str) -> Term | None:
     """Return the term of a step or a symbol: ``step_s[decode]``, ``precision.weight_bytes``, ``d_ff``."""
     plain, _, label = name.partition("[")
     plain, label = plain.partition("#")[0], label.partition("]")[0]
-    term = terms().get(plain) or terms().get(plain.rpartition(".")[2])
+    owner, _, part = plain.rpartition(".")
+    term = terms().get(plain) or terms().get(part)
+    if term and owner in terms() and plain not in terms():  # a part of an equation's own
+        meaning = f"{term.meaning}: {terms()[owner].meaning}"
+        term = Term(plain, f"{{{term.symbol}}}_{{{terms()[owner].symbol}}}", term.unit, meaning)
     if term is None or not label:
         return term
     return Term(

@@ -194,3 +194,41 @@ def settle(
     floor = spec.noise_sd * 2**0.5
     lines.append(f"run noise alone leaves {floor:.4f} nats between two models, however many runs")
     write("\n".join(lines), None)
+
+
+@app.command("accuracy")
+def accuracy_of(
+    loss: Annotated[float, typer.Option("--loss", help="Loss, nats per token.")],
+    against: Annotated[
+        float | None, typer.Option("--against", help="Another loss, for the difference.")
+    ] = None,
+    other_data: Annotated[
+        bool,
+        typer.Option("--other-data", help="Corpus or tokenizer are not Dolma's and Llama-3's."),
+    ] = False,
+) -> None:
+    """What a loss means in zero-shot accuracy: nine tasks on average, and six by name.
+
+    Example: planner law ask accuracy --loss 2.61
+    """
+    import numpy as np
+
+    from planner.cli.output import write
+    from planner.law.accuracy import (
+        NINE_TASKS,
+        RESOLVED_ACCURACY,
+        TASKS,
+        accuracy,
+        accuracy_draws,
+    )
+
+    lines = []
+    for name, link in {"nine tasks": NINE_TASKS, **TASKS}.items():
+        draws = accuracy_draws(link, np.full((4000, 1), loss), other_data=other_data)
+        low, high = 100 * np.quantile(draws, [0.1, 0.9])
+        lines.append(f"{name:14} {100 * accuracy(link, loss):5.1f} % [{low:.1f}, {high:.1f}]")
+    if against is not None:
+        gap = float(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against))
+        real = "" if abs(gap) >= RESOLVED_ACCURACY else ": under half a point, not resolved"
+        lines.append(f"against a loss of {against:g}: {100 * gap:+.1f} points{real}")
+    write("\n".join(lines), None)

@@ -8,16 +8,21 @@ from pydantic import Field, model_validator
 
 from planner.columns import Arch
 from planner.cost.params import (
-    d_over_sqrt_n,
     gqa,
     mlp_attn_ratio,
+    n_active_params,
     n_active_params_non_embedding,
-    n_params,
-    n_params_non_embedding,
 )
 from planner.data import catalogue, find
 from planner.law.accuracy import AccuracyLink
 from planner.law.columns import LawColumns, NDefinition, Shapes
+from planner.law.corrections import (
+    REPEAT_DATA,
+    effective_tokens,
+    ln_expert_factor,
+    ln_training_bits_factor,
+    quantisation_nats,
+)
 from planner.law.domain import LawWarning, domain_warnings, reference_depth, reference_head_dim
 from planner.law.predict import Quality, predict_loss, quality
 from planner.spec.fields import Spec, load_toml
@@ -181,39 +186,64 @@ class LawSpec(Spec):
         return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
 
     def n_of(self, arch: Arch) -> Any:
-        """Return the parameters of `arch` as this law counts them."""
+        """Return the parameters of `arch` as this law counts them, those a token touches."""
         count = {
             NDefinition.NON_EMBEDDING: n_active_params_non_embedding,
             NDefinition.ACTIVE: n_active_params_non_embedding,
-            NDefinition.TOTAL: n_params,
+            NDefinition.TOTAL: n_active_params,
         }
         return count[self.n_definition](arch)
 
     def shapes(
-        self, arch: Arch, n_tokens: Any, *, depth: bool = False, head: bool = False
+        self,
+        arch: Arch,
+        n_tokens: Any,
+        *,
+        depth: bool = False,
+        head: bool = False,
+        training_bits: float = 16.0,
+        quantised_bits: float | None = None,
+        unique_tokens: Any = None,
     ) -> Shapes:
-        """Return what the law needs to know of `arch`.
+        """Return what the law needs to know of `arch`, with the corrections switched on.
+
+        Several experts always count, as effective parameters: the law was fitted on dense models.
 
         Args:
             arch: columns, one row a candidate.
             n_tokens: training tokens.
             depth: let depth act on the loss (a prior from other sweeps; off reproduces the paper).
             head: let head size act on the loss.
+            training_bits: of weights in training; fewer are worth fewer parameters.
+            quantised_bits: of weights after training, which adds nats.
+            unique_tokens: fresh tokens there are; the rest of `n_tokens` repeats them.
 
         """
-        n_non_embedding = n_params_non_embedding(arch)
+        n_active = n_active_params_non_embedding(arch)
+        n = self.n_of(arch)
+        factor: Any = 0.0
+        if np.any(np.asarray(arch.n_experts) > 1):
+            factor = ln_expert_factor(np.asarray(arch.n_experts) / arch.n_active_experts)
+        if training_bits < 16:
+            factor = factor + ln_training_bits_factor(training_bits)
+        nats = quantisation_nats(n, n_tokens, quantised_bits) if quantised_bits else 0.0
+        if unique_tokens is not None:
+            r_star = self.repeated_data.get("r_d", REPEAT_DATA)
+            n_tokens = effective_tokens(n_tokens, unique_tokens, r_star)
         return Shapes(
-            n=self.n_of(arch),
+            n=n,
             n_tokens=n_tokens,
-            x=d_over_sqrt_n(arch),
+            x=arch.d_model / n_active**0.5,
             r=mlp_attn_ratio(arch),
             gqa=gqa(arch),
             n_layers=arch.n_layers,
             head_dim=arch.head_dim,
-            reference_layers=reference_depth(n_non_embedding),
-            reference_head_dim=reference_head_dim(n_non_embedding),
+            reference_layers=reference_depth(n_active),
+            reference_head_dim=reference_head_dim(n_active),
             depth_on=float(depth),
             head_on=float(head),
+            ln_n_factor=factor,
+            delta_nats=nats,
         )
 
     def loss(self, arch: Arch, n_tokens: Any) -> Any:
@@ -224,11 +254,25 @@ class LawSpec(Spec):
         """Return the loss of each row of `arch` with its 80 % interval."""
         return quality(self.columns(), self.shapes(arch, n_tokens), n_draws, seed=seed)
 
-    def warnings(self, arch: Arch, n_tokens: Any) -> list[LawWarning]:
-        """Return the ways in which `arch` or `n_tokens` leave the law's evidence."""
+    def warnings(self, arch: Arch, n_tokens: Any, *, data: str | None = None) -> list[LawWarning]:
+        """Return the ways in which `arch`, `n_tokens` or `data` leave the law's evidence."""
         found = domain_warnings(self.columns(), self.shapes(arch, n_tokens))
         if np.any(np.asarray(arch.n_experts) > 1):
-            found.append(LawWarning("experts", "the law was fitted on dense models only"))
+            found.append(
+                LawWarning(
+                    "experts",
+                    "the law was fitted on dense models only; experts count as effective parameters, "
+                    "a prior from routed models (Clark et al. 2022)",
+                )
+            )
+        if data is not None and data.lower() not in self.evidence.data.lower():
+            found.append(
+                LawWarning(
+                    "other-data",
+                    f"the law was fitted on {self.evidence.data}: on {data} the level may differ by "
+                    "15 %; compare in bits per byte",
+                )
+            )
         if not self.has_conditional:
             found.append(
                 LawWarning("no-shape", f"{self.name} says nothing about shape: only N and D act")

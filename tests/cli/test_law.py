@@ -26,6 +26,7 @@ def planner(*argv: str) -> str:
         (("law", "compare", "bian-1b", "gemstones-cooled", "--at", "1B:100B"), "2.77"),
         (("law", "ask", "optimum", "--flops", "1e21"), "tokens per parameter"),
         (("law", "ask", "serve", "--loss", "2.6", "--inference-tokens", "1T"), "less than"),
+        (("law", "ask", "accuracy", "--loss", "2.61", "--against", "2.615"), "not resolved"),
         (("law", "ask", "shape", "llama-3.2-1b"), "nats against the best shape"),
         (("law", "ask", "better", "panda-3b", "llama-3.2-3b"), "P(panda-3b is lower)"),
         (("law", "ask", "settle", "panda-3b", "llama-3.2-3b"), "3. N "),

@@ -229,3 +229,18 @@ def test_the_default_is_the_set_fitted_nearest_and_says_so() -> None:
     law, why = default_law(2e8)
     assert law.name == "bian-80m-297m"
     assert "fitted nearest 200M" in why
+
+
+def test_corrections_are_switches_on_a_model() -> None:
+    """Experts help, few bits and repeated data hurt, and each is named or asked for."""
+    from planner.columns import Arch
+
+    law = load_law("bian-1b")
+    dense = Arch(16.0, 2048.0, 32.0, 8.0, 64.0, 8192.0, 128256.0)
+    plain = predict_loss(law.columns(), law.shapes(dense, 1e11))
+    routed = replace(dense, n_experts=8.0)
+    assert predict_loss(law.columns(), law.shapes(routed, 1e11)) < plain
+    assert "experts" in [w.code for w in law.warnings(routed, 1e11)]
+    assert "other-data" in [w.code for w in law.warnings(dense, 1e11, data="my web crawl")]
+    for worse in ({"training_bits": 4.0}, {"quantised_bits": 4.0}, {"unique_tokens": 5e9}):
+        assert predict_loss(law.columns(), law.shapes(dense, 1e11, **worse)) > plain

@@ -56,18 +56,20 @@ def chinchilla(path: Path) -> list[Finding]:
     found.append(_within("starts of 60 at the optimum", law.n_agreeing, 60, 60))
     draws = law.design.natural(bootstrap(law, runs, 1000, by_shape=False))
     draws["a"] = draws["beta"] / (draws["alpha"] + draws["beta"])
-    # 2.5 and 97.5 percentiles of 1,000 draws differ between seeds by a few per cent of the width.
+    # Percentiles of 1,000 draws differ between seeds: by 12 % of the width, and for the skewed A
+    # and B by a fifth of themselves.
     for key, low, high in (
-        ("E", 1.772, 1.871), ("A", 299, 725), ("B", 1136, 5519), ("alpha", 0.319, 0.372),
-        ("beta", 0.335, 0.413), ("a", 0.482, 0.554),
-    ):  # fmt: skip
+        ("E", 1.772, 1.871),
+        ("A", 299, 725),
+        ("B", 1136, 5519),
+        ("alpha", 0.319, 0.372),
+        ("beta", 0.335, 0.413),
+        ("a", 0.482, 0.554),
+    ):
         for q, end in ((0.025, low), (0.975, high)):
-            room = (0.35 if key in "AB" else 0.12) * (high - low)
-            found.append(
-                _within(
-                    f"{key} at {q:.1%}", float(np.quantile(draws[key], q)), end - room, end + room
-                )
-            )
+            room = 0.2 * end if key in "AB" else 0.12 * (high - low)
+            ours = float(np.quantile(draws[key], q))
+            found.append(_within(f"{key} at {q:.1%}", ours, end - room, end + room))
     other = vpnls(runs)
     found += [
         _near("E by VPNLS", other["E"], 1.883, 3),
