@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.cli import (
+    budget,
     calibrate,
     explain,
     hardware,
@@ -51,6 +52,7 @@ app.command("predict")(predict.predict)
 app.command("pareto")(recommend.pareto)
 app.command("report")(report.report)
 app.command("what-if")(what_if.what_if)
+app.command("budget")(budget.budget)
 app.command("explain")(explain.explain)
 app.command("validate")(validate.validate)
 app.add_typer(hardware.app, name="hardware")

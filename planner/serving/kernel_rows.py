@@ -71,7 +71,11 @@ def read_kernels(path: Path) -> list[KernelRows]:
         SpecError: no such file, or a column is missing.
 
     """
-    rows = read_rows(path)
+    return group_kernels(read_rows(path), path)
+
+
+def group_kernels(rows: list[dict[str, str]], path: Path) -> list[KernelRows]:
+    """Return the kernels of a file's rows; raises as `read_kernels` does."""
     if missing := [c for c in ("op", "gpu", "dtype", "time_s") if c not in rows[0]]:
         raise SpecError(
             f"{path}: no column {missing[0]!r}",

@@ -16,10 +16,11 @@ The columns (a file may have more; `*` are required):
 """
 
 import csv
+import functools
 import gzip
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,11 @@ def read_runs(path: Path) -> list[Run]:
         SpecError: a column is missing, or a row cannot be read; says which.
 
     """
-    rows = read_rows(path)
+    return runs_of(read_rows(path), path)
+
+
+def runs_of(rows: Sequence[Row], path: Path) -> list[Run]:
+    """Return the runs of a file's rows; raises as `read_runs` does."""
     if missing := [name for name in _REQUIRED if name not in rows[0]]:
         raise SpecError(
             f"{path}: no column {missing[0]!r}",
@@ -157,6 +162,7 @@ def _number(row: Row, name: str, default: float = math.nan) -> float:
     return value
 
 
+@functools.cache
 def device_id(gpu: str) -> str:
     """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
 
@@ -187,12 +193,19 @@ def device_id(gpu: str) -> str:
 
 def setup(row: Row) -> EngineSpec:
     """Return the engine's settings as far as the row tells."""
-    engine = row["engine"].lower()
+    degrees = (int(_number(row, "tp", 1)), int(_number(row, "pp", 1)), int(_number(row, "ep", 1)))
+    return _setup(
+        row["engine"].lower(), row.get("engine_version", ""), row.get("dtype", ""), *degrees
+    )
+
+
+@functools.cache
+def _setup(engine: str, released: str, dtype: str, tp: int, pp: int, ep: int) -> EngineSpec:
     name = next((v for k, v in _ENGINES.items() if engine.startswith(k)), engine)
-    version = re.findall(r"\d+", row.get("engine_version", ""))[:2]
+    version = re.findall(r"\d+", released)[:2]
     if name == "vllm" and version and (int(version[0]), int(version[-1])) < (0, 8):
         name = "vllm-0.6"  # the first engine: no chunked prefill by default, more work a step
-    dtype = row.get("dtype", "") or "bfloat16"
+    dtype = dtype or "bfloat16"
     kv = next((d for d in ("fp8", "int8") if f"kv_{d}" in dtype), None)
     weights = dtype.partition("_kv_")[0].removeprefix("w_")
     formats = {"awq": "int4", "int4": "int4", "int8": "w8a16", "fp8": "fp8"}
@@ -200,9 +213,9 @@ def setup(row: Row) -> EngineSpec:
         name=name,
         dtype=next((v for k, v in formats.items() if k in weights), "bf16"),  # type: ignore[arg-type]
         kv_dtype=kv,  # type: ignore[arg-type]
-        tp=int(_number(row, "tp", 1)),
-        pp=int(_number(row, "pp", 1)),
-        ep=int(_number(row, "ep", 1)),
+        tp=tp,
+        pp=pp,
+        ep=ep,
     )
 
 
@@ -241,3 +254,11 @@ def workload_of(runs: Iterable[Run]) -> Workload:
         output_tokens=np.array([r.output_tokens for r in runs]),
         batch=np.array([r.batch for r in runs]),
     )
+
+
+def row_of(a: Arch) -> Row:
+    """Return the columns that say a shape, for one known as an `Arch`."""
+    names = {"vocab": a.vocab_size} | {n: getattr(a, n) for n in _SHAPE if n != "vocab"}
+    names |= {n: getattr(a, n) for n in ("n_experts", "n_active_experts", "n_shared_experts")}
+    flags = {"tied_embeddings": str(a.untied == 0), "mlp_gated": str(a.mlp_matrices == 3)}
+    return {name: str(float(value)) for name, value in names.items()} | flags

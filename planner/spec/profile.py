@@ -1,6 +1,8 @@
 """Fitted constants of a device and an engine, with their spread and the data they came from."""
 
+import functools
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +88,11 @@ class ProfileSpec(Spec):
         return Kernels(**self.kernels), Overheads(**self.overheads)
 
 
+@functools.lru_cache(maxsize=256)
+def _read(path: Path, modified: float) -> ProfileSpec:
+    return load_toml(ProfileSpec, path)
+
+
 def load_profile(name: str) -> ProfileSpec:
     """Load a profile by name or path.
 
@@ -94,7 +101,7 @@ def load_profile(name: str) -> ProfileSpec:
 
     """
     path = find("calibration", "profile", name, see="see `planner calibrate show`")
-    return load_toml(ProfileSpec, path)
+    return _read(path, path.stat().st_mtime)
 
 
 def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[ProfileSpec, float, str]:
