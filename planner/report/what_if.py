@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from planner.report.text import notes, spaced, table
+from planner.report.text import notes, table
 from planner.units import show, significant
 
 ROWS = 64
@@ -20,6 +20,13 @@ def bar(value: float | None, most: float, width: int = BAR) -> str:
         return ""
     eighths = round(8 * width * min(value / most, 1.0))
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def evenly(rows: Sequence[Mapping[str, Any]], n: int) -> list[Mapping[str, Any]]:
+    """Return `n` of the rows, the two ends included."""
+    if n >= len(rows):
+        return list(rows)
+    return [rows[round(i * (len(rows) - 1) / max(n - 1, 1))] for i in range(n)]
 
 
 def _time(value: Any) -> str:
@@ -79,7 +86,7 @@ def what_if(w: Any, top: int = ROWS) -> Group:
         f"{w.inputs['model']['name']} on {s['on']}, {s['engine']}, {s['dtype']}; {load}, "
         f"{s['input_tokens']} tokens in, {s['output_tokens']} out; but:"
     )
-    points = spaced(w.points, top)
+    points: list[Mapping[str, Any]] = evenly(w.points, top)
     shown = columns(points)
     t = table([*w.vary, *(name for name, _ in shown)])
     for column in t.columns:

@@ -34,6 +34,8 @@ KNOBS: dict[str, Knob] = {
     "output_tokens": Knob("load", "whole"),
     "prefix_hit": Knob("load", "share", 0),
     "burstiness": Knob("load", "real", 0),
+    "input_cv": Knob("load", "real", 0),
+    "output_cv": Knob("load", "real", 0),
     "on": Knob("engine", "text"),
     "engine": Knob("engine", "text"),
     "dtype": Knob("engine", "text"),

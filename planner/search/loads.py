@@ -27,16 +27,15 @@ class Load:
     workload: Workload  # batch: requests in flight, over all replicas
     rate_per_s: Floats
     burstiness: Floats
+    input_cv: Floats
     replicas: Floats
     prefill_replicas: Floats  # above 0: prompts are these replicas' business, decoding the others'
 
 
 def rows_of(s: System, rows: Any) -> System:
     """Take rows of every part of a system; one row's number gives a system of numbers."""
-    return System(
-        *(take(getattr(s, n), rows) for n in _PARTS),
-        speculation=s.speculation and take(s.speculation, rows),
-    )
+    parts: dict[str, Any] = {name: take(getattr(s, name), rows) for name in _PARTS}
+    return System(**parts, speculation=s.speculation and take(s.speculation, rows))
 
 
 _PARTS = ("arch", "precision", "device", "parallel", "kernels", "overheads", "limits")
@@ -135,7 +134,7 @@ def _open(s: System, load: Load) -> Columns:
     """An open loop, dealt to replicas and pipeline batches evenly."""
     engines = load.replicas * s.parallel.pp
     rate = load.rate_per_s / engines
-    o = open_loop(s, load.workload, Flow(rate, load.burstiness))
+    o = open_loop(s, load.workload, Flow(rate, load.burstiness, load.input_cv))
     return _opened(s, load, o, o.decoding * engines, o.saturation_per_s * engines, o.prompt_share)
 
 
@@ -170,7 +169,9 @@ def _opened(s: System, load: Load, o: Any, in_flight: Any, most: Any, prompt_sha
 
 def _open_pools(s: System, load: Load) -> Columns:
     pools = Pools(load.prefill_replicas, load.replicas)
-    o = disaggregated(s, load.workload, pools, Flow(load.rate_per_s, load.burstiness))
+    o = disaggregated(
+        s, load.workload, pools, Flow(load.rate_per_s, load.burstiness, load.input_cv)
+    )
     share = load.prefill_replicas / (load.prefill_replicas + load.replicas)
     in_flight = o.decoding * load.replicas * s.parallel.pp
     return _opened(s, load, o, in_flight, o.saturation_per_s, share)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import Arch, Limits, Parallel, System, Workload
+from planner.columns import Arch, Limits, Parallel, System, Workload, take
 from planner.cost import memory
 from planner.errors import SpecError
 from planner.search.knobs import KNOBS, Times
@@ -47,6 +47,8 @@ DEFAULTS: dict[str, Any] = {
     "output_tokens": 1024,
     "prefix_hit": 0.0,
     "burstiness": 1.0,
+    "input_cv": 0.0,
+    "output_cv": 0.0,
     "n_requests": np.inf,
     "draft": None,
     "draft_tokens": 4,
@@ -81,6 +83,10 @@ class Points:
     def system(self, row: int) -> System:
         """Return one row's system, as numbers."""
         return rows_of(system_of(self.served[row], [self.archs[row]], [self.settings[row]]), 0)
+
+    def workload(self, row: int) -> Workload:
+        """Return one row's lengths and concurrency, as numbers."""
+        return take(load_of([self.settings[row]]).workload, 0)
 
 
 def shape(base: ModelSpec, setting: Setting) -> ModelSpec:
@@ -225,6 +231,7 @@ def load_of(rows: Sequence[Setting]) -> Load:
         workload,
         rate_per_s=_column(rows, "rate", np.nan),
         burstiness=_column(rows, "burstiness"),
+        input_cv=_column(rows, "input_cv"),
         replicas=_column(rows, "replicas"),
         prefill_replicas=_column(rows, "prefill_replicas"),
     )
