@@ -138,7 +138,7 @@ def check(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Instead: recompute known results: chinchilla, gadre, routing, gemstones, coverage."
+            help="Instead: recompute known results: chinchilla, gadre, routing, gemstones, coverage, accuracy."
         ),
     ] = None,
     as_json: Json = False,

@@ -1,12 +1,12 @@
 """How a law does on any table of runs: error, rank and coverage, by source and size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from planner.errors import SpecError
-from planner.law.accuracy import AccuracyLink, accuracy_draws
+from planner.law.accuracy import OTHER_TOKENIZER_SD, AccuracyLink, accuracy_draws
 from planner.law.accuracy import accuracy as accuracy_at
 from planner.law.predict import loss_draws, predict_loss
 from planner.spec.law import LawSpec
@@ -123,7 +123,8 @@ def check_accuracies(
             skipped.append(Skipped(name, str(error)))
             continue
         acc = d.values["acc"]
-        out.append(_accuracy_row(link, d.loss, acc, f"{name}: link as it is", "bian" not in name))
+        wide = replace(link, other_data_sd=OTHER_TOKENIZER_SD)
+        out.append(_accuracy_row(wide, d.loss, acc, f"{name}: link as it is", "bian" not in name))
         if len(acc) >= 6:
             order = np.argsort(-d.loss)
             tune = order[np.linspace(0, len(order) // 2, 3).astype(int)]

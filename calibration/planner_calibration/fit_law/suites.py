@@ -12,6 +12,7 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition
+from planner_calibration.fit_law.accuracy import fit_link, load_downstream
 from planner_calibration.fit_law.data import Runs, load_runs, read_table
 from planner_calibration.fit_law.evaluate import interval_coverage, predict_interval, stage
 from planner_calibration.fit_law.gadre import fit_over_training, fitting_rows
@@ -169,12 +170,32 @@ def coverage(path: Path) -> list[Finding]:
     ]
 
 
+def accuracy(path: Path) -> list[Finding]:
+    """Loss to accuracy, leave-one-model-out, in points: a table with columns loss and acc."""
+    bian = load_downstream(path, source="bian2026")
+    gem = load_downstream(path, source="gemstones")
+    ours = fit_link(bian.loss, bian.values["acc"])
+    found = [
+        _near("Bian et al., slope per nat", float(ours.theta[0]), 2.00, 2),
+        _near("Bian et al., midpoint", float(ours.theta[1]), 2.615, 3),
+        _within("Bian et al., points", ours.loo_rmse, 0.5, 0.65),
+    ]
+    free = fit_link(gem.loss, gem.values["acc"], form="sigmoid-free", group=gem.group)
+    found.append(_within("Gemstones, points", free.loo_rmse, 0.3, 0.4))
+    for corpus in ("c4_original", "rpj", "rw_original"):
+        d = load_downstream(path, source="gadre", dataset=corpus)
+        link = fit_link(d.loss, d.values["acc"], form="exponential")
+        found.append(_within(f"Gadre {corpus}, points", link.loo_rmse, 1.0, 1.3))
+    return found
+
+
 SUITES: dict[str, Callable[[Path], list[Finding]]] = {
     "chinchilla": chinchilla,
     "gadre": gadre,
     "routing": routing,
     "gemstones": gemstones,
     "coverage": coverage,
+    "accuracy": accuracy,
 }
 
 
