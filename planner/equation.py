@@ -20,6 +20,8 @@ Reader = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
 EQUATIONS: dict[str, Callable[..., Any]] = {}
 _reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
+_namer: ContextVar[Callable[[str, Any], Any] | None] = ContextVar("namer", default=None)
+_smooth: ContextVar[bool] = ContextVar("smooth", default=False)
 
 
 def equation(fn: F) -> F:
@@ -71,9 +73,11 @@ def derivation(name: str, *args: Any) -> dict[str, Any]:
     import sympy
 
     def symbol(label: str, value: Any) -> Any:
-        return value if value == 0 else sympy.Symbol(label, positive=True)
+        return value if _is_zero(value) else sympy.Symbol(label, positive=True)
 
-    return {k: v for k, v in _steps(name, args, symbol).items() if v != 0}
+    steps = _steps(name, args, symbol)
+    top = next(reversed(steps))
+    return {k: v for k, v in steps.items() if k == top or not _is_zero(v)}
 
 
 def evaluation(name: str, *args: Any) -> dict[str, Any]:
@@ -81,28 +85,64 @@ def evaluation(name: str, *args: Any) -> dict[str, Any]:
     return _steps(name, args, lambda _, value: value)
 
 
+def nudged(name: str, args: tuple[Any, ...], step: str, factor: float) -> Any:
+    """Return equation `name` on numbers, with the value of one of its steps times `factor`.
+
+    Rounding up and down is left out, so that a small nudge has the effect of many.
+    """
+    token = _smooth.set(True)
+    try:
+        nudge = _steps(name, args, lambda label, v: v * factor if label == step else v)
+    finally:
+        _smooth.reset(token)
+    return next(reversed(nudge.values()))
+
+
 def _steps(name: str, args: tuple[Any, ...], shown: Callable[[str, Any], Any]) -> dict[str, Any]:
     steps: dict[str, Any] = {}
-    seen: list[tuple[str, tuple[Any, ...], str]] = []  # equation, its arguments, its label
+    labels: dict[tuple[Any, ...], str] = {}  # of an equation with its arguments
+    inside: list[tuple[str, str]] = []  # equations being taken, with the phase of their step
 
-    def read(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        for known, its_args, label in seen:
-            if known == fn.__name__ and its_args == args:
-                return shown(label, steps[label])
-        value = fn(*args)
-        phase = next((a.phase for a in args if getattr(a, "phase", "")), "")
-        label = first = f"{fn.__name__}[{phase}]" if phase else fn.__name__
+    def record(stem: str, phase: str, value: Any) -> str:
+        label = first = f"{stem}[{phase}]" if phase else stem
         for n in itertools.count(2):
             if label not in steps:
                 break
             label = f"{first}#{n}"
         steps[label] = value  # after its own terms, so the order is bottom-up
-        seen.append((fn.__name__, args, label))
-        return shown(label, value)
+        return label
 
-    with reading(read):
-        EQUATIONS[name](*args)
+    def read(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        key = (fn.__name__, *args)
+        if key not in labels:
+            phase = next((a.phase for a in args if getattr(a, "phase", "")), "")
+            inside.append((fn.__name__, phase))
+            value = fn(*args)
+            inside.pop()
+            labels[key] = record(fn.__name__, phase, value)
+        return shown(labels[key], steps[labels[key]])
+
+    def name_part(part: str, value: Any) -> Any:
+        equation, phase = inside[-1]
+        return shown(record(f"{equation}.{part}", phase, value), value)
+
+    token = _namer.set(name_part)
+    try:
+        with reading(read):
+            EQUATIONS[name](*args)
+    finally:
+        _namer.reset(token)
     return steps
+
+
+def named(part: str, value: Any) -> Any:
+    """Return `value`, a part of an equation that a derivation shows as a step: ``qkv_s.math_s``."""
+    namer = _namer.get()
+    return value if namer is None else namer(part, value)
+
+
+def _is_zero(value: Any) -> bool:
+    return getattr(value, "is_zero", None) is True if _is_symbolic(value) else bool(value == 0)
 
 
 def _is_symbolic(*values: Any) -> bool:
@@ -115,7 +155,7 @@ def maximum(a: Any, b: Any) -> Any:
     if _is_symbolic(a, b):
         import sympy
 
-        return sympy.Max(a, b)
+        return sympy.Max(a, b, evaluate=False)  # to evaluate it may take seconds
     return np.maximum(a, b)
 
 
@@ -124,7 +164,7 @@ def minimum(a: Any, b: Any) -> Any:
     if _is_symbolic(a, b):
         import sympy
 
-        return sympy.Min(a, b)
+        return sympy.Min(a, b, evaluate=False)
     return np.minimum(a, b)
 
 
@@ -134,7 +174,7 @@ def ceil(a: Any) -> Any:
         import sympy
 
         return sympy.ceiling(a)
-    return np.ceil(a)
+    return a if _smooth.get() else np.ceil(a)
 
 
 def floor(a: Any) -> Any:
@@ -143,7 +183,7 @@ def floor(a: Any) -> Any:
         import sympy
 
         return sympy.floor(a)
-    return np.floor(a)
+    return a if _smooth.get() else np.floor(a)
 
 
 def exp(a: Any) -> Any:

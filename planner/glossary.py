@@ -161,6 +161,18 @@ drain_step_s | t_{drain} | s | a step at the end, with half of the late ones lef
 drain_steps | n_{drain} |  | steps at the end for requests that were set back
 output_tokens_per_s | R | 1/s | output tokens over wall time
 running | B_r |  | requests in flight together
+experts_touched | E_t |  | experts that a step visits at least once
+
+# Parts of an operator's time
+math_s | t_c | s | arithmetic
+memory_s | t_m | s | memory traffic
+waves | n_w |  | waves of tiles over the multiprocessors
+stored_bytes | b_s | byte | what reading one weight costs
+quantising_s | t_q | s | bringing activations to 8 bits
+work_s | t_w | s | tiles of attention, spread over the multiprocessors
+last_tile_s | t_{last} | s | the tile that sees every key
+blocks_s | t_{blk} | s | blocks of work
+bandwidth_share | \eta_b |  | share of the bandwidth the blocks draw
 
 # Memory
 usable_bytes | M_{use} | byte | memory a program finds on one device

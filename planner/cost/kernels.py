@@ -9,7 +9,7 @@ bandwidth. Every constant is a field of `Kernels`, bounded by what the device ca
 from dataclasses import dataclass
 
 from planner.columns import System
-from planner.equation import ceil, maximum, minimum
+from planner.equation import ceil, maximum, minimum, named
 from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
 
 TILE = 64.0  # columns of a matrix product one multiprocessor works on at a time
@@ -69,12 +69,13 @@ def gemm_s(s: System, g: Gemm) -> Seconds:
     wave_s = (g.depth + k.gemm_start_depth) * (
         k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s))
     )
-    math_s = whole_waves(tiles, n_sms) * wave_s
+    math_s = named("math_s", named("waves", whole_waves(tiles, n_sms)) * wave_s)
     rate = s.device.hbm_bytes_per_s * k.gemm_hbm_eff
     weights_s = g.width * g.depth * (g.groups * (stored_bytes(s, g) / rate))
     moved_s = g.rows * (s.precision.activation_bytes / rate) * (g.width + g.depth)
     fill_s = k.gemm_fill_s * (g.depth / (g.depth + k.gemm_fill_depth))
-    return k.launch_s + fill_s + quantising_s(s, g) + overlapped(math_s, weights_s + moved_s)
+    memory_s = named("memory_s", weights_s + moved_s)
+    return k.launch_s + fill_s + quantising_s(s, g) + overlapped(math_s, memory_s)
 
 
 def stored_bytes(s: System, g: Gemm) -> Bytes:
@@ -83,7 +84,7 @@ def stored_bytes(s: System, g: Gemm) -> Bytes:
     Unpacking costs as if a share of the bytes they save had been read after all.
     """
     saved = maximum(s.precision.gemm_input_bytes - g.weight_bytes, 0.0 * g.weight_bytes)
-    return g.weight_bytes + s.kernels.unpack_share * saved
+    return named("stored_bytes", g.weight_bytes + s.kernels.unpack_share * saved)
 
 
 def quantising_s(s: System, g: Gemm) -> Seconds:
@@ -92,7 +93,7 @@ def quantising_s(s: System, g: Gemm) -> Seconds:
     narrower = minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
     rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
     element_s = narrower * (p.activation_bytes + p.gemm_input_bytes) / rate
-    return narrower * k.quantise_launch_s + g.depth * (g.rows * element_s)
+    return named("quantising_s", narrower * k.quantise_launch_s + g.depth * (g.rows * element_s))
 
 
 def prefill_attention_s(
@@ -114,8 +115,8 @@ def prefill_attention_s(
     rows = minimum(k.attention_tile_rows, 2.0 * context * packed)
     tile_flops = k.attention_tile_rows * (context + k.attention_start_keys) * pair_flops
     rate = s.device.attention_flops_per_s * (k.attention_compute_eff * k.sustained_clock)
-    work_s = tokens * n_heads / maximum(rows, 1.0) * tile_flops / rate
-    last_s = 2.0 * present(tokens) * tile_flops * s.device.n_sms / rate
+    work_s = named("work_s", tokens * n_heads / maximum(rows, 1.0) * tile_flops / rate)
+    last_s = named("last_tile_s", 2.0 * present(tokens) * tile_flops * s.device.n_sms / rate)
     return k.launch_s * present(tokens) + overlapped(work_s, last_s)
 
 
@@ -145,15 +146,16 @@ def decode_attention_s(
     narrow = s.precision.kv_bytes / s.precision.activation_bytes
     drawn = splits * k.decode_head_share * n_kv_heads
     drawn = narrow * (drawn + k.decode_block_share / n_sms * maximum(blocks, 1.0))
-    rate = s.device.hbm_bytes_per_s * k.decode_hbm_eff * minimum(drawn, 1.0)
+    share = named("bandwidth_share", minimum(drawn, 1.0))
+    rate = s.device.hbm_bytes_per_s * k.decode_hbm_eff * share
     keys = seqs * context
     more = (1.0 + k.decode_rereads * (query_rows - 1.0)) * (
         1.0 + k.kv_unpack_share * (1.0 / narrow - 1.0)
     )
-    memory_s = keys * (key_bytes * more) / rate
+    memory_s = named("memory_s", keys * (key_bytes * more) / rate)
     math_rate = s.device.attention_flops_per_s * k.attention_compute_eff
     math_s = keys * (query_rows * n_kv_heads * pair_flops / math_rate)
-    blocks_s = blocks * (k.decode_block_s / n_sms) + math_s
+    blocks_s = named("blocks_s", blocks * (k.decode_block_s / n_sms) + math_s)
     fixed_s = k.decode_launch_s + k.decode_split_s * minimum(context / SPLIT_KEYS, 1.0)
     return fixed_s * present(seqs) + overlapped(blocks_s, memory_s)
 

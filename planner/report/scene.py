@@ -5,20 +5,22 @@ same library calls as the result itself, under the inputs it records.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, System
+from planner.columns import Arch, System, as_rows
 from planner.errors import PlannerError, SpecError
 from planner.search.evaluate import Conditions, evaluate
 from planner.search.pareto import Table
+from planner.search.predict import DEFAULT_TOKENS
 from planner.search.result import Candidate
 from planner.serving.system import serve
 from planner.spec.engine import EngineSpec
 from planner.spec.fields import validate
 from planner.spec.law import default_law, load_law
+from planner.spec.loading import load_model
 from planner.spec.model import ModelSpec
 from planner.spec.workload import WorkloadSpec
 
@@ -32,13 +34,13 @@ class Scene:
 
     conditions: Conditions
     shapes: Mapping[str, Mapping[str, Any]]
-    exact: Arch | None = None  # of the one model predicted, which need not be Llama-style
+    exact: Mapping[str, Arch] = field(
+        default_factory=dict
+    )  # of models that need not be Llama-style
 
     def arch(self, name: str) -> Arch:
         """Return the columns of one shape."""
-        if self.exact is not None:
-            return self.exact
-        return arch_of([self.shapes[name]])
+        return as_rows(self.exact[name]) if name in self.exact else arch_of([self.shapes[name]])
 
     def system(self, name: str) -> System:
         """Return the system that serves one shape, every field a plain float."""
@@ -115,13 +117,42 @@ def scene_of(result: Mapping[str, Any]) -> Scene:
         )
     except PlannerError as error:
         raise SpecError(f"inputs: {error}", hint=error.hint or HINT) from None
-    tokens = inputs.get("tokens") or 1e11
+    tokens = inputs.get("tokens") or DEFAULT_TOKENS
     conditions = Conditions(
         served, workload.columns(), law, float(tokens), bool(inputs.get("depth_term", False))
     )
     model = inputs.get("model") if result["kind"] == "predict" else None
-    exact = validate(ModelSpec, model, "inputs.model").arch() if model else None
-    return Scene(conditions, shapes, exact)
+    spec = validate(ModelSpec, model, "inputs.model") if model else None
+    return Scene(conditions, shapes, {next(iter(shapes)): spec.arch()} if spec else {})
+
+
+def of_models(names: Sequence[str], *, on: str, within: Scene | None = None) -> Scene:
+    """Return a scene of models by preset, path, or name in `within`, under one set of conditions.
+
+    Without `within` the conditions are the defaults of `predict` on device `on`.
+
+    Raises:
+        UnknownName: no such model or device.
+
+    """
+    known = within.shapes if within else {}
+    specs = {name: load_model(name) for name in names if name not in known}
+    if within is not None:
+        conditions = within.conditions
+    else:
+        first = specs[names[0]]
+        law, _ = default_law(first.n_params_non_embedding)
+        served = serve(on, EngineSpec())
+        conditions = Conditions(served, WorkloadSpec().columns(), law, DEFAULT_TOKENS)
+    archs = {name: spec.arch() for name, spec in specs.items()}
+    exact = dict(within.exact) if within else {}
+    shapes = {n: known[n] if n in known else _summary(specs[n]) for n in names}
+    return Scene(conditions, shapes, exact | archs)
+
+
+def _summary(spec: ModelSpec) -> dict[str, Any]:
+    keys = (*SHAPE, "n_params", "n_params_non_embedding", "gqa", "mlp_attn_ratio", "d_over_sqrt_n")
+    return {k: getattr(spec, k) for k in keys}
 
 
 def with_batch(conditions: Conditions, batch: float | Any) -> Conditions:

@@ -1,0 +1,115 @@
+"""`planner explain`: where a number comes from, or why one shape beats another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from planner.cli import options as o
+
+if TYPE_CHECKING:
+    from planner.report.scene import Scene
+
+Quantity = Annotated[
+    str | None, typer.Argument(help="e.g. tpot_s, loss, step_s[prefill], ridge_point; see --list.")
+]
+At = Annotated[
+    Path | None, typer.Option("--at", metavar="RESULT.json", help="Fill in this result's values.")
+]
+Of = Annotated[
+    str | None, typer.Option("--of", help="Which shape of the result; default: its fastest pick.")
+]
+Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX.")]
+All = Annotated[bool, typer.Option("--all", help="Also steps that do not move the result.")]
+List = Annotated[bool, typer.Option("--list", help="List every quantity.")]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Say why shape A is faster or better than B: --compare A B."),
+]
+Other = Annotated[str | None, typer.Argument(help="With --compare: the second shape.")]
+
+
+def explain(
+    quantity: Quantity = None,
+    other: Other = None,
+    at: At = None,
+    of: Of = None,
+    latex: Latex = False,
+    everything: All = False,
+    list_: List = False,
+    compare: Compare = False,
+    on: o.On = "a100-sxm-40gb",
+    json_: o.Json = False,
+    out: o.Out = None,
+) -> None:
+    """Show the derivation of a number, one named step a line, with values and shares.
+
+    A and B of --compare are picks of --at (baseline, fastest, …), model presets or paths.
+
+    Example: planner explain --compare surefire-1b llama-3.2-1b
+    """
+    from planner.cli.output import as_json, as_text, write
+
+    if list_:
+        return write(_listing(), out)
+    if quantity is None or (compare and other is None):
+        raise typer.BadParameter("name a quantity, or two shapes after --compare")
+    if compare:
+        shown, plain = _compare(quantity, str(other), at, on)
+        return write(as_json(plain) if json_ else as_text(shown), out)
+    scene, shape = _scene(at, of)
+    text, plain, tex = _explain(quantity, scene, shape, everything)
+    write(as_json(plain) if json_ else tex if latex else as_text(text), out)
+
+
+def _explain(
+    quantity: str, scene: "Scene | None", shape: str, everything: bool
+) -> tuple[Any, dict[str, Any], str]:
+    from planner.report.explain import render
+    from planner.report.explain.closed import CLOSED, closed_form
+    from planner.report.explain.derive import derive
+
+    if quantity in CLOSED:
+        c = closed_form(quantity, scene, shape)
+        plain = {"quantity": c.name, "formula": render.formula(c.solution), "value": c.value}
+        return render.closed_text(c), plain, render.closed_latex(c)
+    d = derive(quantity, scene, shape)
+    return render.as_text(d, everything=everything), render.as_json(d), render.as_latex(d)
+
+
+def _scene(at: Path | None, of: str | None) -> "tuple[Scene | None, str]":
+    from planner.errors import UnknownName
+    from planner.report.scene import scene_of
+    from planner.spec.result import read_result
+
+    if at is None:
+        return None, "baseline"
+    scene = scene_of(read_result(at))
+    if of is not None and of not in scene.shapes:
+        raise UnknownName.among("shape", of, scene.shapes)
+    first = next(iter(scene.shapes))
+    return scene, of or ("fastest" if "fastest" in scene.shapes else first)
+
+
+def _compare(a: str, b: str, at: Path | None, on: str) -> tuple[Any, dict[str, Any]]:
+    from dataclasses import asdict
+
+    from planner.report.explain.compare import compare_shapes
+    from planner.report.explain.render import versus_text
+    from planner.report.scene import of_models, scene_of
+    from planner.spec.result import read_result
+
+    scene = of_models([a, b], on=on, within=scene_of(read_result(at)) if at else None)
+    found = compare_shapes(scene, a, b)
+    return versus_text(found), asdict(found)
+
+
+def _listing() -> str:
+    from planner.glossary import terms
+    from planner.report.explain.closed import CLOSED
+    from planner.report.explain.derive import quantities
+
+    known = terms()
+    lines = [f"{name:30} {known[name].meaning if name in known else ''}" for name in quantities()]
+    closed = [f"{name:30} {meaning}" for name, (meaning, *_) in CLOSED.items()]
+    return "\n".join([*lines, "", "closed forms", *closed])

@@ -1,0 +1,1 @@
+"""Where a number comes from: its derivation, closed forms, and one shape against another."""

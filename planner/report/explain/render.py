@@ -1,0 +1,160 @@
+"""Derivations as text for a terminal, as LaTeX and as JSON."""
+
+import math
+import re
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from planner.glossary import symbol
+from planner.report.explain.closed import ClosedForm
+from planner.report.explain.compare import Versus
+from planner.report.explain.derive import Derivation, Line
+from planner.units import show
+
+SHOWN = 0.01  # steps that move the result by less are left out unless asked for
+
+
+def formula(expression: Any, phase: str = "") -> str:
+    """Write an expression in one line, whole numbers as such, without the mark of `phase`."""
+    import sympy
+
+    text = sympy.sstr(expression, order="none")
+    text = _bare(text, phase)
+    text = re.sub(r"(?<![\w.])1\.0+\*", "", text)
+    return re.sub(r"(\d)\.0+(?!\d)", r"\1", text)
+
+
+def latex(expression: Any, phase: str = "") -> str:
+    """Write an expression in LaTeX with the glossary's symbols."""
+    import sympy
+
+    names = {s: symbol(_bare(str(s), phase)) for s in expression.free_symbols}
+    text = sympy.latex(expression, symbol_names=names, order="none")
+    text = re.sub(r"(?<![\w.])1\.0+ (?=[\\a-zA-Z(])", "", text)
+    return re.sub(r"(\d)\.0+(?!\d)", r"\1", text)
+
+
+def _bare(name: str, phase: str) -> str:
+    return name.replace(phase, "") if phase else name
+
+
+def value(line: Line) -> str:
+    """Write a value with its unit."""
+    if line.value is None:
+        return ""
+    if not math.isfinite(line.value):
+        return "∞"
+    small = line.unit == "" and 0 < abs(line.value) < 0.01
+    return f"{line.value:.3g}" if small else show(line.value, line.unit, 4)
+
+
+def share(line: Line) -> str:
+    """Write a share in percent; what does not move the result has none."""
+    return "" if line.share is None else f"{line.share:.1%}" if abs(line.share) >= 5e-4 else "0"
+
+
+def moves(line: Line) -> bool:
+    """Return whether a step is worth a line: it moves the result, or nothing is known of it."""
+    return line.share is None or abs(line.share) >= SHOWN
+
+
+def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Group:
+    """Return one line a step: name, formula, value, share; then the inputs that move it most."""
+    shown = [s for s in d.steps if everything or moves(s)]
+    numeric = any(s.value is not None for s in d.steps)
+    table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=numeric)
+    table.add_column("step", overflow="fold", min_width=18)
+    table.add_column("formula", overflow="fold", ratio=1)
+    if numeric:
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("share", justify="right", no_wrap=True)
+    for step in shown:
+        cells = [
+            Text(_bare(step.name, d.phase)),
+            Text("= " + formula(step.formula, d.phase)),
+        ]
+        table.add_row(*cells, *([value(step), share(step)] if numeric else []))
+    parts: list[Any] = [table]
+    if hidden := len(d.steps) - len(shown):
+        parts.append(Text(f"{hidden} steps of less than {SHOWN:.0%} are left out: --all", "dim"))
+    leaves = [i for i in d.inputs if everything or moves(i)]
+    if numeric and leaves:
+        parts += [Text(""), _inputs(leaves if everything else leaves[:inputs])]
+        parts += [Text(""), Text("share: how many percent the result moves for one percent", "dim")]
+    return Group(*parts)
+
+
+def _inputs(lines: list[Line]) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("input", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    table.add_column("meaning", overflow="fold", ratio=1)
+    for line in lines:
+        table.add_row(Text(line.name), value(line), share(line), Text(line.meaning))
+    return table
+
+
+def as_latex(d: Derivation) -> str:
+    """Return an align environment, one step a line."""
+    rows = [rf"{symbol(_bare(s.name, d.phase))} &= {latex(s.formula, d.phase)}" for s in d.steps]
+    return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
+
+
+def as_json(d: Derivation) -> dict[str, Any]:
+    """Return steps and inputs as plain data."""
+
+    def record(line: Line) -> dict[str, Any]:
+        kept = {"name": line.name, "unit": line.unit, "meaning": line.meaning}
+        if line.formula is not None:
+            kept["formula"] = formula(line.formula)
+        numbers = {"value": line.value, "share": line.share}
+        return kept | {k: v for k, v in numbers.items() if v is not None}
+
+    return {
+        "quantity": d.quantity,
+        "steps": [record(s) for s in d.steps],
+        "inputs": [record(i) for i in d.inputs],
+    }
+
+
+def closed_text(c: ClosedForm) -> Group:
+    """Return what is solved, the solution, its value, and what it means."""
+    lines = [f"{c.name}: {c.meaning}", "", f"  solve  {_equation(c.asked)}"]
+    lines.append(f"  gives  {c.name} = {formula(c.solution)}")
+    if c.values:
+        lines += [f"  with   {k} = {show(v, digits=4)}" for k, v in sorted(c.values.items())]
+    if c.value is not None:
+        shown = f"{c.value:.4g}" if c.value < 1e6 else show(c.value, c.unit)
+        lines.append(f"  so     {c.name} = {shown}")
+    return Group(*map(Text, [*lines, *([f"  ({c.note})"] if c.note else [])]))
+
+
+def closed_latex(c: ClosedForm) -> str:
+    """Return what is solved and its solution as two aligned lines."""
+    rows = [latex(c.asked), rf"\Rightarrow\quad {symbol(c.name)} &= {latex(c.solution)}"]
+    return "\\begin{align*}\n& " + " \\\\\n".join(rows) + "\n\\end{align*}"
+
+
+def _equation(asked: Any) -> str:
+    if hasattr(asked, "lhs"):
+        return f"{formula(asked.lhs)} = {formula(asked.rhs)}"
+    return formula(asked)
+
+
+def versus_text(v: Versus) -> Group:
+    """Return the sentences, then the operators that differ."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in ("operator", v.a, v.b, "difference"):
+        table.add_column(Text(name), justify="left" if name == "operator" else "right")
+    for c in v.operators:
+        if abs(c.a_s - c.b_s) > 0.002 * sum(o.b_s for o in v.operators):
+            sign = "−" if c.a_s < c.b_s else "+"
+            cells = (show(c.a_s, "s"), show(c.b_s, "s"), sign + show(abs(c.a_s - c.b_s), "s"))
+            table.add_row(f"{c.phase}: {c.name.replace('_', ' ')}", *cells)
+    return Group(
+        *map(Text, v.sentences), Text(""), Text("seconds of the whole batch", "dim"), table
+    )
