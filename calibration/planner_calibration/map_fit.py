@@ -20,6 +20,7 @@ Vector = NDArray[np.float64]
 Residuals = Callable[[Vector], Vector]
 
 SAME_OPTIMUM = 1e-3  # of the cost: starts this near the best one found the same optimum
+STEP = 1e-5  # of a prior's width, for derivatives
 NOISE_ROWS = 2.0  # pseudo-observations the assumed noise counts for when noise is fitted as well
 
 
@@ -81,6 +82,7 @@ def map_fit(
     expected_noise: float = 0.05,
     n_starts: int = 16,
     seed: int = 0,
+    batched: bool = False,
 ) -> MapFit:
     """Fit constants to runs.
 
@@ -92,6 +94,8 @@ def map_fit(
         expected_noise: what `noise` is thought to be before there are residuals to tell.
         n_starts: the prior's mean, and draws from the prior.
         seed: of the starts.
+        batched: `residuals` takes many sets of constants, one a row, and returns a row for each; all
+            derivatives then cost one call.
 
     Raises:
         SpecError: a prior is impossible, or no start gives finite residuals.
@@ -109,7 +113,9 @@ def map_fit(
     ]
     sigma = expected_noise if noise is None else noise
     while True:
-        fits = [f for s in starts if (f := _solve(residuals, priors, centre, width, sigma, s))]
+        fits = [
+            f for s in starts if (f := _solve(residuals, priors, centre, width, sigma, s, batched))
+        ]
         if not fits:
             raise SpecError(
                 "no start gives finite residuals", hint="check the runs for zeros and failed rows"
@@ -144,10 +150,20 @@ def _solve(
     width: Vector,
     sigma: float,
     start: Vector,
+    batched: bool,
 ) -> OptimizeResult | None:
     def stacked(x: Vector) -> Vector:
-        data = np.asarray(residuals(_natural(x, priors)), dtype=np.float64) / sigma
+        values = _natural(x, priors)
+        found = residuals(values[None])[0] if batched else residuals(values)
+        data = np.asarray(found, dtype=np.float64) / sigma
         return np.concatenate([data, (x - centre) / width])
+
+    def slopes(x: Vector) -> Vector:
+        """Forward differences, all in one call."""
+        steps = x + STEP * np.diag(width)
+        found = residuals(_natural(np.vstack([x, steps]), priors)) / sigma
+        data = ((found[1:] - found[0]) / (STEP * width[:, None])).T
+        return np.vstack([data, np.diag(1 / width)])
 
     def loss(z: Vector) -> Vector:
         """Soft-L1 for the data rows, quadratic for the prior's."""
@@ -158,7 +174,10 @@ def _solve(
 
     if not np.isfinite(stacked(start)).all():
         return None
-    return least_squares(stacked, start, loss=loss, x_scale=width, max_nfev=400)
+    jac = slopes if batched else "2-point"
+    return least_squares(
+        stacked, start, jac=jac, loss=loss, x_scale=width, max_nfev=200, ftol=1e-7, xtol=1e-6
+    )
 
 
 def _noise(fit: OptimizeResult, sigma: float, expected: float, n_constants: int) -> float:

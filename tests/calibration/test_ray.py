@@ -7,9 +7,10 @@ import pytest
 
 pytest.importorskip("ray")
 
-from planner.spec.measurement import Measurement, content_key  # noqa: E402
-from planner_calibration import runs  # noqa: E402
-from planner_calibration.sweep import Planned, sweep  # noqa: E402
+from planner_calibration import runs
+from planner_calibration.sweep import Planned, sweep
+
+from planner.spec.measurement import Measurement, content_key
 
 N = 10
 

@@ -141,23 +141,23 @@ def _fit(
     ]
 
     def build(values: Vector) -> tuple[Kernels, Overheads]:
-        chosen = {p: {} for p in ("kernels", "overheads")}  # type: dict[str, dict[str, float]]
-        for (part, name), value in zip(names, values, strict=True):
-            chosen[part][name] = float(value)
+        chosen: dict[str, dict[str, Vector | float]] = {"kernels": {}, "overheads": {}}
+        for i, (part, name) in enumerate(names):
+            chosen[part][name] = values[:, [i]] if values.ndim == 2 else float(values[i])
         return replace(kernels, **chosen["kernels"]), replace(overheads, **chosen["overheads"])
 
     def residuals(values: Vector) -> Vector:
-        """In units of each kind's own noise."""
+        """In units of each kind's own noise, one row a set of constants."""
         k, o = build(values)
-        return np.concatenate(
-            [
-                (np.log(g.measured_s) - np.log(g.predict(k, o)))
-                / (SERVING_NOISE if g.kind == "serve_offline" else KERNEL_NOISE)
-                for g in runs
-            ]
-        )
+        parts = [
+            (np.log(g.measured_s) - np.log(g.predict(k, o)))
+            / (SERVING_NOISE if g.kind == "serve_offline" else KERNEL_NOISE)
+            for g in runs
+        ]
+        full = [np.broadcast_to(p, (len(values), p.shape[-1])) for p in parts]
+        return np.concatenate(full, axis=1)
 
-    return _Fit(map_fit(residuals, priors, noise=1.0, n_starts=n_starts), build)
+    return _Fit(map_fit(residuals, priors, noise=1.0, n_starts=n_starts, batched=True), build)
 
 
 def _held_out(

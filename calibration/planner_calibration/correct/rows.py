@@ -31,6 +31,7 @@ from planner.spec.device import DeviceSpec
 from planner.spec.measurement import Measurement
 
 Vector = NDArray[np.float64]
+# Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
 Predict = Callable[[Kernels, Overheads], Vector]
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "auto": 2.0}
@@ -53,7 +54,7 @@ class Group:
         everything = self.predict
 
         def predict(kernels: Kernels, overheads: Overheads) -> Vector:
-            return everything(kernels, overheads)[index]
+            return everything(kernels, overheads)[..., index]
 
         rows = tuple(self.rows[i] for i in index)
         return Group(self.kind, rows, self.measured_s[index], predict)
