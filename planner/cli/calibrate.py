@@ -267,3 +267,21 @@ def show(
         write(trainings_csv(runs), out)
         return
     emit(Report.of(runs, on=on, profile=profile), json_=json_, out=out)
+
+
+@app.command()
+def profiles(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Holds e2e_calib.csv and kernels_calib.csv.gz."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where they are written.")],
+) -> None:
+    """Fit every speed profile that ships, from published measurements; the same data, the same bytes.
+
+    Example: planner calibrate profiles data/speed --out calibration/fits
+    """
+    from planner_calibration.fit_speed.main import main
+
+    paths = main(data, out, typer.echo)
+    typer.echo(f"{len(paths)} profiles in {out}")

@@ -20,7 +20,7 @@ Vector = NDArray[np.float64]
 
 OVERHEADS = {
     "step_s": Constant(1e-3, 1.0, 1e-5, 3e-2),
-    "layer_s": Constant(2e-5, 1.0, 1e-7, 5e-4),
+    "layer_s": Constant(3e-5, 1.2, 1e-7, 5e-4),
 }
 SEQUENCES = {"sequence_s": Constant(3e-5, 1.0, 1e-7, 1e-3)}
 RANKS = {
@@ -71,14 +71,17 @@ def constants_for(runs: Sequence[Run], kernels: Kernels) -> dict[str, Constant]:
 
 
 def constants_after(runs: Sequence[Run], before: EngineFit) -> dict[str, Constant]:
-    """Return the same with priors around a fit of this engine on a sister device, on another host."""
+    """Return the same with priors around a fit of this engine on a sister device.
+
+    What a step and a layer cost is the host's, and starts afresh.
+    """
     constants = constants_for(runs, before.kernels)
     for name, c in constants.items():
         own = hasattr(before.overheads, name)
         value = getattr(before.overheads if own else before.kernels, name)
-        if own:
+        if name in SEQUENCES or name in RANKS and own:
             constants[name] = replace(c, mean=value, ln_sd=0.7)
-        elif name != "gemm_hbm_eff":
+        elif not own and name != "gemm_hbm_eff":
             constants[name] = replace(c, mean=value, ln_sd=0.05)
     return constants
 
