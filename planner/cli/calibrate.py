@@ -243,6 +243,7 @@ def fit(
     emit(
         run(runs, name=name, on=on, engine=engine, machine=machine, prior=prior, folder=to),
         json_=json_,
+        kind="fit",
     )
 
 

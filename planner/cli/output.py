@@ -72,10 +72,17 @@ def as_text(renderable: Any, *, width: int | None = None) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def emit(result: Any, *, json_: bool, csv_: bool = False, out: Path | None = None) -> None:
-    """Show a result that has `to_dict`, `rows` and `__rich__` in the form the flags ask for."""
+def emit(
+    result: Any, *, json_: bool, csv_: bool = False, out: Path | None = None, kind: str = ""
+) -> None:
+    """Show a result that has `to_dict`, `rows` and `__rich__` in the form the flags ask for.
+
+    `kind` puts JSON that does not name its schema and kind into the form `planner report` reads.
+    """
     if json_:
-        write(as_json(result.to_dict()), out)
+        plain = result.to_dict()
+        head = {"schema": 1, "kind": kind, "command": command_line()} if kind else {}
+        write(as_json(head | plain), out)
     elif csv_:
         write(as_csv(result.rows()), out)
     else:

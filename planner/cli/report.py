@@ -16,7 +16,7 @@ Png = Annotated[
 ]
 Usd = Annotated[
     float | None,
-    typer.Option("--usd-per-hour", min=0.0, help="Price of one device; adds the cost curve."),
+    typer.Option("--usd-per-hour", min=0.0, help="Price of one device; default: our list's."),
 ]
 
 

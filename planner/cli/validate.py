@@ -45,7 +45,7 @@ def validate(
 
     Example: planner validate runs.csv --cv
     """
-    from planner.cli.output import as_json, as_text, write
+    from planner.cli.output import as_text, emit, write
     from planner.report.validation import validation_text
     from planner.serving import validate as v
     from planner.serving.kernel_rows import group_kernels
@@ -68,4 +68,7 @@ def validate(
             if cv:
                 from planner_calibration.fit_speed.refit import refit
             result = v.validate_runs(runs_of(rows, data), data.name, refit=refit, worst=worst)
-    write(as_json(result.to_dict()) if json_ else as_text(validation_text(result)), out)
+    if json_:
+        emit(result, json_=True, out=out, kind="validate")
+    else:
+        write(as_text(validation_text(result)), out)

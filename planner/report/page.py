@@ -3,16 +3,23 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from planner.errors import SpecError
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.contours import contours
 from planner.report.figures.operating import operating
 from planner.report.figures.pareto import front_grid, pareto
 from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
-from planner.report.other import budget_sections, fit_sections, validate_sections, what_if_sections
+from planner.report.kinds import (
+    budget_sections,
+    fit_sections,
+    validate_sections,
+    what_if_sections,
+)
 from planner.report.parts import Grid, Page, Section, between, label, shape_text
 from planner.report.scene import Scene, scene_of
-from planner.spec.result import check_result
+from planner.spec.prices import load_prices
+from planner.spec.result import HINT, check_result
 from planner.units import show
 
 MAPS = (
@@ -49,7 +56,7 @@ def build(result: Mapping[str, Any], usd_per_device_hour: float | None = None) -
 
     Args:
         result: the JSON form of a result.
-        usd_per_device_hour: price of one device; adds the cost curve where given.
+        usd_per_device_hour: price of one device, for the cost curve; default: our price list's.
 
     Raises:
         SpecError: the result is not one this version can show, or its inputs name something unknown.
@@ -57,16 +64,22 @@ def build(result: Mapping[str, Any], usd_per_device_hour: float | None = None) -
     """
     result = check_result(result)
     kind = result["kind"]
+    if usd_per_device_hour is None and kind in ("recommend", "pareto", "predict"):
+        usd_per_device_hour = load_prices().usd_per_hour.get(str(result["inputs"].get("on")))
     if kind in ("recommend", "pareto"):
         return _recommend(result, usd_per_device_hour)
     if kind == "predict":
         return _predict(result, usd_per_device_hour)
-    title, sections = {
+    show_kind = {
         "what-if": what_if_sections,
         "budget": budget_sections,
         "validate": validate_sections,
         "fit": fit_sections,
-    }[kind](result)
+    }[kind]
+    try:
+        title, sections = show_kind(result)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SpecError(f"this {kind} result lacks or misstates {error}", hint=HINT) from None
     return Page(title, _asked(result), [*sections, *closing(result)])
 
 
@@ -193,7 +206,8 @@ def recommendation_text(result: Mapping[str, Any], picks: Mapping[str, Any]) -> 
 def closing(result: Mapping[str, Any]) -> list[Section]:
     """Return what every page ends with: warnings, basis, how to get it again."""
     basis = result.get("basis") or {}
-    basis = basis if isinstance(basis, Mapping) else {"basis": basis}
+    if not isinstance(basis, Mapping):
+        basis = {"speed": basis if isinstance(basis, str) else "; ".join(basis)}
     sections = []
     if result.get("warnings"):
         sections.append(Section("warnings", "Warnings", items=list(result["warnings"])))

@@ -84,7 +84,7 @@ class _Result(_Part):
     kind: str
     command: str = ""
     inputs: dict[str, Any] = Field(default_factory=dict)
-    basis: dict[str, str] | str = Field(default_factory=dict)
+    basis: dict[str, str] | tuple[str, ...] | str = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

@@ -125,7 +125,7 @@ def symbols(name: str, like: list[Any] | None) -> tuple[list[Any], dict[str, flo
                 made[f.name] = build(hint, own, here)
             else:
                 made[f.name] = f.default if own is None else own
-        return kind(**made)  # type: ignore[operator]
+        return kind(**made)
 
     kinds = signature(name).values()
     values = like if like is not None else [None] * len(kinds)
