@@ -1,5 +1,6 @@
 """Recorded runs as columns, and what the cost model says of each of them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,16 +61,17 @@ class Group:
         return Group(self.kind, rows, self.measured_s[index], predict)
 
 
-def seconds(row: Measurement) -> float:
+def seconds(row: Measurement, reference_s: float = math.nan) -> float:
     """Return the time a row stands for.
 
-    On a CPU other work only ever adds time, so the least disturbed repeat counts, and CPU time where one
-    thread does it all; a GPU is ours alone and its median does.
+    A GPU is ours alone: the median. On a CPU other work only ever adds time: the least disturbed repeat, or,
+    where reference work ran beside it, the ratio to that at the machine's best (`reference_s`).
     """
     quiet = row.machine.startswith("cpu")
     if row.kind == "serve_offline":
-        least = row.values.get("e2e_cpu_s", row.values["e2e_min_s"])
-        return least if quiet else row.values["e2e_s"]
+        if quiet and (ratio := row.values.get("e2e_per_reference")) is not None:
+            return ratio * reference_s
+        return row.values["e2e_min_s" if quiet else "e2e_s"]
     return row.values["min_s" if quiet else "median_s"]
 
 
@@ -95,11 +97,14 @@ def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
             "none of these runs is a finished kernel or serving run",
             hint="measure first: planner calibrate kernels, planner calibrate serve",
         )
+    best = min(
+        (r.values["reference_s"] for r in rows if "reference_s" in r.values), default=math.nan
+    )
     return [
         Group(
             kind,
             tuple(part),
-            np.array([seconds(r) for r in part]),
+            np.array([seconds(r, best) for r in part]),
             (_serving if kind == "serve_offline" else _kernel)(kind, part, dtype, device),
         )
         for (kind, dtype), part in sorted(found.items())

@@ -14,6 +14,7 @@ from planner.spec.model import ModelSpec
 from planner_calibration.engine.run import Engine
 from planner_calibration.machine import Machine
 from planner_calibration.serve.offline import Options, Point, summary
+from planner_calibration.serve.reference import Reference
 
 
 def settings(spec: ModelSpec, point: Point, options: Options) -> dict[str, Setting]:
@@ -67,21 +68,26 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
             **options.flags,
         )
         engine.generate(_prompts(spec, point, random), point.output_tokens)  # warm up, compile
+        alone = on.kind == "cpu" and torch.get_num_threads() == 1
+        core = Reference() if alone else None
         times, begun = [], time.perf_counter()
+        shared: list[tuple[float, float]] = []
         for done in itertools.count():
             spent = time.perf_counter() - begun
             if done >= options.repeats and (
                 done >= 4 * options.repeats or spent >= options.seconds_per_point
             ):
                 break
+            before = core.seconds() if core else 0.0
             times.append(engine.generate(_prompts(spec, point, random), point.output_tokens))
+            if core:
+                shared.append((times[-1].cpu_s, (before + core.seconds()) / 2))
     except torch.OutOfMemoryError as error:
         return Measurement.of(
             "serve_offline", what, status="oom", message=str(error)[:300], **common
         )
     e2e = [t.e2e_s for t in times]
-    alone = on.kind == "cpu" and torch.get_num_threads() == 1
-    values = summary(e2e, point, [t.cpu_s for t in times] if alone else ()) | {
+    values = summary(e2e, point, shared) | {
         "prefill_s": statistics.median(t.prefill_s for t in times),
         "decode_s": statistics.median(t.decode_s for t in times),
     }

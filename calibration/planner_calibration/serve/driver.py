@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from reference import Reference  # type: ignore[import-not-found] # beside this file
+
 Job = dict[str, Any]
 Point = dict[str, int]
 Started = tuple[Callable[[list[list[int]], int], int], dict[str, str]]
@@ -33,6 +35,7 @@ def main() -> None:
     generate, versions = ENGINES[job["engine"]](job)
     tell(event="ready", versions=versions, start_s=time.perf_counter() - start)
     pick = random.Random(job["seed"])
+    core = Reference() if job["reference"] else None
     vocab = job["vocab_size"]
     for index, point in enumerate(job["points"]):
         tell(event="begin", index=index)
@@ -45,7 +48,7 @@ def main() -> None:
             ]
 
         samples: list[float] = []
-        cpu_samples: list[float] = []  # of this process: what a shared machine leaves alone
+        shared: list[tuple[float, float]] = []  # CPU time, and of the reference work beside it
         generate(prompts(), min(4, point["output_tokens"]))  # kernels picked, memory touched
         begun = time.perf_counter()
         while len(samples) < job["repeats"] or (
@@ -55,15 +58,18 @@ def main() -> None:
             if os.getppid() != parent:  # whoever wanted this is gone
                 sys.exit(1)
             batch = prompts()
+            before = core.seconds() if core else 0.0
             t, cpu = time.perf_counter(), time.process_time()
             produced = generate(batch, point["output_tokens"])
             samples.append(time.perf_counter() - t)
-            cpu_samples.append(time.process_time() - cpu)
+            cpu = time.process_time() - cpu
+            if core:
+                shared.append((cpu, (before + core.seconds()) / 2))
             if produced != point["batch"] * point["output_tokens"]:
                 tell(event="wrong", index=index, message=f"{produced} tokens came out")
                 break
         else:
-            tell(event="point", index=index, samples_s=samples, cpu_samples_s=cpu_samples)
+            tell(event="point", index=index, samples_s=samples, shared=shared)
     tell(event="end")
 
 

@@ -145,6 +145,7 @@ def serve(
             "repeats": options.repeats,
             "seconds_per_point": options.seconds_per_point,
             "seed": 0,
+            "reference": on.kind == "cpu" and options.threads == 1,
         }
         (folder / "job.json").write_text(json.dumps(job))
         events_file, log = folder / "events.jsonl", folder / "log.txt"
@@ -174,11 +175,11 @@ def serve(
     for index, point in enumerate(points):
         what = settings(spec, point, options, flags)
         if index in points_done:
-            wall, cpu = (points_done[index][k] for k in ("samples_s", "cpu_samples_s"))
+            wall, shared = (points_done[index][k] for k in ("samples_s", "shared"))
             yield Measurement.of(
                 "serve_offline",
                 what,
-                values=summary(wall, point, cpu if options.threads == 1 else ()),
+                values=summary(wall, point, shared),
                 samples={"e2e_s": [round(s, 6) for s in wall]},
                 **common,
             )
@@ -189,11 +190,12 @@ def serve(
 
 
 def summary(
-    samples: Sequence[float], point: Point, cpu_samples: Sequence[float] = ()
+    samples: Sequence[float], point: Point, shared: Sequence[tuple[float, float]] = ()
 ) -> dict[str, float]:
     """Return median, quartile distance and minimum of one batch's wall times, and the throughput.
 
-    Of an engine with one thread also the CPU time: what the wall time would be, were the machine its own.
+    Of an engine with one thread on a CPU also CPU time over that of the reference work beside it, and the
+    reference at its fastest: their product is the wall time of an undisturbed machine.
     """
     median = statistics.median(samples)
     quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [median] * 3
@@ -203,7 +205,14 @@ def summary(
         "e2e_min_s": min(samples),
         "repeats": float(len(samples)),
         "output_tokens_per_s": point.batch * point.output_tokens / median,
-        **({"e2e_cpu_s": min(cpu_samples)} if cpu_samples else {}),
+        **(
+            {
+                "e2e_per_reference": statistics.median(cpu / ref for cpu, ref in shared),
+                "reference_s": min(ref for _, ref in shared),
+            }
+            if shared
+            else {}
+        ),
     }
 
 
