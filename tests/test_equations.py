@@ -163,7 +163,9 @@ def test_a_bigger_model_is_never_faster(field, a, b, decode, splits):
     sizes = sorted(round(low * (high / low) ** x) for x in (a, b))
     step = Step(decode_seqs=32.0, decode_context=1000.0) if decode else Step(2048.0, 2.0, 512.0)
     kernels = Kernels(splits_mha=splits, decode_rereads=0.2)
-    shapes = [{f.name: getattr(LLAMA, f.name) for f in fields(Arch)} | {field: float(s)} for s in sizes]
+    shapes = [
+        {f.name: getattr(LLAMA, f.name) for f in fields(Arch)} | {field: float(s)} for s in sizes
+    ]
     small, big = (step_s(a_system(Arch(**s), kernels=kernels), step) for s in shapes)
     assert small <= big * (1 + 1e-12)
 
