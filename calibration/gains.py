@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from planner_calibration import runs
 
 from planner.columns import Workload
 from planner.serving.offline import output_tokens_per_s
 from planner.serving.system import serve
 from planner.spec.engine import EngineSpec
 from planner.spec.loading import load_model
-from planner_calibration import runs
 
 PAIRS = [
     ("llama-3.2-1b", "surefire-1b"),

@@ -47,7 +47,7 @@ for engine in torch vllm; do
     --profile "$out/fits/$hardware-$engine.toml" >"$out/residuals-$engine.txt"
 done
 # What the shapes gain: measured against predicted, batch by batch.
-python3 "$(dirname "$0")/gains.py" "$out" "$hardware" | tee "$out/gains.txt"
+"${PYTHON:-python3}" "$(dirname "$0")/gains.py" "$out" "$hardware" | tee "$out/gains.txt"
 # The rest of the time: 20 to 100M models, two arms through the middle, seed by seed.
 for size in 20M 50M 100M; do
   case $size in 20M) layers=8 tokens=400M ;; 50M) layers=10 tokens=1B ;; *) layers=12 tokens=2B ;; esac

@@ -33,6 +33,7 @@ TILE_ROWS = (1.0, 4.0, 16.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is 
 KERNEL_NOISE, SERVING_NOISE = 0.25, 0.06  # of ln time: one formula for many kernels; a whole batch
 FLOOR = 0.02  # no spread is claimed below this
 FOLDS = 4
+Z80 = 1.2816  # half an 80 % interval, in sds of a normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Error:
 
     n: int
     mape: float  # mean |predicted/measured − 1|
+    median: float
     worst: float
     bias: float  # mean of ln(measured / predicted)
     spearman: float  # of throughput across the runs
@@ -58,6 +60,7 @@ class Corrected:
     fitted: dict[str, Error]
     held_out_sd: float
     gain_sd: float
+    coverage: float  # of 80 % intervals made of it, on the same held-out runs
     n_shapes: int
 
 
@@ -84,6 +87,7 @@ def correct(
     blank = profile.columns()
     held_out = _held_out(runs, profile, same_device, n_starts, tile_rows)
     logs = np.concatenate([np.zeros(0), *(np.log(m / p) for m, p in held_out.values())])
+    spread = max(FLOOR, float(np.sqrt(np.mean(logs**2))) if len(logs) else SERVING_NOISE)
     return Corrected(
         kernels=kernels,
         overheads=overheads,
@@ -91,7 +95,8 @@ def correct(
         before={g.kind: _error(g, g.predict(*blank)) for g in runs},
         held_out={kind: error(*pair) for kind, pair in held_out.items()},
         fitted={g.kind: _error(g, g.predict(kernels, overheads)) for g in runs},
-        held_out_sd=max(FLOOR, float(np.sqrt(np.mean(logs**2))) if len(logs) else SERVING_NOISE),
+        held_out_sd=spread,
+        coverage=float(np.mean(np.abs(logs) <= Z80 * spread)) if len(logs) else float("nan"),
         gain_sd=max(FLOOR, float(np.std(logs)) if len(logs) > 1 else SERVING_NOISE),
         n_shapes=len({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows}),
     )
@@ -114,15 +119,25 @@ def _best(
     tile_rows: Sequence[float] | None,
 ) -> _Fit:
     kernels, overheads = profile.columns()
+    known = (
+        dict(zip(profile.posterior.constants, profile.posterior.ln_sd, strict=True))
+        if profile.posterior and same_device
+        else {}
+    )
     tried = [
-        _fit(runs, replace(kernels, gemm_tile_rows=t), overheads, same_device, n_starts)
+        _fit(runs, replace(kernels, gemm_tile_rows=t), overheads, known, same_device, n_starts)
         for t in (tile_rows or [kernels.gemm_tile_rows])
     ]
     return min(tried, key=lambda f: f.fit.cost)
 
 
 def _fit(
-    runs: Sequence[Group], kernels: Kernels, overheads: Overheads, same: bool, n_starts: int
+    runs: Sequence[Group],
+    kernels: Kernels,
+    overheads: Overheads,
+    known: dict[str, float],
+    same: bool,
+    n_starts: int,
 ) -> _Fit:
     serving = any(g.kind == "serve_offline" for g in runs)
     names = [
@@ -135,7 +150,12 @@ def _fit(
         Prior(
             name,
             float(getattr(kernels if part == "kernels" else overheads, name)),
-            ENGINE_SD if part == "overheads" else SAME if same else OTHER,
+            # On the profile's own device what it left open counts, and that machines differ a little.
+            ENGINE_SD
+            if part == "overheads"
+            else float(np.hypot(SAME, known.get(name, 0.0)))
+            if same
+            else OTHER,
         )
         for part, name in names
     ]
@@ -211,6 +231,7 @@ def error(measured: Vector, predicted: Vector) -> Error:
     return Error(
         n=len(measured),
         mape=float(off.mean()),
+        median=float(np.median(off)),
         worst=float(off.max()),
         bias=float(np.mean(np.log(measured / predicted))),
         spearman=float(spearmanr(measured, predicted).statistic) if varied else float("nan"),

@@ -1,11 +1,14 @@
 """From runs to a profile file: the call behind `planner calibrate fit`, and the TOML it writes."""
 
-import json
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from planner.errors import OutputError, SpecError
 from planner.spec.device import DeviceSpec, load_device
@@ -14,9 +17,10 @@ from planner.spec.profile import ProfileSpec, load_profile, profile_for
 from planner_calibration import runs
 from planner_calibration.correct import rows
 from planner_calibration.correct.fit import TILE_ROWS, Corrected, correct
+from planner_calibration.fit_speed.write import constants, toml
+from planner_calibration.map_fit import MapFit
 
 SPREADS = ("prefill", "decode", "throughput")
-DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,56 +101,64 @@ def fit(
 
 
 def to_toml(fitted: Fitted, today: date) -> str:
-    """Return the profile as `ProfileSpec` reads it, constants to four digits with their spread beside."""
+    """Return the profile as `ProfileSpec` reads it, with its posterior and its held-out error."""
     c, used = fitted.corrected, fitted.used
     kinds = ", ".join(
         f"{sum(r.kind == k for r in used)} {k}" for k in sorted({r.kind for r in used})
     )
     versions = sorted({r.engine.partition(" ")[2] for r in used if r.kind == "serve_offline"})
-    sds = c.posterior.sds
-    lines = [
-        f'name = "{fitted.name}"',
-        f'architecture = "{fitted.device.architecture}"',
-        f'devices = ["{fitted.device_id}"]',
-        f'engine = "{fitted.engine}"',
-        f'engine_version = "{", ".join(versions)}"',
-        f"fitted = {today.isoformat()}",
-        f'data = "{kinds}; prior: {fitted.prior.name} ({fitted.prior.fitted})"',
-    ]
-    for table, columns in (("kernels", c.kernels), ("overheads", c.overheads)):
-        lines += ["", f"[{table}]"]
-        for key, value in asdict(columns).items():
-            spread = f"  # ±{100 * sds[key]:.0f} %" if key in sds else ""
-            lines.append(f"{key} = {float(value):.4g}{spread}")
-    lines += ["", "[spread]"]
-    lines += [f"{key} = {c.held_out_sd:.3f}" for key in SPREADS]
-    lines.append(f"gain = {c.gain_sd:.3f}")
-    return "\n".join(lines) + "\n"
+    profile: dict[str, Any] = {
+        "name": fitted.name,
+        "architecture": fitted.device.architecture,
+        "devices": [fitted.device_id],
+        "engine": fitted.engine,
+        "engine_version": ", ".join(versions),
+        "fitted": today,
+        "data": f"own runs: {kinds}; prior: {fitted.prior.name} ({fitted.prior.fitted})",
+        "kernels": constants(c.kernels),
+        "overheads": constants(c.overheads),
+        "spread": dict.fromkeys(SPREADS, c.held_out_sd) | {"gain": c.gain_sd},
+    }
+    if held := c.held_out.get("serve_offline"):
+        profile["held_out"] = {
+            "how": f"each of {c.n_shapes} architectures predicted without its own runs",
+            "n": held.n,
+            "mean_ape": held.mape,
+            "median_ape": held.median,
+            "bias": math.expm1(-held.bias),
+            "coverage": c.coverage,
+        }
+    profile["posterior"] = _posterior(c.posterior)
+    return toml(
+        profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
+    )
+
+
+def _posterior(found: MapFit) -> dict[str, Any]:
+    sd = np.sqrt(np.diag(found.covariance))
+    scaled = found.covariance / np.outer(sd, sd)
+    return {
+        "constants": [p.name for p in found.priors],
+        "ln_sd": [float(f"{v:.3g}") for v in sd],
+        "correlation": [
+            [round(float(scaled[i, j]), 3) + 0.0 for j in range(i)] for i in range(1, len(sd))
+        ],
+    }
 
 
 def write(fitted: Fitted, folder: Path, today: date) -> Path:
-    """Write `folder`/NAME.toml and, beside it, posterior draws; return the profile's path.
+    """Write `folder`/NAME.toml, whole or not at all, and return its path.
 
     Raises:
         OutputError: the folder cannot be written.
 
     """
     path = folder / f"{fitted.name}.toml"
-    posterior = fitted.corrected.posterior
-    draws = {
-        "profile": fitted.name,
-        "constants": [p.name for p in posterior.priors],
-        "draws": [[float(f"{v:.5g}") for v in row] for row in posterior.draws(DRAWS)],
-    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for target, text in (
-            (path, to_toml(fitted, today)),
-            (path.with_suffix(".draws.json"), json.dumps(draws)),
-        ):
-            part = target.with_name(f".{target.name}.part")
-            part.write_text(text, encoding="utf-8")
-            part.replace(target)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(to_toml(fitted, today), encoding="utf-8")
+        part.replace(path)
     except OSError as error:
         raise OutputError(
             f"{path}: {error.strerror}", hint="name a folder you may write to"
