@@ -1,11 +1,14 @@
 """`planner validate`: predictions against measurements."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planner.cli import options as o
+
+if TYPE_CHECKING:
+    from planner.serving.validate import Refit
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="CSV of runs or kernels, or a vllm bench JSON.")
@@ -64,11 +67,16 @@ def validate(
         if "op" in rows[0]:
             result = v.validate_kernels(group_kernels(rows, data), data.name, worst=worst)
         else:
-            refit = None
-            if cv:
-                from planner_calibration.fit_speed.refit import refit
-            result = v.validate_runs(runs_of(rows, data), data.name, refit=refit, worst=worst)
+            result = v.validate_runs(
+                runs_of(rows, data), data.name, refit=_refit() if cv else None, worst=worst
+            )
     if json_:
         emit(result, json_=True, out=out, kind="validate")
     else:
         write(as_text(validation_text(result)), out)
+
+
+def _refit() -> "Refit":
+    from planner_calibration.fit_speed.refit import refit
+
+    return refit

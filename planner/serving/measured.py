@@ -176,7 +176,7 @@ def device_id(gpu: str) -> str:
     if gpu.lower() in known:
         return gpu.lower()
     form = words & {"pcie", "nvl"} or {"sxm"}
-    best, best_score = "", 0
+    best, best_score = "", 0.0
     for name in known:
         parts = set(name.split("-"))
         if not parts & words - {"sxm", "pcie", "nvl"}:
@@ -211,8 +211,8 @@ def _setup(engine: str, released: str, dtype: str, tp: int, pp: int, ep: int) ->
     formats = {"awq": "int4", "int4": "int4", "int8": "w8a16", "fp8": "fp8"}
     return EngineSpec(
         name=name,
-        dtype=next((v for k, v in formats.items() if k in weights), "bf16"),  # type: ignore[arg-type]
-        kv_dtype=kv,  # type: ignore[arg-type]
+        dtype=next((v for k, v in formats.items() if k in weights), "bf16"),
+        kv_dtype=kv,
         tp=tp,
         pp=pp,
         ep=ep,

@@ -124,7 +124,7 @@ def test_no_operator_beats_the_nameplate(name):
 
 
 def test_an_old_engine_is_itself():
-    """aiconfigurator silently takes the newest data for an old version."""
+    """A tool (aiconfigurator) silently takes the newest data for an old version."""
     row = {"engine": "vLLM", "engine_version": "0.6.3", "dtype": "float16"}
     assert setup(row).name == "vllm-0.6"
     assert not setup(row).chunked_prefill

@@ -118,7 +118,7 @@ def test_formats_and_versions_are_read():
 
 def test_an_unknown_metric_says_the_line(tmp_path):
     path = file_of(tmp_path, [next(rows()).replace("e2e_latency_s", "speed")])
-    with pytest.raises(SpecError, match="line 2.*speed"):
+    with pytest.raises(SpecError, match=r"line 2.*speed"):
         read_runs(path)
 
 

@@ -112,7 +112,8 @@ def _fit(k: Kernels, constants: dict[str, Constant], groups: Sequence[KernelRows
 
     def ln_ratio(values: dict[str, float]) -> Vector:
         kernels = replace(k, **values)
-        return np.log(np.concatenate([predicted_s(g, kernels) for g in groups])) - measured
+        times = np.concatenate([predicted_s(g, kernels) for g in groups])
+        return np.asarray(np.log(times) - measured)
 
     return fit(constants, ln_ratio, weights=_balance(groups))
 
