@@ -57,12 +57,17 @@ def riding(s: System, w: Workload) -> Scalar:
 
 
 def prompts_within(s: System, w: Workload, decoding: Scalar) -> Scalar:
-    """Prompts a step completes on average, beside `decoding` sequences; below 1 for long prompts."""
-    m, prompt = s.limits.max_batched_tokens, prompt_tokens(w)
+    """Prompts a step completes on average, beside `decoding` sequences; below 1 for long prompts.
+
+    Where all prompts fit in one step, nobody decodes beside them.
+    """
+    m, prompt, n = s.limits.max_batched_tokens, prompt_tokens(w), in_flight(s, w)
     mixed = maximum(m - decoding, 1.0) / prompt
     alone = maximum(floor(m / prompt), 1.0)
     chunked = s.limits.chunked_prefill
-    return minimum(chunked * mixed + (1 - chunked) * alone, maximum(in_flight(s, w), 1.0))
+    together = minimum(floor(m / prompt / n), 1.0)
+    within = minimum(chunked * mixed + (1 - chunked) * alone, maximum(n, 1.0))
+    return within + together * (n - within)
 
 
 def prompt_step(s: System, w: Workload, decoding: Scalar, prompts: Scalar) -> Step:

@@ -45,7 +45,7 @@ class StepTimes:
         self.system = system
         self._contexts = _grid(max_context)
         self._grid_list = _grid(2.0**40).tolist()
-        self._decode_rows: dict[int, list[float]] = {}
+        self._decode_rows: dict[int, tuple[list[float], list[float]]] = {}
         self._draft: StepTimes | None = None
         if system.speculation is not None:
             self._draft = StepTimes(draft_system(system), max_context)
@@ -109,21 +109,44 @@ class StepTimes:
         i = min(int(math.log2(value) * _PER_OCTAVE), size - 2) if value > 1 else 0
         return i, (value - grid[i]) / (grid[i + 1] - grid[i])
 
-    def decode_attention(self, seqs: int, context: float) -> float:
-        """Device seconds that `seqs` sequences of mean `context` take to look at their keys."""
-        row = self._decode_rows.get(seqs)
-        if row is None:
+    def _row(self, seqs: int) -> tuple[list[float], list[float]]:
+        """Return seconds of a decode step of `seqs` sequences at each context, and their integral."""
+        known = self._decode_rows.get(seqs)
+        if known is None:
             step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
-            t = np.asarray(attention_decode_s(self.system, step), dtype=np.float64)
-            row = self._decode_rows[seqs] = t.tolist()
-        i, x = self._place(context, len(row))
-        return row[i] + (row[i + 1] - row[i]) * x
+            if self._draft is None:
+                bare = self.bare(seqs, seqs)
+                device = np.asarray(attention_decode_s(self.system, step)) + bare
+                t = np.maximum(device, self._launching) + (
+                    self._overhead + self._overhead_each * seqs
+                )
+            else:
+                t = np.asarray(engine_step_s(self.system, step), dtype=np.float64)
+            areas = np.diff(self._contexts) * (t[1:] + t[:-1]) / 2
+            sums = np.concatenate([[0.0], np.cumsum(areas)])
+            known = self._decode_rows[seqs] = t.tolist(), sums.tolist()
+        return known
 
     def decode(self, seqs: int, context: float) -> float:
         """Seconds of a step in which `seqs` sequences of mean `context` decode one token each."""
-        if self._draft is not None:
-            return self._speculated(seqs, context)
-        return self._whole(self.bare(seqs, seqs) + self.decode_attention(seqs, context), seqs)
+        row, _ = self._row(seqs)
+        i, x = self._place(context, len(row))
+        return row[i] + (row[i + 1] - row[i]) * x
+
+    def run(self, seqs: int, context: float, steps: int) -> float:
+        """Seconds of `steps` decode steps in a row, each a token further.
+
+        The sum over whole steps is the integral over half a step more at either end.
+        """
+        if steps == 1:
+            return self.decode(seqs, context)
+        row, sums = self._row(seqs)
+        total = 0.0
+        for sign, end in ((-1.0, context - 0.5), (1.0, context + steps - 0.5)):
+            i, x = self._place(end, len(row))
+            width = self._grid_list[i + 1] - self._grid_list[i]
+            total += sign * (sums[i] + width * x * (row[i] + (row[i + 1] - row[i]) * x / 2))
+        return total
 
     def mixed(self, tokens: int, keys: float, prompts: int, seqs: int, context: float) -> float:
         """Seconds of a step with `tokens` prompt tokens beside `seqs` decoding sequences.
@@ -135,35 +158,20 @@ class StepTimes:
             whole = self._whole(device, prompts + seqs)
             whole += self._draft.mixed(tokens, keys, prompts, 0, 0.0)
             if seqs:
-                bare = self._whole(self.bare(seqs, seqs), seqs)
-                whole += self._speculated(seqs, context) - bare
+                whole += self.decode(seqs, context) - self._whole(self.bare(seqs, seqs), seqs)
             return whole
         if seqs:
-            device += self.decode_attention(seqs, context)
+            step, _ = self._row(seqs)
+            i, x = self._place(context, len(step))
+            attention = step[i] + (step[i + 1] - step[i]) * x
+            if self._launching:  # a step that waits for the CPU says nothing of its attention
+                exact = Step(decode_seqs=float(seqs), decode_context=context)
+                return self._whole(
+                    device + float(attention_decode_s(self.system, exact)), prompts + seqs
+                )
+            attention -= self._whole(self.bare(seqs, seqs), seqs)
+            device += attention
         return self._whole(device, prompts + seqs)
-
-    def _speculated(self, seqs: int, context: float) -> float:
-        """Seconds a token, drafts and checks included."""
-        row = self._decode_rows.get(seqs)
-        if row is None:
-            step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
-            t = np.asarray(engine_step_s(self.system, step), dtype=np.float64)
-            row = self._decode_rows[seqs] = t.tolist()
-        i, x = self._place(context, len(row))
-        return row[i] + (row[i + 1] - row[i]) * x
-
-    def run(self, seqs: int, context: float, steps: int) -> float:
-        """Seconds of `steps` decode steps in a row, each a token further; Simpson's rule."""
-        first = self.decode(seqs, context)
-        if steps == 1:
-            return first
-        middle = self.decode(seqs, context + (steps - 1) / 2)
-        last = self.decode(seqs, context + steps - 1)
-        if steps == 2:
-            return first + last
-        # The sum over whole steps is the integral over half a step more at either end.
-        ends = (first + last) / 2
-        return steps * (ends + 2 * middle) / 3 + (ends - middle) * 2 / 3
 
     def steps_until(self, seqs: int, context: float, steps: int, seconds: float) -> int:
         """Return the fewest of `steps` decode steps that last at least `seconds`; else all."""
