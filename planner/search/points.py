@@ -166,7 +166,7 @@ def evaluate(model: ModelSpec, settings: Sequence[Setting], price: Price) -> Poi
 
 
 def _typed(column: NDArray[Any]) -> NDArray[Any]:
-    return column if isinstance(column[0], str) else column.astype(np.float64)
+    return column.astype(str if isinstance(column[0], str) else np.float64)
 
 
 def _served(row: Setting) -> Served:
