@@ -158,7 +158,8 @@ class Kernels:
     attention_tile_rows: Scalar = 64.0
     attention_start_keys: Scalar = 200.0  # a tile's start, in keys it could have passed over
     packs_gqa: Scalar = 0.0  # 1 where query heads of a group share a tile in prefill
-    kv_write_hbm_eff: Scalar = 0.2
+    kv_write_hbm_eff: Scalar = 0.5
+    kv_write_token_s: Seconds = 0.3e-6  # a new token, on its multiprocessor
     decode_hbm_eff: Scalar = 0.8
     decode_launch_s: Seconds = 12e-6
     decode_split_s: Seconds = 6e-6  # joining the parts of a split sequence

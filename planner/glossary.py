@@ -89,6 +89,7 @@ attention_compute_eff | \eta_{ca} |  | share of the matrix rate prefill attentio
 attention_tile_rows | n_t |  | query rows of an attention tile
 attention_start_keys | S_0 |  | start of an attention tile, in keys it could have passed over
 packs_gqa | \pi_g |  | 1 where query heads of a group share a tile in prefill
+kv_write_token_s | t_{kv} | s | writing to the cache: a token, on its multiprocessor
 kv_write_hbm_eff | \eta_{kv} |  | share of the bandwidth that writing to the cache reaches
 decode_hbm_eff | \eta_d |  | share of the bandwidth decode attention reaches
 decode_launch_s | t_d | s | decode attention: latency

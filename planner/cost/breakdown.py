@@ -63,9 +63,8 @@ def breakdown(s: System, w: Step) -> dict[str, Operator]:
         layers * prompt_pairs * pair_flops(a),
         layers * w.prefill_tokens * (query_bytes + kv_bytes),
     )
-    parts["kv_write"] = _operator(
-        s, steps.kv_write_total_s(s, w), bytes_=2.0 * layers * w.prefill_tokens * kv_bytes
-    )
+    written = w.prefill_tokens * (kv_bytes + kv_elements_here(s) * s.precision.activation_bytes)
+    parts["kv_write"] = _operator(s, steps.kv_write_total_s(s, w), bytes_=layers * written)
     parts["attention_decode"] = _operator(
         s,
         steps.attention_decode_s(s, w),

@@ -113,16 +113,29 @@ def prefill_attention_s(
     k = s.kernels
     packed = 1.0 + k.packs_gqa * (n_heads / n_kv_heads - 1.0)  # query heads that share a tile
     rows = minimum(k.attention_tile_rows, 2.0 * context * packed)
-    tile_flops = k.attention_tile_rows * (context + k.attention_start_keys) * pair_flops
+    start_keys = k.attention_start_keys * unpacking(s)
+    tile_flops = k.attention_tile_rows * (context + start_keys) * pair_flops
     rate = s.device.attention_flops_per_s * (k.attention_compute_eff * k.sustained_clock)
     work_s = named("work_s", tokens * n_heads / maximum(rows, 1.0) * tile_flops / rate)
     last_s = named("last_tile_s", 2.0 * present(tokens) * tile_flops * s.device.n_sms / rate)
     return k.launch_s * present(tokens) + overlapped(work_s, last_s)
 
 
-def kv_write_s(s: System, bytes_: Bytes) -> Seconds:
-    """New keys and values scattered into the blocks of the cache."""
-    return bytes_ / (s.device.hbm_bytes_per_s * s.kernels.kv_write_hbm_eff)
+def unpacking(s: System) -> Scalar:
+    """How much more a key takes that is cached in fewer bits than it is used in."""
+    return 1.0 + s.kernels.kv_unpack_share * (
+        s.precision.activation_bytes / s.precision.kv_bytes - 1.0
+    )
+
+
+def kv_write_s(s: System, tokens: Scalar, elements: Scalar) -> Seconds:
+    """Keys and values of new tokens, so many elements each, scattered into the blocks of the cache.
+
+    A token is a block of work: it has a cost of its own besides the bytes read and written.
+    """
+    bytes_ = elements * (s.precision.activation_bytes + s.precision.kv_bytes)
+    token_s = s.kernels.kv_write_token_s / s.device.n_sms
+    return tokens * (token_s + bytes_ / (s.device.hbm_bytes_per_s * s.kernels.kv_write_hbm_eff))
 
 
 def decode_attention_s(
@@ -149,9 +162,7 @@ def decode_attention_s(
     share = named("bandwidth_share", minimum(drawn, 1.0))
     rate = s.device.hbm_bytes_per_s * k.decode_hbm_eff * share
     keys = seqs * context
-    more = (1.0 + k.decode_rereads * (query_rows - 1.0)) * (
-        1.0 + k.kv_unpack_share * (1.0 / narrow - 1.0)
-    )
+    more = (1.0 + k.decode_rereads * (query_rows - 1.0)) * unpacking(s)
     memory_s = named("memory_s", keys * (key_bytes * more) / rate)
     math_rate = s.device.attention_flops_per_s * k.attention_compute_eff
     math_s = keys * (query_rows * n_kv_heads * pair_flops / math_rate)

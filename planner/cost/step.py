@@ -65,8 +65,7 @@ def kv_write_total_s(s: System, w: Step) -> Seconds:
     """Keys and values of the new prompt tokens put into the cache; decoding's are part of its kernel."""
     if absent(w.prefill_tokens):
         return 0.0
-    bytes_ = w.prefill_tokens * kv_elements_here(s) * s.precision.kv_bytes
-    return s.arch.n_layers * kv_write_s(s, bytes_)
+    return s.arch.n_layers * kv_write_s(s, w.prefill_tokens, kv_elements_here(s))
 
 
 @equation

@@ -134,7 +134,7 @@ def _prefill(s: System, c: dict[str, Floats]) -> Floats:
     tokens, context = c["batch"] * c["q_len"], c["kv_len"] - c["q_len"] / 2
     heads, kv_heads = c["n_heads"], c["n_kv_heads"]
     attention = prefill_attention_s(s, tokens, context, heads, kv_heads, 4.0 * c["head_dim"])
-    written = kv_write_s(s, tokens * 2.0 * kv_heads * c["head_dim"] * s.precision.kv_bytes)
+    written = kv_write_s(s, tokens, 2.0 * kv_heads * c["head_dim"])
     return np.where(c["q_len"] > 1, attention + written, _decode(s, c))
 
 

@@ -16,7 +16,7 @@ from planner.spec.profile import profile_for
 
 Floats = NDArray[np.float64]
 Z80 = 1.2816  # an 80 % interval reaches this many standard deviations to either side
-SPREAD = {"prefill_s": "prefill", "ttft_s": "prefill", "tpot_s": "decode", "itl_s": "decode"}
+SPREAD = {"prefill_s": "prefill", "ttft_s": "ttft", "tpot_s": "decode", "itl_s": "decode"}
 WORST = 10
 
 

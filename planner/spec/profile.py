@@ -27,6 +27,7 @@ class Spread(Spec):
     prefill: float = Field(gt=0)
     decode: float = Field(gt=0)
     throughput: float = Field(gt=0)
+    ttft: float = Field(default=0.2, gt=0)  # under load; no published rows to take it from
     gain: float = Field(gt=0)  # of the ratio of two shapes on one system: shared errors cancel
 
 

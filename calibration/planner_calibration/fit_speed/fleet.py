@@ -42,6 +42,7 @@ class Borrowed:
     engine: str
     engine_version: str
     lender: str
+    formats: str  # the profile that says what 8 and 4 bits cost in whole runs
 
 
 PLANS = (
@@ -94,15 +95,18 @@ PLANS = (
     Plan("h100-tensorrt-llm", "hopper", H100, "tensorrt-llm", "unpinned, 2024", ARGONNE),
     Plan("h100-vllm-0.6", "hopper", H100, "vllm-0.6", "0.5 and 0.6", ARGONNE),
 )
-BORROWED = (
-    Borrowed("a100-vllm", "ampere", (A100_40, A100_80), "vllm", "V1", "a100-40gb-tensorrt-llm"),
-    Borrowed(
-        "a100-sglang", "ampere", (A100_40, A100_80), "sglang", "0.4+", "a100-40gb-tensorrt-llm"
-    ),
-    Borrowed("h100-vllm", "hopper", (H100,), "vllm", "V1", "h100-tensorrt-llm"),
-    Borrowed("h100-sglang", "hopper", (H100,), "sglang", "0.4+", "h100-tensorrt-llm"),
+A100S = (A100_40, A100_80)
+BORROWED = tuple(
+    Borrowed(f"{device}-{engine}", generation, devices, engine, version, lender, formats)
+    for device, generation, devices, lender, formats in (
+        ("a100", "ampere", A100S, "a100-40gb-tensorrt-llm", "a100-80gb-vllm-0.6"),
+        ("h100", "hopper", (H100,), "h100-tensorrt-llm", "h100-vllm-0.6"),
+    )
+    for engine, version in (("vllm", "V1"), ("sglang", "0.4 and later"))
 )
 BORROWED_WIDER = 1.5
 # What the lender's runs say of the device itself, and not of its own attention kernels.
-LENT_KERNELS = ("gemm_hbm_eff", "sustained_clock", "launch_s", "link_eff")
+LENT_KERNELS = ("gemm_compute_eff", "gemm_hbm_eff", "sustained_clock", "launch_s", "link_eff")
+# Whole runs fuse what a benchmark runs alone: bringing activations to 8 bits, unpacking 4.
+LENT_FORMATS = ("quantise_launch_s", "quantise_hbm_eff", "unpack_share")
 CLASS_DEFAULT = ("a100-vllm", "h100-vllm")  # averaged geometrically for any other device

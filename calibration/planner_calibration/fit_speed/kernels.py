@@ -31,7 +31,8 @@ QUANTISE = {
 PREFILL = {
     "attention_compute_eff": Constant(0.6, 0.2, 0.2, 0.95),
     "attention_start_keys": Constant(250.0, 0.7, 10.0, 2000.0),
-    "kv_write_hbm_eff": Constant(0.2, 0.5, 0.02, 0.95),
+    "kv_write_hbm_eff": Constant(0.5, 0.5, 0.02, 0.95),
+    "kv_write_token_s": Constant(0.3e-6, 1.0, 1e-9, 1e-5),
 }
 DECODE = {
     "decode_hbm_eff": Constant(0.8, 0.2, 0.2, 0.95),

@@ -125,6 +125,7 @@ def borrow(loan: Borrowed, k: KernelFit, profiles: Mapping[str, dict[str, Any]])
     """Return a profile of measured kernels and another engine's overheads, and say so."""
     lender = profiles[loan.lender]
     lent = {name: lender["kernels"][name] for name in fleet.LENT_KERNELS}
+    lent |= {name: profiles[loan.formats]["kernels"][name] for name in fleet.LENT_FORMATS}
     profile = _head(loan.name, loan.architecture, loan.devices, loan.engine)
     return profile | {
         "engine_version": loan.engine_version,
