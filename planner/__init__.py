@@ -6,17 +6,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
+    "Budget": "planner.search.budget",
     "DeviceSpec": "planner.spec.device",
     "EngineSpec": "planner.spec.engine",
     "LawSpec": "planner.spec.law",
     "PlannerError": "planner.errors",
     "Prediction": "planner.search.result",
     "Recommendation": "planner.search.result",
+    "WhatIf": "planner.search.what_if",
     "WorkloadSpec": "planner.spec.workload",
+    "budget": "planner.search.budget",
     "load_device": "planner.spec.device",
     "load_law": "planner.spec.law",
     "predict": "planner.search.predict",
     "recommend": "planner.search.ask",
+    "what_if": "planner.search.what_if",
     "ModelSpec": "planner.spec.model",
     "load_model": "planner.spec.loading",
 }

@@ -53,20 +53,21 @@ def budget(
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
     from planner.cli.output import command_line, emit
-    from planner.search.ask import seconds, wholes
+    from planner.search.ask import wholes
     from planner.search.budget import budget as run
-    from planner.serving.slo import Slo
 
     o.use_hardware_path(hardware_path)
     settings = w.settings_of(set_, on, engine, dtype, 1, input_tokens, output_tokens, "1", rate)
     wanted = settings.pop("rate", None)
     if trace:
         settings["trace"] = str(trace)
-    asked = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e}
-    limits = {f"{k}_s": seconds(v, f"--{k}") for k, v in asked.items() if v is not None}
     result = run(
         model,
-        Slo(**limits, at=at),  # type: ignore[arg-type]
+        ttft=ttft,
+        tpot=tpot,
+        itl=itl,
+        e2e=e2e,
+        at=at,
         on=on.split(","),
         dtypes=dtype.split(","),
         tps=wholes(tp, "--tp"),

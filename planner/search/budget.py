@@ -10,6 +10,7 @@ import numpy as np
 
 from planner.errors import Infeasible, SpecError
 from planner.search import light
+from planner.search.ask import Time, seconds
 from planner.search.backwards import changes, operators
 from planner.search.highest import Carried, Replica, relaxed, saturating
 from planner.search.points import DEFAULTS, Points, Price, evaluate
@@ -90,8 +91,13 @@ def _jsonable(plan: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def budget(
     model: str | ModelSpec,
-    slo: Slo,
+    slo: Slo | None = None,
     *,
+    ttft: Time = None,
+    tpot: Time = None,
+    itl: Time = None,
+    e2e: Time = None,
+    at: str = "p99",
     on: Sequence[str] = ("a100-sxm-40gb",),
     dtypes: Sequence[str] = ("bf16",),
     tps: Sequence[int] = (1, 2, 4, 8),
@@ -106,7 +112,12 @@ def budget(
 
     Args:
         model: a preset's name, a path, or a spec.
-        slo: limits [s] and the statistic at which they hold.
+        slo: limits [s] and the statistic at which they hold; or by the words below.
+        ttft: longest time to first token, ``"300ms"`` or seconds.
+        tpot: longest mean time per output token after the first.
+        itl: longest gap between two tokens.
+        e2e: longest time to the last token.
+        at: statistic at which they hold: mean, p50, p90, p95, p99.
         on: hardware ids or paths.
         dtypes: weight formats to consider; one a device cannot compute in is left out.
         tps: tensor-parallel degrees to consider.
@@ -125,6 +136,10 @@ def budget(
 
     """
     started = time.perf_counter()
+    if slo is None:
+        asked = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e}
+        limits = {f"{k}_s": seconds(v, f"--{k}") for k, v in asked.items()}
+        slo = Slo(**{k: v for k, v in limits.items() if v is not None}, at=at)
     if not slo.limits:
         raise SpecError("no limit to keep", hint="give --ttft, --tpot, --itl or --e2e")
     if slo.at not in STATISTICS:

@@ -5,6 +5,7 @@ concurrency=8..64:8     in steps of 8
 tp=1,2,4                one by one
 d_ff=0.5x,1x            times the model's own
 rate=2/s,4/s            arrivals per second
+model=llama-3.2-1b,surefire-1b
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +23,13 @@ MOST_POINTS = 200_000
 class Knob:
     """What a knob turns, and what its values are."""
 
-    turns: Literal["load", "engine", "shape", "draft"]
+    turns: Literal["model", "load", "engine", "shape", "draft"]
     kind: Kind
     least: float = 1
 
 
 KNOBS: dict[str, Knob] = {
+    "model": Knob("model", "text"),
     "concurrency": Knob("load", "whole"),
     "rate": Knob("load", "rate", 0),
     "input_tokens": Knob("load", "whole"),

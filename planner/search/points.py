@@ -136,9 +136,9 @@ def evaluate(model: ModelSpec, settings: Sequence[Setting], price: Price) -> Poi
     known: dict[tuple[Any, ...], ModelSpec] = {}
     archs = []
     for row in rows:
-        key = tuple(row.get(n) for n, k in KNOBS.items() if k.turns == "shape")
+        key = tuple(row.get(n) for n, k in KNOBS.items() if k.turns in ("model", "shape"))
         if key not in known:
-            known[key] = shape(model, row)
+            known[key] = shape(load_model(row["model"]) if row.get("model") else model, row)
         archs.append(known[key])
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, row in enumerate(rows):

@@ -14,6 +14,7 @@ from planner.spec.workload import WorkloadSpec
 
 N_REQUESTS = 1000
 POINTS = ("p50", "p90", "p95", "p99")
+_NAMES = [f"{q}_{p}" for q in ("ttft_s", "tpot_s", "itl_s", "e2e_s") for p in POINTS]
 
 
 def workload(setting: Any, n: int | None = None) -> WorkloadSpec:
@@ -68,14 +69,27 @@ def run(points: Points, row: int, n: int | None = None) -> Simulation:
     )
 
 
-def percentiles(points: Points, row: int) -> dict[str, Any]:
-    """Return the simulated figures of one row; None throughout where the model does not fit."""
-    names = [f"{q}_{p}" for q in ("ttft_s", "tpot_s", "itl_s", "e2e_s") for p in POINTS]
-    others = ["gpu_utilisation", "waiting", "max_waiting", "preemptions", "refused"]
+def simulated_point(points: Points, row: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the simulated figures of one row, and how its first engine fared over time.
+
+    None throughout where the model does not fit.
+    """
     if points.table["bound"][row] == "does not fit":
-        return dict.fromkeys([*names, *others])
+        return dict.fromkeys(_NAMES), {}
     sim = run(points, row)
-    return simulated(sim)
+    return simulated(sim), timeline(sim)
+
+
+def timeline(sim: Simulation, n: int = 200) -> dict[str, Any]:
+    """Return the first engine's state at `n` moments evenly spaced, as columns to plot."""
+    t = sim.timeline()
+    if not t["time_s"].size:
+        return {}
+    moments = np.linspace(0.0, t["time_s"][-1], n)
+    # A row is the state until its time: the next one at or after a moment.
+    rows = np.minimum(np.searchsorted(t["time_s"], moments), len(t["time_s"]) - 1)
+    names = ("running", "decoding", "waiting", "kv_utilisation")
+    return {"time_s": moments.tolist()} | {name: t[name][rows].tolist() for name in names}
 
 
 def simulated(sim: Simulation, slo: Slo | None = None) -> dict[str, Any]:

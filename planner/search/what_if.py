@@ -11,11 +11,12 @@ from planner.search.knobs import KNOBS, Times, product, read_knobs
 from planner.search.points import DEFAULTS, Points, Price, evaluate
 from planner.search.result import SCHEMA, Estimate
 from planner.search.room import require_room
-from planner.search.sampled import percentiles
+from planner.search.sampled import simulated_point
 from planner.spec.loading import load_model
 from planner.spec.model import ModelSpec
 from planner.spec.prices import load_prices
 
+MOST_TIMELINES = 16
 ESTIMATES = {
     "ttft_s": "ttft_s",
     "tpot_s": "tpot_s",
@@ -62,6 +63,7 @@ class WhatIf:
     vary: tuple[str, ...]  # what the rows differ in
     points: tuple[Mapping[str, Any], ...]  # settings, estimates, figures
     elapsed_s: float
+    timelines: tuple[Mapping[str, Any], ...] = ()  # of each point, where few were simulated
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON contract of `planner what-if --json`."""
@@ -69,7 +71,8 @@ class WhatIf:
             {k: v.to_dict() if isinstance(v, Estimate) else v for k, v in p.items()}
             for p in self.points
         ]
-        return {
+        more = {"timelines": [dict(t) for t in self.timelines]} if self.timelines else {}
+        return more | {
             "schema": SCHEMA,
             "kind": "what-if",
             "command": self.command,
@@ -119,7 +122,8 @@ def what_if(
         model: a preset's name, a path, or a spec.
         vary: ``name=values`` texts as on the command line, or names and lists of values.
         settings: values of knobs that stay as they are; `points.DEFAULTS` for the rest.
-        usd_per_hour: price of a device; else `prices`, a TOML; else the list that ships.
+        usd_per_hour: price of a device; else `prices`; else the list that ships.
+        prices: path of a price list, TOML.
         simulate: run every point through the scheduler as well, for percentiles.
         profile: speed profile, name or path; default: the nearest there is.
         command: recorded in the result.
@@ -143,7 +147,9 @@ def what_if(
     points = evaluate(spec, rows, price)
     require_room(spec, points)
     names = tuple(knobs)
-    sampled = [percentiles(points, i) for i in range(len(rows))] if simulate else None
+    sims = [simulated_point(points, i) for i in range(len(rows))] if simulate else []
+    sampled = [figures for figures, _ in sims] or None
+    timelines = tuple(t for _, t in sims) if len(sims) <= MOST_TIMELINES else ()
     return WhatIf(
         inputs={
             "model": spec.model_dump(mode="json"),
@@ -156,6 +162,7 @@ def what_if(
         vary=names,
         points=tuple(point(points, i, names, sampled) for i in range(len(rows))),
         elapsed_s=time.perf_counter() - started,
+        timelines=timelines,
     )
 
 
@@ -173,7 +180,7 @@ def point(points: Points, i: int, names: Sequence[str], sampled: Any = None) -> 
         row[name] = Estimate.lognormal(value, sd) if np.isfinite(value) else None
     row |= {n: finite(t[n][i]) for n in FIGURES if n in t}
     row["bound"] = str(t["bound"][i])
-    if any(KNOBS[n].turns == "shape" for n in names):
+    if any(KNOBS[n].turns in ("model", "shape") for n in names):
         row["n_params"] = points.archs[i].n_params
     if sampled is not None:
         row |= sampled[i]
@@ -215,7 +222,7 @@ def warnings(points: Points, knobs: Mapping[str, Sequence[Any]]) -> tuple[str, .
         said.append(f"no price known for {', '.join(sorted(unpriced))}: give --usd-per-hour")
     if any(KNOBS[n].turns == "shape" for n in knobs):
         said.append("a changed shape is another model: it has to be trained, and loses differently")
-    if any(a.n_experts > 1 or a.window or a.kv_latent_dim for a in points.archs[:1]):
+    if any(a.n_experts > 1 or a.window or a.kv_latent_dim for a in points.archs):
         said.append(
             "experts, windows and latent attention are costed from their equations, uncalibrated"
         )

@@ -79,7 +79,7 @@ def test_below_the_speed_of_light_names_the_bound():
 
 
 def test_above_it_but_never_met_says_what_comes_nearest():
-    with pytest.raises(Infeasible, match="even when idle; .* comes nearest") as error:
+    with pytest.raises(Infeasible, match=r"even when idle; .* comes nearest") as error:
         budget(MODEL, Slo(tpot_s=0.0015), **ASK)
     assert "nearest feasible value" in error.value.hint
 
@@ -89,6 +89,13 @@ def test_no_limit_and_no_statistic_are_refused():
         budget(MODEL, Slo(), **ASK)
     with pytest.raises(SpecError, match="p98"):
         budget(MODEL, Slo(tpot_s=1.0, at="p98"), **ASK)
+
+
+def test_limits_as_text_are_the_same_limits(answer):
+    words = budget(MODEL, ttft="200ms", tpot="8ms", **ASK)
+    assert words.inputs["slo"] == answer.inputs["slo"]
+    rates = {p["configuration"]: p["rate_per_s"] for p in words.plans}
+    assert rates == {p["configuration"]: p["rate_per_s"] for p in answer.plans}
 
 
 def test_a_format_no_device_has_is_refused_and_one_that_some_have_is_not():

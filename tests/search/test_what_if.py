@@ -95,6 +95,20 @@ def test_shape_knobs_change_the_shape_and_say_that_it_is_another_model():
     assert any("another model" in w for w in a.warnings)
 
 
+def test_models_side_by_side():
+    a = what_if(MODEL, ["model=llama-3.2-1b,surefire-1b", "concurrency=128"])
+    slow, fast = (p["output_tokens_per_s"].value for p in a.points)
+    assert fast > 1.1 * slow and a.points[0]["n_params"] != a.points[1]["n_params"]
+
+
+def test_a_simulated_point_has_a_timeline_to_plot():
+    a = what_if(MODEL, ["concurrency=8"], settings={"output_tokens": 64}, simulate=True)
+    (t,) = a.timelines
+    assert len(t["time_s"]) == len(t["running"]) == len(t["waiting"]) == len(t["kv_utilisation"])
+    assert t["time_s"] == sorted(t["time_s"]) and max(t["running"]) == 8
+    assert a.to_dict()["timelines"]
+
+
 def test_a_gqa_that_does_not_divide_is_named():
     with pytest.raises(SpecError, match="does not divide 32 heads"):
         what_if(MODEL, ["gqa=5"])
