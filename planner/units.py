@@ -48,7 +48,7 @@ EXAMPLES = {
     "watt": "400 W",
     "usd": "50 kUSD",
 }
-COUNT_SUFFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
+COUNT_SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
 _NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY = re.compile(
@@ -85,7 +85,7 @@ def count(text: object, flag: str = "") -> float:
     if isinstance(text, int | float):
         value = float(text)
     elif isinstance(text, str) and (match := _COUNT.fullmatch(text)):
-        value = float(match["number"]) * COUNT_SUFFIXES.get(match["suffix"], math.nan)
+        value = float(match["number"]) * COUNT_SUFFIXES.get(match["suffix"].lower(), math.nan)
     else:
         value = math.nan
     if not (math.isfinite(value) and value > 0):

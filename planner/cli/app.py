@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# typer carries its own copy of click and shows no more of it than this.
+UsageError: Any = typer.BadParameter.__base__
 
 
 def _version(wanted: bool) -> None:
@@ -62,16 +65,29 @@ app.add_typer(calibrate.app, name="calibrate")
 
 
 def main() -> None:
-    """Run the command; a `PlannerError` becomes an `error:` line, a `hint:` line and an exit code."""
+    """Run the command; an expected error becomes an `error:` line, a `hint:` line and an exit code."""
     from planner.errors import PlannerError
 
     try:
-        app()
+        sys.exit(app(prog_name="planner", standalone_mode=False) or 0)
     except PlannerError as error:
-        typer.echo(f"error: {error}", err=True)
-        if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
+        _complain(str(error), error.hint)
         sys.exit(error.exit_code)
+    except UsageError as error:  # a flag or argument the command line could not read
+        command = error.ctx.command_path if error.ctx else "planner"
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message())
+        else:
+            _complain(error.format_message(), f"see `{command} --help`")
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _complain(message: str, hint: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    if hint:
+        typer.echo(f"hint: {hint}", err=True)

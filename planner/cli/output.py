@@ -16,27 +16,38 @@ from planner.errors import OutputError
 
 
 def write(text: str, out: Path | None) -> None:
-    """Print `text`, or write it to `out` through a temporary file beside it.
+    """Print `text`, or write it to `out`: a file that is whole or absent.
 
     Raises:
-        OutputError: the file cannot be written; nothing is left half-written.
+        OutputError: stdout or the file cannot be written; nothing is left half-written.
 
     """
-    if out is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        return
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    text = text if text.endswith("\n") else text + "\n"
     try:
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text if text.endswith("\n") else text + "\n")
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if out is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        elif out.exists() and not out.is_file():  # a device, a pipe: there is nothing to replace
+            with out.open("w", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            _replace(out.resolve(), text)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise OutputError(
-            f"{out}: {error.strerror}", hint="name a file in a folder you may write to"
-        ) from None
+        hint = "name a file in a folder you may write to"
+        raise OutputError(f"{out or 'stdout'}: {error.strerror}", hint=hint) from None
+
+
+def _replace(out: Path, text: str) -> None:
+    """Write beside `out`, then rename over it."""
+    temporary = out.parent / f".{out.name}.{os.getpid()}"
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def as_json(result: Any) -> str:
@@ -65,11 +76,17 @@ def as_text(renderable: Any, *, width: int | None = None) -> str:
         file=buffer,
         force_terminal=terminal,
         no_color=bool(os.environ.get("NO_COLOR")) or not terminal,
-        width=width or (None if terminal else int(os.environ.get("COLUMNS", "100"))),
+        width=width or (None if terminal else _columns()),
         highlight=False,
     )
     console.print(renderable)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _columns() -> int:
+    """Return the width asked for by COLUMNS, else 100; never so narrow that nothing fits."""
+    asked = os.environ.get("COLUMNS", "")
+    return max(int(asked), 40) if asked.isdigit() else 100
 
 
 def emit(

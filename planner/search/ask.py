@@ -12,6 +12,8 @@ from planner.spec.question import Question
 from planner.spec.workload import WorkloadSpec
 from planner.units import count, parse, whole
 
+# Where a field's flag is not the field's name with dashes.
+FLAGS = {"name": "--engine", "head_dims": "--head-dim", "ttft_s": "--ttft", "tpot_s": "--tpot"}
 Count = str | float
 Time = str | float | None  # text with a unit, or seconds
 Wholes = str | int | Sequence[int] | None
@@ -99,14 +101,14 @@ def question(
     }
     if gqa is not None:
         asked["gqa"] = wholes(gqa, "--gqa")
-    return validate(Question, asked, "question", hint="see `planner recommend --help`")
+    return validate(Question, asked, "", flags=FLAGS, hint="see `planner recommend --help`")
 
 
 def engine_spec(engine: str | EngineSpec, **settings: Any) -> EngineSpec:
     """Return an engine by name with `settings`, or the one given as it is."""
     if isinstance(engine, EngineSpec):
         return engine
-    return validate(EngineSpec, {"name": engine, **settings}, "engine")
+    return validate(EngineSpec, {"name": engine, **settings}, "", flags=FLAGS)
 
 
 def workload_spec(input_tokens: Count, output_tokens: Count, batch: Count) -> WorkloadSpec:
@@ -116,7 +118,7 @@ def workload_spec(input_tokens: Count, output_tokens: Count, batch: Count) -> Wo
         "output_tokens": whole(output_tokens, "--output-tokens"),
         "batch": whole(batch, "--batch"),
     }
-    return validate(WorkloadSpec, values, "workload")
+    return validate(WorkloadSpec, values, "", flags=FLAGS)
 
 
 def seconds(time: Time, flag: str) -> float | None:

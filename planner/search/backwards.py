@@ -33,7 +33,7 @@ def operators(points: Points, row: int, carried: Carried) -> list[dict[str, Any]
     seqs = max(_mean_decoding(sim), 1.0)
     decode = Step(decode_seqs=seqs, decode_context=float(steady.mean_context(w)))
     first, after = breakdown(s, prompt), breakdown(s, decode)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "operator": name,
             "ttft_s": float(np.ravel(first[name].seconds)[0]) * steps,

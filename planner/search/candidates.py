@@ -12,7 +12,8 @@ from planner.cost import memory
 from planner.cost.breakdown import breakdown
 from planner.cost.step import step_s
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
-from planner.law.predict import Comparison, compare, loss_draws, p_at_most
+from planner.law.domain import widening_sd
+from planner.law.predict import Comparison, compare, loss_draws
 from planner.search.evaluate import Conditions, life_in
 from planner.search.lifetime import with_interval
 from planner.search.pareto import Table
@@ -30,26 +31,57 @@ class Judged:
 
     table: Table
     arch: Arch
-    loss: Any
+    law_loss: Any  # what the law alone is unsure of; a row's own noise is not in it
+    own_sd: Any  # nats, (n,): run noise, and the widening outside the evidence
+    loss: Any  # with the noise, for intervals
     accuracy: Any
 
     def __len__(self) -> int:
-        return self.loss.shape[1]  # type: ignore[no-any-return]
+        return len(self.own_sd)
 
     def compare(self, a: int, b: int) -> Comparison:
         """Compare the losses of two rows by paired draws."""
-        return compare(self.loss[:, a], self.loss[:, b])
+        if a == b:
+            return Comparison(0.0, 0.0, 0.0, 0.5, True)
+        noise = np.hypot(self.own_sd[a], self.own_sd[b]) * _normal(1)
+        return compare(self.law_loss[:, a] + noise, self.law_loss[:, b])
 
-    def p_at_most(self, target: Any) -> Any:
-        """Return each row's P(loss ≤ target); `target` a number or the draws of a row."""
-        return p_at_most(self.loss, target)
+    def p_at_most(self, target: float | None) -> Any:
+        """Return each row's P(loss ≤ target); None: at most the loss of row 0, itself unsure.
+
+        Each model's own noise is integrated, not drawn, so that a row's figure is the same
+        whichever rows stand beside it.
+        """
+        sd, limit = self.own_sd, target
+        if target is None:
+            sd, limit = np.hypot(sd, sd[0]), self.law_loss[:, :1]
+        return normal_cdf((limit - self.law_loss) / sd).mean(axis=0)
+
+
+def _normal(seed: int) -> Any:
+    """Return the same standard normal draws for every row: an interval must not depend on others."""
+    return np.random.default_rng(seed).standard_normal(N_DRAWS)
+
+
+def normal_cdf(z: Any) -> Any:
+    """Return Φ(z), to 7.5e-8.  [Abramowitz and Stegun 26.2.17; scipy is slow to import]."""
+    t = 1 / (1 + 0.2316419 * np.abs(z))
+    powers = (0.319381530, -0.356563782, 1.781477937, -1.821255978, 1.330274429)
+    tail = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    tail = tail * sum(b * t ** (i + 1) for i, b in enumerate(powers))
+    return np.where(z > 0, 1 - tail, tail)
 
 
 def judge(table: Table, arch: Arch, c: Conditions) -> Judged:
     """Draw losses and accuracies for every row, sharing what the rows share."""
     shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-    loss = loss_draws(c.law.columns(), shapes, N_DRAWS)
-    return Judged(table, arch, loss, accuracy_draws(NINE_TASKS, loss, other_data=not c.same_data))
+    columns = c.law.columns()
+    law_loss = loss_draws(columns, shapes, N_DRAWS, noise=False)
+    own = np.hypot(columns.noise_sd, widening_sd(columns, shapes))
+    own_sd = np.broadcast_to(own, law_loss.shape[1])
+    loss = law_loss + own_sd * _normal(0)[:, None]
+    shares = accuracy_draws(NINE_TASKS, loss, other_data=not c.same_data)
+    return Judged(table, arch, law_loss, own_sd, loss, shares)
 
 
 def _interval(value: float, draws: Any) -> Estimate:

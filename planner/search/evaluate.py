@@ -25,6 +25,7 @@ from planner.spec.model import llama_extra_params
 
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
 THREADS = 2
+ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,11 @@ class Conditions:
     tokens: float
     depth_term: bool = False
     terms: Terms | None = None  # adds lifetime_usd
-    same_data: bool = True  # corpus and tokenizer are those of the accuracy link's models
+
+    @property
+    def same_data(self) -> bool:
+        """Whether the law speaks of the accuracy link's own corpus and tokenizer."""
+        return self.law.conditional is not None and self.law.conditional.published is not None
 
 
 def evaluate(arch: Arch, c: Conditions) -> Table:

@@ -7,6 +7,7 @@ import numpy as np
 
 from planner.errors import Infeasible
 from planner.search.pareto import Table
+from planner.serving.system import Served
 from planner.spec.question import Question
 from planner.units import show
 
@@ -28,6 +29,24 @@ class Limit:
     def say(self, value: float) -> str:
         """Write a value of this limit for people."""
         return f"{abs(value):.3f}" if self.column == "loss" else show(abs(value), self.unit)
+
+
+def require_weights_fit(q: Question, served: Served) -> None:
+    """Refuse at once a size whose matrices alone exceed the memory, before any shape is weighed.
+
+    Raises:
+        Infeasible: by how much, and what would help.
+
+    """
+    weights = q.params * served.engine.precision().weight_bytes / served.engine.n_devices
+    room = served.device.hbm_bytes * served.engine.memory_fraction
+    if q.params_kind == "non-embedding" and weights * (1 - q.tolerance) > room:
+        fits = 2 ** int(np.ceil(np.log2(weights * served.engine.n_devices / room)))
+        raise Infeasible(
+            f"{show(q.params)} parameters take {show(weights, 'byte')} a device and {q.on} has "
+            f"{show(room, 'byte')} for them: {show(weights - room, 'byte')} short",
+            hint=f"try --tp {fits}, a smaller --dtype, or a device with more memory",
+        )
 
 
 def limits_of(q: Question) -> list[Limit]:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Arch, as_rows
-from planner.errors import Infeasible
+from planner.errors import Infeasible, SpecError
 from planner.search.candidates import candidate, judge, operators
-from planner.search.evaluate import Conditions, evaluate
+from planner.search.evaluate import ACCURACY_BASIS, Conditions, evaluate
 from planner.search.result import Prediction
 from planner.serving.system import serve
 from planner.spec.engine import EngineSpec
 from planner.spec.law import default_law, load_law
 from planner.spec.loading import load_model
 from planner.spec.model import ModelSpec
+from planner.spec.question import MAX_TOKENS, MIN_TOKENS
 from planner.spec.workload import WorkloadSpec
 from planner.units import show
 
@@ -51,10 +52,16 @@ def predict(
 
     """
     spec = load_model(model)
+    if not MIN_TOKENS <= tokens <= MAX_TOKENS:
+        raise SpecError(
+            f"--tokens {tokens:g} is outside {MIN_TOKENS:g} to {MAX_TOKENS:g}",
+            hint="give the tokens it was trained on, e.g. 100B",
+        )
     engine, workload = engine or EngineSpec(), workload or WorkloadSpec()
     chosen, law_basis = (
         (load_law(law), f"law {law}, as asked") if law else default_law(spec.n_params_non_embedding)
     )
+    require_whole_heads(spec, engine.tp)
     served = serve(on, engine, profile=profile)
     conditions = Conditions(served, workload.columns(), chosen, tokens)
     arch = as_rows(spec.arch())
@@ -66,10 +73,26 @@ def predict(
     return Prediction(
         inputs=_inputs(spec, on, engine, workload, tokens),
         command=command,
-        basis={"speed": served.basis, "loss": law_basis},
+        basis={"speed": served.basis, "loss": law_basis, "accuracy": ACCURACY_BASIS},
         warnings=result.warnings,
         candidate=replace(result, breakdown=parts),
     )
+
+
+def require_whole_heads(spec: ModelSpec, tp: int) -> None:
+    """Refuse a tensor parallelism that would cut a head.
+
+    Raises:
+        SpecError: `tp` does not divide n_heads, or neither divides nor is divided by n_kv_heads.
+
+    """
+    kv = spec.n_kv_heads
+    if spec.n_heads % tp or (kv % tp and tp % kv):
+        fits = [t for t in (1, 2, 4, 8, 16) if spec.n_heads % t == 0 and not (kv % t and t % kv)]
+        raise SpecError(
+            f"--tp {tp} cannot cut {spec.name}: {spec.n_heads} heads, {kv} KV heads",
+            hint=f"choose --tp {' or '.join(map(str, fits))}",
+        )
 
 
 def require_room(spec: ModelSpec, arch: Arch, c: Conditions) -> None:

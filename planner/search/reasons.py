@@ -78,14 +78,14 @@ def _move(name: str, mine: Any, theirs: Any, total: float) -> str:
 def to_verify(arch: Arch, row: int, align: int) -> tuple[dict[str, Any], ...]:
     """Return the neighbours in GQA to train, in the order of the paper's early-stopping search.
 
-    Start at the evidence's group of 4 (or the nearest that divides n_heads) and move to larger
-    groups; stop at the first whose loss is worse than at the start. d_ff refills N.
+    Start at the evidence's group of 4 (or the largest below it that divides n_heads) and move to
+    larger groups; stop at the first whose loss is worse than at the start. d_ff refills N.
     [Bian et al., arXiv 2510.18245, Algorithm 1.]
     """
     one = take(arch, row)
     heads, d_model, head_dim = int(one.n_heads), float(one.d_model), float(one.head_dim)
     groups = [g for g in range(1, heads + 1) if heads % g == 0]
-    start = min(groups, key=lambda g: abs(np.log(g / 4)))
+    start = max(g for g in groups if g <= 4)
     layer = d_model * head_dim * (2 * one.n_heads + 2 * one.n_kv_heads) + 3 * d_model * one.d_ff
     own = heads // int(one.n_kv_heads)
     order = [start, *(g for g in groups if start < g <= max(own, 9))]

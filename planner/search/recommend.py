@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from planner.columns import take
+from planner.errors import SpecError
 from planner.law.domain import reference_depth
 from planner.search.baseline import baseline
 from planner.search.binding import binding
 from planner.search.candidates import Judged, against, candidate, judge
-from planner.search.evaluate import Conditions, arch_of, evaluate, evaluate_all
+from planner.search.evaluate import ACCURACY_BASIS, Conditions, arch_of, evaluate, evaluate_all
 from planner.search.lifetime import terms_of
-from planner.search.limits import Tally, limits_of
+from planner.search.limits import Tally, limits_of, require_weights_fit
 from planner.search.pareto import Front, Table, front, join, rows
 from planner.search.reasons import seconds_by_operator, to_verify, why
 from planner.search.result import Candidate, Recommendation
@@ -54,7 +56,13 @@ def recommend(
         if question.law
         else default_law(n)
     )
+    if not law.has_conditional:
+        raise SpecError(
+            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
+            hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
+        )
     served = serve(question.on, question.engine, profile=question.profile)
+    require_weights_fit(question, served)
     conditions = Conditions(
         served,
         question.workload.columns(),
@@ -70,15 +78,18 @@ def recommend(
 
     depth = int(reference_depth(n))
     depth = min(space.layers, key=lambda layers: abs(layers - depth))
-    base_arch = baseline(question, n, depth, space.head_dims[0])
+    base_arch = baseline(space, depth, space.head_dims[0])
     base_table = {k: np.asarray(v) for k, v in evaluate(base_arch, conditions).items()}
+    require_sense(base_table, question)
     table = join([base_table, kept])
     judged = judge(table, arch_of(table), conditions)
     base = candidate("baseline", judged, 0, conditions)
     target = question.max_loss or float(table["loss"][0])
-    target_draws = question.max_loss or judged.loss[:, 0]
-    p_target = judged.p_at_most(target_draws)
-    chosen = choose(table, p_target, target, question.confidence)
+    p_target = judged.p_at_most(question.max_loss)
+    p_target[0] = 1.0 if question.max_loss is None else p_target[0]  # it is its own target
+    legal = np.ones(len(judged), bool)
+    legal[0] = all((lim.value(base_table) <= lim.at_most).all() for lim in tally.limits)
+    chosen = choose(table, legal, p_target, target, question.confidence)
 
     their_time = seconds_by_operator(judged, 0, conditions)
 
@@ -119,7 +130,7 @@ def recommend(
             "speed": served.basis,
             "loss": law_basis,
             **({"money": conditions.terms.basis} if conditions.terms else {}),
-            "accuracy": "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)",
+            "accuracy": ACCURACY_BASIS,
         },
         warnings=tuple(warnings(judged, conditions, chosen, picks)),
         target_loss=target,
@@ -145,26 +156,44 @@ def search(
     return running.all_levels()
 
 
-def choose(table: Table, p_target: Any, target: float, confidence: float) -> dict[str, int | None]:
-    """Return the row of each pick; None where no row qualifies. Row 0, the baseline, is no pick.
+def require_sense(base: Table, q: Question) -> None:
+    """Refuse a question so far outside the law that it predicts worse than guessing.
 
+    Raises:
+        SpecError: the predicted loss is above ln(vocab_size), that of a uniform guess.
+
+    """
+    loss, guess = float(base["loss"][0]), float(np.log(q.vocab_size))
+    if not loss < guess:
+        raise SpecError(
+            f"the law predicts {loss:.1f} nats, worse than guessing among {q.vocab_size} "
+            f"({guess:.1f})",
+            hint="give more --tokens: public laws hold from some tokens a parameter on",
+        )
+
+
+def choose(
+    table: Table, legal: Any, p_target: Any, target: float, confidence: float
+) -> dict[str, int | None]:
+    """Return the row of each pick; None where no row qualifies.
+
+    Row 0, the baseline, competes where it is legal: no pick is ever worse than it for nothing.
     Ties in speed go to the lower loss, so the answer does not depend on the order of rows.
     """
     loss, speed = table["loss"], table["output_tokens_per_s"]
-    candidates = np.arange(1, len(loss))
+    candidates = np.flatnonzero(legal)
 
     def allowed(sure: float) -> Any:
-        # At 0.5 the paper's own rule, on the mean; draws would only add their noise.
-        ok = loss[1:] <= target + 1e-12
-        return ok & (p_target[1:] >= sure) if sure > 0.5 else ok
+        # The paper's own rule on the mean, and the least confidence asked for.
+        return legal & (loss <= target + 1e-12) & (p_target >= sure - 1e-9)
 
     def fastest(sure: float) -> int | None:
-        good = candidates[allowed(sure)]
+        good = np.flatnonzero(allowed(sure))
         return int(good[np.lexsort((loss[good], -speed[good]))[0]]) if len(good) else None
 
     # GQA's mean effect on loss is taken as zero, so a lower loss at another group is only a finer
     # grid: the loss-optimal pick keeps the baseline's group, or the nearest there is.
-    group = np.abs(np.log(table["gqa"][1:] / table["gqa"][0]))
+    group = np.abs(np.log(table["gqa"] / table["gqa"][0]))[candidates]
     same = candidates[group <= group.min() + 1e-9]
     best = same[np.lexsort((-speed[same], loss[same]))[0]]
     picks = {
@@ -174,9 +203,9 @@ def choose(table: Table, p_target: Any, target: float, confidence: float) -> dic
     }
     if "lifetime_usd" in table:
         # At one N the cheapest shape is on the fronts: serving cost falls with throughput.
-        usd = table["lifetime_usd"][1:]
-        good = candidates[allowed(confidence)]
-        picks["cheapest"] = int(good[np.argmin(usd[good - 1])]) if len(good) else None
+        good = np.flatnonzero(allowed(confidence))
+        usd = table["lifetime_usd"][good]
+        picks["cheapest"] = int(good[np.argmin(usd)]) if len(good) else None
     return picks
 
 
@@ -189,8 +218,12 @@ def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks
             "trust ratios more than absolute numbers"
         )
     picked = [r for r in chosen.values() if r is not None]
-    table = {k: v[np.array([0, *picked])] for k, v in judged.table.items()}
-    found += [w.message for w in c.law.warnings(arch_of(table), c.tokens)]
+    said = {
+        r: [w.message for w in c.law.warnings(take(judged.arch, [r]), c.tokens)]
+        for r in (*picked, 0)
+    }
+    found += [message for r in picked for message in said[r]]
+    found += [f"baseline: {message}" for message in said[0] if message not in found]
     for name, pick in picks.items():
         if pick is None:
             found.append(

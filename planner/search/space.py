@@ -56,16 +56,19 @@ class Space:
         q = self.question
         root = self.n_non_embedding(q.params) ** 0.5
         low, high = q.d_over_sqrt_n
-        first = max(1, int(np.ceil(low * root / q.align)))
-        for d_model in np.arange(first, int(high * root / q.align) + 1, dtype=float) * q.align:
-            off = self._off_matrices(n_layers, d_model)
+        # A little wider than the range: each row is held to it by its own N below.
+        slack = 1.1 if q.params_kind == "non-embedding" else 2.0
+        first = max(1, int(low * root / slack / q.align))
+        last = int(high * root * slack / q.align) + 1
+        for d_model in np.arange(first, last + 1, dtype=float) * q.align:
+            off = self.off_matrices(n_layers, d_model)
             n_low = (q.params * (1 - q.tolerance) - off) / n_layers
             n_high = (q.params * (1 + q.tolerance) - off) / n_layers
             if n_high <= 0:
                 continue
             pairs = self._heads(d_model, head_dim, n_high)
             if len(pairs[0]):
-                yield from self._with_d_ff(d_model, head_dim, pairs, n_low, n_high, rows)
+                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n_low, n_high, rows)
 
     def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
         """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
@@ -73,14 +76,25 @@ class Space:
         most = int(n_layer / (1 + q.mlp_attn_ratio[0]) / (2 * d_model * head_dim)) + 1
         heads, groups = np.meshgrid(np.arange(1.0, most + 1), np.array(q.gqa, dtype=float))
         heads, groups = heads.ravel(), groups.ravel()
-        whole = heads % groups == 0
-        return heads[whole], (heads / groups)[whole]
+        kv_heads, tp = heads / groups, q.engine.tp
+        # Tensor parallelism cuts whole heads, and KV heads are cut or copied whole.
+        legal = (heads % groups == 0) & (heads % tp == 0)
+        legal &= (kv_heads % tp == 0) | (tp % np.maximum(kv_heads, 1) == 0)
+        return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
-        self, d_model: float, head_dim: int, pairs: Any, n_low: float, n_high: float, rows: int
+        self,
+        n_layers: int,
+        d_model: float,
+        head_dim: int,
+        pairs: Any,
+        n_low: float,
+        n_high: float,
+        rows: int,
     ) -> Iterator[Any]:
         """Fill the rest of the budget with d_ff: every multiple of the alignment that fits."""
         align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
+        x_low, x_high = self.question.d_over_sqrt_n
         heads, kv_heads = pairs
         attention = d_model * head_dim * (2 * heads + 2 * kv_heads)
         per_unit = 3 * d_model * align
@@ -93,9 +107,12 @@ class Space:
             index = np.arange(start, min(start + rows, int(ends[-1])))
             row = np.searchsorted(ends, index, side="right")
             units = first[row] + (index - (ends[row] - counts[row]))
-            yield np.full(len(row), d_model), heads[row], kv_heads[row], units * align
+            grid = np.full(len(row), d_model), heads[row], kv_heads[row], units * align
+            x = d_model / (n_layers * (attention[row] + 3 * d_model * grid[3])) ** 0.5
+            inside = (x >= x_low * (1 - 1e-9)) & (x <= x_high * (1 + 1e-9))
+            yield grid if inside.all() else tuple(column[inside] for column in grid)
 
-    def _off_matrices(self, n_layers: int, d_model: float) -> float:
+    def off_matrices(self, n_layers: int, d_model: float) -> float:
         """Parameters outside the matrices that `--params` counts: none where it is non-embedding."""
         if self.question.params_kind == "non-embedding":
             return 0.0

@@ -61,7 +61,8 @@ class DeviceSpec(Spec):
         rates = self.dense_flops_per_s
         if COMPUTES_IN.get(dtype, dtype) not in rates:
             raise SpecError(
-                f"{self.name} has no {dtype} rate", hint=f"it computes in {', '.join(rates)}"
+                f"{self.name} has no {dtype} rate",
+                hint=f"it computes in {', '.join(d for d in BYTES if COMPUTES_IN.get(d, d) in rates)}",
             )
         return rates[COMPUTES_IN.get(dtype, dtype)]
 
@@ -120,6 +121,12 @@ def load_device(name: str) -> DeviceSpec:
 
     """
     path = find("hardware", "hardware", name, see="see `planner hardware list`")
+    if path.parent.name == "nodes":
+        node = load_toml(NodeSpec, path, hint=README)
+        raise SpecError(
+            f"{name} is a node of {node.n_devices} × {node.device}, not a device",
+            hint=f"write --on {node.device} --tp {node.n_devices}",
+        )
     return load_toml(DeviceSpec, path, hint=README)
 
 

@@ -8,7 +8,16 @@ from planner.columns import Limits, Parallel, Precision
 from planner.spec.device import BYTES, COMPUTES_IN, Dtype
 from planner.spec.fields import Spec
 
-EngineName = Literal["vllm", "vllm-0.6", "sglang", "tensorrt-llm", "transformers", "torch"]
+EngineName = Literal[
+    "vllm",
+    "vllm-0.6",
+    "sglang",
+    "tensorrt-llm",
+    "deepspeed-mii",
+    "fastertransformer",
+    "transformers",
+    "torch",
+]
 
 # How engines run unless told otherwise. Those without an entry are as EngineSpec's own defaults: vLLM V1.
 _WHOLE = {"chunked_prefill": False, "max_batched_tokens": 8192}
@@ -25,12 +34,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 class EngineSpec(Spec):
     """Engine, precision, parallelism and limits of one replica."""
 
-    name: str = "vllm"
+    name: EngineName = "vllm"
     dtype: Dtype = "bf16"  # of the weights
     kv_dtype: Dtype | None = None  # None: as the activations
-    tp: int = Field(default=1, ge=1)
-    pp: int = Field(default=1, ge=1)
-    ep: int = Field(default=1, ge=1)
+    tp: int = Field(default=1, ge=1, le=1024)
+    pp: int = Field(default=1, ge=1, le=1024)
+    ep: int = Field(default=1, ge=1, le=1024)
     memory_fraction: float = Field(default=0.9, gt=0, le=1)
     max_num_seqs: int = Field(default=256, ge=1)
     max_batched_tokens: int = Field(default=8192, ge=1)

@@ -1,6 +1,7 @@
 """Field types for quantities written as text with a unit, and the reading of TOML into models."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -46,8 +47,18 @@ def units_of(model: type[BaseModel]) -> dict[str, str]:
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(model: type[M], values: Any, where: str, *, hint: str = "") -> M:
+def validate(
+    model: type[M],
+    values: Any,
+    where: str,
+    *,
+    hint: str = "",
+    flags: Mapping[str, str] | None = None,
+) -> M:
     """Validate `values`, turning pydantic's report into one line that says what and where.
+
+    Where `flags` is given the values came from the command line, and its flag is named: the
+    field's name with dashes, unless `flags` has another.
 
     Raises:
         SpecError: the first thing wrong, as ``where: key: what``.
@@ -62,7 +73,10 @@ def validate(model: type[M], values: Any, where: str, *, hint: str = "") -> M:
         if first["type"] == "extra_forbidden":
             message = "no such key"
             hint = hint or f"the keys are: {', '.join(model.model_fields)}"
-        head = f"{where}: {key}: " if key else f"{where}: "
+        if flags is not None and first["loc"]:
+            field = str(first["loc"][0])
+            key = flags.get(field, "--" + field.replace("_", "-"))
+        head = "".join(f"{part}: " for part in (where, key) if part)
         raise SpecError(head + message, hint=hint or "correct that line") from None
 
 

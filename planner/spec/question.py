@@ -10,6 +10,7 @@ from planner.spec.fields import Spec
 from planner.spec.workload import WorkloadSpec
 
 Range = tuple[float, float]
+MIN_TOKENS, MAX_TOKENS = 1e6, 1e16  # of training: what any public law could speak of
 
 
 class Question(Spec):
@@ -20,7 +21,7 @@ class Question(Spec):
     """
 
     params: float = Field(ge=1e6, le=1e13)
-    tokens: float = Field(ge=1e6, le=1e16)
+    tokens: float = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
     params_kind: Literal["non-embedding", "total"] = "non-embedding"
     on: str = "a100-sxm-40gb"
     engine: EngineSpec = EngineSpec()
@@ -41,7 +42,6 @@ class Question(Spec):
     usd_per_hour: float | None = Field(default=None, gt=0)  # of one device; default: the price list
     train_mfu: float = Field(default=0.4, gt=0, le=1)
     confidence: float = Field(default=0.5, ge=0, lt=1)
-    top: int = Field(default=5, ge=1, le=1000)
     law: str | None = None
     profile: str | None = None
 

@@ -1,6 +1,8 @@
 """Bad input gets one `error:` and one `hint:` line, a documented exit code, and no half-written file."""
 
 import json
+import os
+import threading
 
 import pytest
 
@@ -38,9 +40,42 @@ def test_one_error_line_one_hint_line_and_the_exit_code(planner, argv, code, err
     assert lines[1].startswith("hint: ") and hint in lines[1]
 
 
-def test_an_unknown_flag_is_usage(planner):
-    run = planner("recommend", *ASK, "--nonsense", "1")
-    assert run.returncode == 2 and "No such option" in run.stderr and "Traceback" not in run.stderr
+@pytest.mark.parametrize(
+    "argv",
+    [["recommend", *ASK, "--nonsense", "1"], ["recommend"], ["recommend", *ASK, "--tp", "0"]],
+)
+def test_a_wrong_command_line_is_usage(planner, argv):
+    run = planner(*argv)
+    error, hint = run.stderr.strip().splitlines()
+    assert run.returncode == 2
+    assert error.startswith("error: ") and hint == "hint: see `planner recommend --help`"
+
+
+def test_a_pipe_or_device_is_written_to_never_replaced(planner, tmp_path):
+    """A FIFO stands for /dev/null and its like."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(fifo.read_text()))
+    reader.start()
+    run = planner("recommend", *ASK, "--json", "--out", fifo)
+    reader.join()
+    assert run.returncode == 0 and json.loads(got[0])["schema"] == 1
+    assert fifo.is_fifo()
+
+
+def test_a_link_keeps_pointing_and_its_target_is_written(planner, tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert planner("recommend", *ASK, "--json", "--out", link).returncode == 0
+    assert link.is_symlink() and json.loads(target.read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("columns", ["abc", "", "0", "-5"])
+def test_a_nonsense_width_is_ignored(planner, columns):
+    run = planner("recommend", *ASK, env={"COLUMNS": columns})
+    assert run.returncode == 0 and "loss-optimal" in run.stdout
 
 
 def test_an_unwritable_output_leaves_nothing(planner, tmp_path):

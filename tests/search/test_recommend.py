@@ -121,7 +121,8 @@ def test_a_latency_limit_drops_shapes_that_miss_it():
         ({"tpot": "100us"}, "--tpot"),
         ({"ttft": "1us"}, "--ttft"),
         ({"max_loss": 1.0}, "--max-loss"),
-        ({"on": "l4", "params": 1e11, "tokens": 1e12}, "fits one request"),
+        ({"on": "l4", "params": 1e11, "tokens": 1e12}, "short"),
+        ({"on": "l4", "params": 8e9, "input_tokens": 10**6}, "fits one request"),
         ({"align": 8192, "tolerance": 1e-6}, "no legal shape"),
     ],
 )
@@ -152,6 +153,10 @@ def test_the_nearest_feasible_value_is_feasible():
         ({"head_dim": 63}, SpecError),
         ({"mlp_attn_ratio": "5,0.5"}, SpecError),
         ({"ttft": "300"}, SpecError),
+        ({"engine": "no-such"}, SpecError),
+        ({"on": "dgx-h100"}, SpecError),  # a node is not a device
+        ({"law": "hoffmann-2022"}, SpecError),  # says nothing about shape
+        ({"tokens": 1e6}, SpecError),  # worse than guessing
     ],
 )
 def test_bad_input_is_named(asked, error):
@@ -160,10 +165,47 @@ def test_bad_input_is_named(asked, error):
     assert caught.value.hint and "\n" not in str(caught.value)
 
 
-def test_a_total_budget_counts_embeddings():
-    r = pl.recommend(1.5e9, 1e11, params_kind="total")
-    for c in r.pareto:
-        assert c.n_params == pytest.approx(1.5e9, rel=0.0101)
+@pytest.mark.parametrize("vocab_size", [32_000, 1_000_000])
+def test_a_total_budget_counts_embeddings_of_the_baseline_too(vocab_size):
+    r = pl.recommend(3e9, 1e11, params_kind="total", vocab_size=vocab_size)
+    for c in (*r.pareto, r.baseline):
+        assert c.n_params == pytest.approx(3e9, rel=0.0101)
+    assert all(0.04 * 0.999 <= c.d_over_sqrt_n <= 0.14 * 1.001 for c in r.pareto)
+
+
+@pytest.mark.parametrize("tp", [2, 8])
+def test_every_shape_can_be_cut_by_tensor_parallelism(tp):
+    r = pl.recommend(3e9, 1e11, tp=tp, on="h100-sxm")
+    for c in (*r.pareto, r.baseline):
+        kv = c.n_kv_heads
+        assert c.n_heads % tp == 0 and (kv % tp == 0 or tp % kv == 0)
+
+
+@pytest.mark.parametrize("params", [1e7, 1e8, 1e9])
+def test_no_pick_is_slower_than_a_baseline_that_would_do(params):
+    r = pl.recommend(params, params * 100, vocab_size=32_000)
+    for name in ("fastest", "balanced"):
+        assert r.picks[name].gain.value >= 1 - 1e-9
+
+
+def test_a_shapes_probability_does_not_depend_on_its_neighbours():
+    """Own noise is integrated: widening the search leaves P(loss ≤ target) of a shape as it was."""
+    narrow = pl.recommend(1e9, 1e11, layers=16)
+    wide = pl.recommend(1e9, 1e11, layers=(16, 20), gqa=(1, 2, 4, 8))
+    chance = {tuple(c.shape.values()): c.p_loss_at_most_target for c in narrow.pareto}
+    shared = [c for c in wide.pareto if tuple(c.shape.values()) in chance]
+    assert shared
+    for c in shared:
+        assert c.p_loss_at_most_target == pytest.approx(chance[tuple(c.shape.values())], abs=0.005)
+
+
+def test_the_normal_cdf_is_scipys():
+    from scipy.stats import norm
+
+    from planner.search.candidates import normal_cdf
+
+    z = np.linspace(-8, 8, 1001)
+    np.testing.assert_allclose(normal_cdf(z), norm.cdf(z), atol=1e-7)
 
 
 def test_depth_is_searched_on_request():
