@@ -1,27 +1,47 @@
 """Tables of whatever a result holds: what pages of every kind fall back on."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planner.report.parts import Grid, Section, between
-from planner.units import significant
+from planner.units import show, significant
 
 
-def cell(value: Any) -> str:
-    """Write any value of a result: estimates with their interval, numbers short, text as it is."""
+def cell(value: Any, key: str = "") -> str:
+    """Write any value of a result: estimates with their interval, numbers short, text as it is.
+
+    `key` is its name: what ends in _s is seconds, in _bytes bytes, a share or a gain percent.
+    """
+    unit = "s" if SECONDS.search(key) else "byte" if key.endswith("_bytes") else ""
     if value is None:
         return "–"
     if isinstance(value, Mapping):
         if {"value", "low", "high"} <= value.keys():
-            return between(value)
+            return between(value, unit)
         return ", ".join(f"{k} {cell(v)}" for k, v in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and unit:
+        return show(value, unit)
+    if isinstance(value, float) and PERCENT.search(key):
+        return f"{value:.1%}"
+    if isinstance(value, int) and abs(value) >= 10_000_000:
+        return show(value)
     if isinstance(value, float):
         return significant(value, 4) if abs(value) < 1e6 else f"{value:.3g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(cell(v) for v in value)
     return str(value)
+
+
+SECONDS = re.compile(r"(?<!per)_s(_saved)?$")
+PERCENT = re.compile(r"(share|gain|utilisation|mfu|mbu|_ape|^error$)$|share_of")
+
+
+def _header(key: str) -> str:
+    """Return a column's title; the unit is in its cells."""
+    return re.sub(r"(?<!per) s( saved)?$", r"\1", key.replace("_", " "))
 
 
 def number(value: Any) -> float | None:
@@ -35,8 +55,8 @@ def number(value: Any) -> float | None:
 def table_of(rows: Sequence[Mapping[str, Any]], caption: str, *, fold: bool = False) -> Grid:
     """Return records as a table, every key any of them has a column."""
     keys = list(dict.fromkeys(k for row in rows for k in row))
-    body = [[cell(row.get(k)) for k in keys] for row in rows]
-    return Grid([k.replace("_", " ") for k in keys], body, caption=caption, fold=fold)
+    body = [[cell(row.get(k), k) for k in keys] for row in rows]
+    return Grid([_header(k) for k in keys], body, caption=caption, fold=fold)
 
 
 def generic(result: Mapping[str, Any], without: Iterable[str] = ()) -> list[Section]:

@@ -164,7 +164,14 @@ def _serving(scene: Scene, names: list[str], chosen: str, price: float | None) -
         Section(
             "operating",
             "Operating curves",
-            (f"Every request has {lengths}; all are there at the start, prefill included.",),
+            (
+                f"Every request has {lengths}; all are there at the start, prefill included.",
+                *(
+                    []
+                    if price
+                    else ["No price is listed for this device: --usd-per-hour adds cost."]
+                ),
+            ),
             figures=curves,
             grids=[points],
         ),
