@@ -1,12 +1,14 @@
 """What-if results for the terminal: a row a setting, with a bar that draws the operating curve."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from planner.report.text import notes, table
+from planner.search.knobs import KNOBS
 from planner.units import show, significant
 
 ROWS = 64
@@ -43,39 +45,55 @@ def _setting(value: Any) -> str:
     return significant(value) if isinstance(value, float) else str(value)
 
 
-def columns(points: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+def columns(
+    points: Sequence[Mapping[str, Any]], vary: Sequence[str]
+) -> dict[str, Callable[[Mapping[str, Any]], str]]:
     """Return the columns to show: those that have anything to say."""
     most = max(
         (p["output_tokens_per_s"].value for p in points if p["output_tokens_per_s"]), default=0
     )
 
-    def lost(p: Mapping[str, Any]) -> bool:
-        return bool(p["bound"] == "does not fit")
+    def time_of(name: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda p: "–" if p["bound"] == "does not fit" else _time(p.get(name))
 
-    def time_of(name: str) -> Any:
-        return lambda p: "–" if lost(p) else _time(p.get(name))
+    def speed(p: Mapping[str, Any]) -> float | None:
+        return p["output_tokens_per_s"].value if p["output_tokens_per_s"] else None
 
-    def speed(p: Mapping[str, Any]) -> str:
-        return "–" if p["output_tokens_per_s"] is None else show(p["output_tokens_per_s"].value)
+    def figure(name: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda p: _plain(p[name])
 
-    shown: list[tuple[str, Any]] = [
-        ("TTFT", time_of("ttft_s")),
-        ("TPOT", time_of("tpot_s")),
-        ("tok/s", speed),
-        ("", lambda p: bar(p["output_tokens_per_s"] and p["output_tokens_per_s"].value, most)),
-        ("per GPU", lambda p: _plain(p["output_tokens_per_s_per_device"])),
-    ]
+    shown = {"TTFT": time_of("ttft_s"), "TPOT": time_of("tpot_s")}
     if any("ttft_s_p99" in p for p in points):
-        shown[2:2] = [("TTFT p99", time_of("ttft_s_p99")), ("TPOT p99", time_of("tpot_s_p99"))]
+        shown |= {"TTFT p99": time_of("ttft_s_p99"), "TPOT p99": time_of("tpot_s_p99")}
+    shown |= {"tok/s": lambda p: _plain(speed(p)), "": lambda p: bar(speed(p), most)}
+    if any((p["n_devices"] or 1) > 1 for p in points):
+        shown["per GPU"] = figure("output_tokens_per_s_per_device")
     if any(p["usd_per_output_mtok"] is not None for p in points):
-        shown.append(("$/M in", lambda p: _plain(p["usd_per_input_mtok"])))
-        shown.append(("$/M out", lambda p: _plain(p["usd_per_output_mtok"])))
-    shown.append(("J/tok", lambda p: _plain(p["joules_per_token"])))
-    shown.append(("run", lambda p: _plain(p["in_flight"])))
-    if any("n_params" in p for p in points):
-        shown.append(("N", lambda p: show(p["n_params"])))
-    shown.append(("bound by", lambda p: p["bound"]))
-    return shown
+        shown |= {"$/M in": figure("usd_per_input_mtok"), "$/M out": figure("usd_per_output_mtok")}
+    shown |= {"J/tok": figure("joules_per_token"), "run": figure("in_flight")}
+    if any(KNOBS[n].turns == "shape" for n in vary):
+        shown["N"] = figure("n_params")
+    return shown | {"bound by": lambda p: str(p["bound"])}
+
+
+DISPENSABLE = ("$/M in", "run", "J/tok", "", "per GPU")  # in this order, where the page is narrow
+
+
+def fitting(
+    points: Sequence[Mapping[str, Any]], vary: Sequence[str], width: int
+) -> tuple[list[str], list[list[str]]]:
+    """Return head and cells of as many columns as `width` holds."""
+    shown = columns(points, vary)
+    texts = {name: [_setting(p[name]) for p in points] for name in vary}
+    texts |= {f" {name}": [cell(p) for p in points] for name, cell in shown.items()}
+
+    def wide() -> int:
+        return sum(max(map(len, [k.strip(), *v])) + 2 for k, v in texts.items())
+
+    for name in DISPENSABLE:
+        if wide() > width:
+            texts.pop(f" {name}", None)
+    return [k.strip() for k in texts], [list(row) for row in zip(*texts.values(), strict=True)]
 
 
 def what_if(w: Any, top: int = ROWS) -> Group:
@@ -87,17 +105,16 @@ def what_if(w: Any, top: int = ROWS) -> Group:
         f"{s['input_tokens']} tokens in, {s['output_tokens']} out; but:"
     )
     points: list[Mapping[str, Any]] = evenly(w.points, top)
-    shown = columns(points)
-    t = table([*w.vary, *(name for name, _ in shown)])
-    for column in t.columns:
-        column.no_wrap = True
+    width = shutil.get_terminal_size((100, 24)).columns
+    head, cells = fitting(points, w.vary, width)
+    t = table(head)
     last = None
-    for p in points:
+    for p, row in zip(points, cells, strict=True):
         outer = tuple(p[n] for n in w.vary[:-1])
         if last is not None and outer != last:
             t.add_section()
         last = outer
-        t.add_row(*(_setting(p[n]) for n in w.vary), *(cell(p) for _, cell in shown))
+        t.add_row(*row)
     parts: list[Any] = [Text(fixed, style="bold"), Text(""), t, Text("")]
     if len(points) < len(w.points):
         parts.append(

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from planner.serving.requests import Requests
 from planner.serving.scheduler import Engine
 from planner.serving.simulate import rules, simulate
+from planner.serving.steptimes import StepTimes
 
 QUICK = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 REQUEST = st.tuples(
     st.floats(0, 5), st.integers(1, 1500), st.one_of(st.integers(0, 3), st.integers(0, 600))
@@ -27,6 +28,28 @@ def traffic(draw, most=40):
 
 
 CHUNKED = st.booleans()
+
+
+class Linear(StepTimes):
+    """Steps whose time is linear in tokens, sequences and cached tokens: the scheduler alone is tried.
+
+    The cost model sees a batch by its mean context, so that a short sequence that joins a long one
+    can make it 0.5 % faster; here, more is always more.
+    """
+
+    def decode(self, seqs, context):
+        return 2e-3 + seqs * (2e-5 + 1e-8 * context)
+
+    def run(self, seqs, context, steps):
+        return steps * self.decode(seqs, context + (steps - 1) / 2)
+
+    def mixed(self, tokens, keys, prompts, seqs, context):
+        return 2e-3 + tokens * (2e-5 + 1e-8 * keys) + seqs * (2e-5 + 1e-8 * context)
+
+
+@pytest.fixture(scope="module")
+def linear(small):
+    return Linear(small, 10_000)
 
 
 @QUICK
@@ -89,8 +112,8 @@ class OneByOne(Engine):
         super()._decode_run(1)
 
 
-@settings(QUICK, max_examples=30)
-@given(traffic(12), CHUNKED)
+@settings(QUICK, max_examples=20)
+@given(traffic(10), CHUNKED)
 def test_jumping_over_like_steps_changes_nothing(tight, times, requests, chunked):
     s = replace(tight, limits=replace(tight.limits, chunked_prefill=float(chunked)))
     r = rules(s)
@@ -113,7 +136,7 @@ def test_jumping_over_like_steps_changes_nothing(tight, times, requests, chunked
 
 @QUICK
 @given(traffic(20), st.integers(1, 30), st.integers(1, 300), st.integers(0, 300))
-def test_a_longer_queue_never_lowers_latency(small, times, requests, more, n_in, n_out):
+def test_a_longer_queue_never_lowers_latency(small, linear, requests, more, n_in, n_out):
     """Requests behind those that were there at the start can only slow them down."""
     at_once = replace(requests, arrival_s=np.zeros(len(requests)))
     longer = Requests(
@@ -121,36 +144,36 @@ def test_a_longer_queue_never_lowers_latency(small, times, requests, more, n_in,
         np.append(requests.input_tokens, np.full(more, n_in)),
         np.append(requests.output_tokens, np.full(more, n_out)),
     )
-    short, long = (simulate(small, r, times=times) for r in (at_once, longer))
+    short, long = (simulate(small, r, times=linear) for r in (at_once, longer))
     n = len(requests)
-    assert np.all(long.finish_s[:n] >= short.finish_s * (1 - 1e-4))
+    assert np.all(long.finish_s[:n] >= short.finish_s * (1 - 1e-9))
     has = requests.output_tokens > 0
-    assert np.all(long.first_s[:n][has] >= short.first_s[has] * (1 - 1e-4))
+    assert np.all(long.first_s[:n][has] >= short.first_s[has] * (1 - 1e-9))
+
+
+STEP_S = (
+    2e-3 + 512 * 5e-5 + 16 * 5e-5
+)  # the longest of linear's: an arrival may fall luckily by one
 
 
 @QUICK
 @given(st.integers(0, 10**6), st.integers(100, 1500), st.integers(2, 300), st.floats(1.1, 4))
-def test_load_up_never_means_latency_down(small, times, seed, n_in, n_out, faster):
-    """The same requests, closer together; but for a step, in which an arrival may fall luckily."""
+def test_load_up_never_means_latency_down(small, linear, seed, n_in, n_out, faster):
+    """The same requests, closer together."""
     rng = np.random.default_rng(seed)
-    n = 120
-    arrival = np.cumsum(rng.exponential(1.0, n))
-    requests = Requests(arrival, np.full(n, n_in), np.full(n, n_out))
-    calm, hectic = (simulate(small, requests.faster(f), times=times) for f in (1.0, faster))
-    step = times.mixed(512, 1500.0, 1, 16, 1800.0)
-    assert hectic.latency["e2e_s"].mean >= calm.latency["e2e_s"].mean - step
-    assert hectic.latency["ttft_s"].mean >= calm.latency["ttft_s"].mean - step
+    n = 80
+    requests = Requests(np.cumsum(rng.exponential(0.3, n)), np.full(n, n_in), np.full(n, n_out))
+    calm, hectic = (simulate(small, requests.faster(f), times=linear) for f in (1.0, faster))
+    for quantity in ("ttft_s", "e2e_s"):
+        assert hectic.latency[quantity].mean >= calm.latency[quantity].mean - STEP_S
 
 
 @QUICK
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(100, 1500), st.integers(2, 300))
-def test_another_replica_never_hurts(small, times, seed, replicas, n_in, n_out):
+def test_another_replica_never_hurts(small, linear, seed, replicas, n_in, n_out):
     rng = np.random.default_rng(seed)
-    arrival = np.cumsum(rng.exponential(0.05, 100))
-    requests = Requests(arrival, np.full(100, n_in), np.full(100, n_out))
-    few, many = (
-        simulate(small, requests, times=times, replicas=k) for k in (replicas, replicas + 1)
-    )
-    step = times.mixed(512, 1500.0, 1, 16, 1800.0)
+    n = 80
+    requests = Requests(np.cumsum(rng.exponential(0.05, n)), np.full(n, n_in), np.full(n, n_out))
+    few, many = (simulate(small, requests, times=linear, replicas=replicas + k) for k in (0, 1))
     for quantity in ("ttft_s", "e2e_s"):
-        assert many.latency[quantity].mean <= few.latency[quantity].mean + step
+        assert many.latency[quantity].mean <= few.latency[quantity].mean + STEP_S

@@ -19,14 +19,14 @@ TIMES = {m: StepTimes(s, 40_000) for m, s in SYSTEMS.items()}
 CONTEXT = st.floats(2, 30_000)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(MODELS), st.integers(1, 256), CONTEXT)
 def test_a_decode_step(model, seqs, context):
     exact = step_s(SYSTEMS[model], Step(decode_seqs=float(seqs), decode_context=context))
     assert TIMES[model].decode(seqs, context) == pytest.approx(float(exact), rel=1e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(MODELS),
     st.integers(1, 2048),
@@ -42,7 +42,7 @@ def test_a_step_with_prompts(model, tokens, prompts, seqs, context, keys):
     assert found == pytest.approx(float(step_s(SYSTEMS[model], step)), rel=1e-3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 64), st.floats(10, 5000), st.integers(1, 2000))
 def test_a_run_of_steps_is_their_sum(seqs, context, steps):
     times = TIMES["llama-3-8b"]
