@@ -20,8 +20,8 @@ def shape(row: Measurement) -> Shape:
     return Shape(*(int(float(str(row.what[name]))) for name in FIELDS))
 
 
-def to_csv(rows: Sequence[Measurement]) -> str:
-    """Return finished trainings as CSV, one a line, in the words of `planner law fit`.
+def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Return the finished trainings among `rows`.
 
     Raises:
         SpecError: there is none.
@@ -32,10 +32,15 @@ def to_csv(rows: Sequence[Measurement]) -> str:
         raise SpecError(
             "none of these runs is a finished training", hint="see planner calibrate train"
         )
+    return done
+
+
+def to_csv(rows: Sequence[Measurement]) -> str:
+    """Return finished trainings as CSV, one a line, in the words of `planner law fit`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in done:
+    for row in trainings(rows):
         s = shape(row)
         writer.writerow(
             {
