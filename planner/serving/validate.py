@@ -142,7 +142,7 @@ def validate_kernels(
     for g in groups:
         profile, _, words = profile_for(g.device_id, load_device(g.device_id), "vllm")
         basis.add(words)
-        times = predicted_s(g, profile.columns()[0])
+        times = predicted_s(g, profile.alone())
         predicted.append(times)
         for i, t in enumerate(times):
             setting = " ".join(f"{k}={v[i]:.0f}" for k, v in g.columns.items() if v[i] == v[i])

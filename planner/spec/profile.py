@@ -79,6 +79,7 @@ class ProfileSpec(Spec):
     borrowed: str = ""  # what it took from other fits, for want of measurements of its own
     wider: float = Field(default=1.0, ge=1)  # times the spread, for what is borrowed
     kernels: dict[str, float]
+    benchmark: dict[str, float] = {}  # kernels timed alone, where whole runs insist on others
     overheads: dict[str, float]
     spread: Spread
     held_out: HeldOut | None = None
@@ -87,6 +88,10 @@ class ProfileSpec(Spec):
     def columns(self) -> tuple[Kernels, Overheads]:
         """Return the constants as columns."""
         return Kernels(**self.kernels), Overheads(**self.overheads)
+
+    def alone(self) -> Kernels:
+        """Return the kernels as a benchmark of single ones sees them."""
+        return Kernels(**(self.kernels | self.benchmark))
 
 
 @functools.lru_cache(maxsize=256)

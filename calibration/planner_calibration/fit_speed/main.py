@@ -95,6 +95,7 @@ def fit_plan(
         profile["borrowed"] = f"priors of {plan.after}"
     profile |= {
         "kernels": constants(found.kernels),
+        "benchmark": alone(base, constants(found.kernels)),
         "overheads": constants(found.overheads),
         "spread": {
             "prefill": prefill,
@@ -106,6 +107,12 @@ def fit_plan(
         "posterior": posterior(found.fits),
     }
     return found, profile
+
+
+def alone(benchmarked: Kernels, as_run: Mapping[str, float]) -> dict[str, float]:
+    """Return the constants of kernels timed alone that whole runs insist on differently."""
+    own = constants(benchmarked)
+    return {n: own[n] for n, v in as_run.items() if own[n] != v and n != "sustained_clock"}
 
 
 def held_out(errors: Vector, sd: float) -> dict[str, Any]:
@@ -134,6 +141,7 @@ def borrow(loan: Borrowed, k: KernelFit, profiles: Mapping[str, dict[str, Any]])
         "borrowed": f"overheads of {loan.lender}: no runs of {loan.engine} were published",
         "wider": fleet.BORROWED_WIDER,
         "kernels": constants(replace(k.kernels, **lent)),
+        "benchmark": alone(k.kernels, lent),
         "overheads": lender["overheads"],
         "spread": lender["spread"],
     }
