@@ -62,7 +62,24 @@ def optimum(
         )
         + " nats",
     ]
+    lines += _beyond(spec, n, tokens)
     write("\n".join(lines), None)
+
+
+def _beyond(spec: Any, n: float, tokens: float) -> list[str]:
+    """Return a warning line for each way in which a best shape of `n` leaves the evidence."""
+    from planner.law.columns import Shapes
+    from planner.law.domain import domain_warnings
+
+    c = spec.columns()
+    found = domain_warnings(c, Shapes(n=n, n_tokens=tokens, x=c.x_opt, r=c.r_opt, gqa=c.gqa))
+    lines = [f"warning: {w.message}" for w in found if w.code in ("size", "tokens-per-param")]
+    if lines and spec.basis == "derived":
+        lines.append(
+            "warning: this law's exponents are priors, not fitted: where to spend a budget rests on "
+            "them; compare --law besiroglu-2024, hoffmann-2022, or a fit of your own"
+        )
+    return lines
 
 
 def _span(draws: Any) -> str:
@@ -102,9 +119,7 @@ def serve(
         f"training-optimal instead: N {show(n0)}, tokens {show(tokens0)}",
         f"total {spent:.3g} FLOP, {1 - spent / alone:.0%} less than the training-optimal model's",
     ]
-    if tokens / n > spec.evidence.tokens_per_param[1]:
-        top = spec.evidence.tokens_per_param[1]
-        lines.append(f"warning: beyond the {top:g} tokens per parameter of the evidence")
+    lines += _beyond(spec, n, tokens)
     write("\n".join(lines), None)
 
 
@@ -177,7 +192,7 @@ def settle(
     tokens: Tokens = "100B",
     law: Law = None,
     share: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Size of the runs, as a share of the target.")
+        float, typer.Option(min=0.01, max=1.0, help="Smallest runs to consider, as a share of the target.")
     ] = 0.3333,
 ) -> None:
     """Which three training runs would tell most about MODEL against OTHER.
@@ -185,14 +200,21 @@ def settle(
     Example: planner law ask settle panda-3b llama-3.2-3b
     """
     from planner.cli.output import write
-    from planner.law.ask import describe_runs, runs_that_settle
+    from planner.law.settle import describe_runs, runs_that_settle
 
     spec, a, why, _ = _shapes(model, tokens, law)
     _, b, _, _ = _shapes(other, tokens, law or spec.name)
     runs = runs_that_settle(spec.columns(), a, b, size_share=share)
     lines = [why, *(f"{i}. {line}" for i, line in enumerate(describe_runs(runs), start=1))]
+    if runs[0].n > 1.01 * share * float(a.n):
+        lines.append(
+            f"runs at {share:.0%} of the size would tell little: the law knows those sizes already, "
+            "or its shape coefficients drift too much between them and the target"
+        )
     floor = spec.noise_sd * 2**0.5
     lines.append(f"run noise alone leaves {floor:.4f} nats between two models, however many runs")
+    if runs[0].sd_before < floor:
+        lines.append("the law is already surer than that: training both would not settle it either")
     write("\n".join(lines), None)
 
 
@@ -228,7 +250,18 @@ def accuracy_of(
         low, high = 100 * np.quantile(draws, [0.1, 0.9])
         lines.append(f"{name:14} {100 * accuracy(link, loss):5.1f} % [{low:.1f}, {high:.1f}]")
     if against is not None:
+        pair = accuracy_draws(
+            NINE_TASKS, np.tile([loss, against], (4000, 1)), other_data=other_data
+        )
         gap = float(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against))
-        real = "" if abs(gap) >= RESOLVED_ACCURACY else ": under half a point, not resolved"
-        lines.append(f"against a loss of {against:g}: {100 * gap:+.1f} points{real}")
+        low, high = np.quantile(pair[:, 0] - pair[:, 1], [0.1, 0.9])
+        real = ""
+        if abs(gap) < RESOLVED_ACCURACY:
+            real = ": under half a point, not resolved"
+        elif low < 0 < high:
+            real = ": within the scatter of single models, not resolved"
+        lines.append(
+            f"against a loss of {against:g}: {100 * gap:+.1f} points "
+            f"[{100 * low:+.1f}, {100 * high:+.1f}]{real}"
+        )
     write("\n".join(lines), None)

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from planner.law.columns import LawColumns
-from planner.law.reference import data_term
 from planner.units import Number
 
 # Clark et al. 2022 saturate the count of experts between E_START and E_MAX; refitted here on their
@@ -91,17 +89,6 @@ def change_tokenizer(loss: Number, bytes_per_token: Number, new_bytes_per_token:
     return loss * new_bytes_per_token / bytes_per_token
 
 
-def over_training_sd(
-    law: LawColumns, n: Number, n_tokens: Number, nats_per_efold: float = 0.01
-) -> Any:
-    """Return the spread (nats) that tokens per parameter beyond the fitted range add.
-
-    Fits change with the largest D / N they use (Sardana et al. 2024), by about this much.
-    """
-    beyond = np.log(n_tokens / n / law.tokens_per_param_high)
-    return nats_per_efold * np.maximum(beyond, 0.0) * (data_term(law, n_tokens) > 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Correction:
     """What a correction is, what it rests on, and how it acts."""
@@ -164,10 +151,9 @@ CORRECTIONS = (
     Correction(
         "over-training",
         "spread",
-        "0.01 nats per e-fold of D / N beyond the evidence",
+        "0.01 nats per e-fold of D / N beyond the evidence (guard in planner/law/domain.py)",
         "judgement, after Sardana et al. 2024 (arXiv 2401.00448)",
         True,
-        over_training_sd,
     ),
     Correction(
         "tokenizer",

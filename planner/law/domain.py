@@ -145,8 +145,22 @@ def widening_sd(law: LawColumns, shapes: Shapes) -> Any:
 
 def domain_warnings(law: LawColumns, shapes: Shapes) -> list[LawWarning]:
     """Return one warning for each guard that any candidate trips, in a fixed order."""
-    return [
+    found = [
         LawWarning(g.code, g.say(law, shapes))
         for g in GUARDS
         if np.any(np.asarray(g.distance(law, shapes)) > 0)
     ]
+    moved = np.asarray(shapes.depth_on) * np.abs(
+        np.asarray(shapes.n_layers) - np.asarray(shapes.reference_layers)
+    )
+    if np.any(moved > 0):
+        found.append(
+            LawWarning(
+                "depth-term",
+                f"layers differ from the reference depth, and the loss of that rests on the depth "
+                f"term (effective parameters fall with ln^2 of d_model / n_layers over "
+                f"{float(np.mean(law.depth_aspect)):.0f}; Gemstones and open-lm sweeps, single "
+                "seeds), not on the paper, which fixed depth",
+            )
+        )
+    return found

@@ -1,6 +1,6 @@
 """Rows of a table become candidates: intervals, what binds, memory by part, breakdown, warnings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from planner.columns import take as take_rows
 from planner.cost import memory
 from planner.cost.breakdown import breakdown
 from planner.cost.step import step_s
+from planner.equation import remembering
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.domain import widening_sd
 from planner.law.predict import Comparison, compare, loss_draws
@@ -89,8 +90,10 @@ def _interval(value: float, draws: Any) -> Estimate:
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def candidate(name: str, judged: Judged, row: int, c: Conditions) -> Candidate:
-    """Build the candidate of one row."""
+def candidate(
+    name: str, judged: Judged, row: int, c: Conditions, bounds: Sequence[str] | None = None
+) -> Candidate:
+    """Build the candidate of one row; `bounds` saves asking what binds, row by row."""
     t = {key: float(column[row]) for key, column in judged.table.items()}
     spread, wider = c.served.profile.spread, c.served.wider
     metrics = {
@@ -100,7 +103,7 @@ def candidate(name: str, judged: Judged, row: int, c: Conditions) -> Candidate:
     for metric, kind in SPREAD.items():
         metrics[metric] = Estimate.lognormal(t[metric], getattr(spread, kind) * wider)
     system = c.served.system(take_rows(judged.arch, row))
-    parts = operators(system, c)
+    binds = bounds[row] if bounds else bound(operators(system, c), t["max_concurrency"], c)
     return Candidate(
         name=name,
         shape={key: t[key] for key in SHAPE_KEYS},
@@ -108,12 +111,14 @@ def candidate(name: str, judged: Judged, row: int, c: Conditions) -> Candidate:
         kv_bytes_per_token=t["kv_bytes_per_token"],
         weight_bytes=t["weight_bytes"],
         max_concurrency=int(t["max_concurrency"]),
-        bound=bound(parts, t["max_concurrency"], c),
+        bound=binds,
         memory=memory_by_part(system, c),
         lifetime_usd=with_interval(life_in(c, t), metrics["output_tokens_per_s"])
         if c.terms
         else None,
-        warnings=tuple(w.message for w in c.law.warnings(system.arch, c.tokens)),
+        warnings=tuple(
+            w.message for w in c.law.warnings(system.arch, c.tokens, depth=c.depth_term)
+        ),
     )
 
 
@@ -179,6 +184,29 @@ def bound(parts: Mapping[str, Any], fits: float, c: Conditions) -> str:
         for op in phase["operators"].values():
             time[op["bound"]] = time.get(op["bound"], 0.0) + op["seconds"] * phase["steps"]
     return max(time, key=lambda k: time[k])
+
+
+def all_bounds(judged: Judged, c: Conditions) -> list[str]:
+    """Return what `bound` says of every row, all at once."""
+    system, w = c.served.system(judged.arch), c.workload
+    n = len(judged)
+    time: dict[str, Any] = {}
+    with remembering():
+        prefill = offline.prefill_step(system, w)
+        decode = offline.decode_step(system, w, offline.running(system, w))
+        prefill_s = offline.prefill_all_s(system, w)
+        decode_s = offline.batch_s(system, w) - prefill_s
+        for step, spent_s in ((prefill, prefill_s), (decode, decode_s)):
+            steps = spent_s / step_s(system, step)
+            for part in breakdown(system, step).values():
+                names, seconds = np.broadcast_arrays(part.bound, part.seconds * steps)
+                for name in np.unique(names):
+                    mine = np.broadcast_to(np.where(names == name, seconds, 0.0), (n,))
+                    time[str(name)] = time.get(str(name), 0.0) + mine
+    kinds = list(time)
+    most = np.argmax(np.stack([time[k] for k in kinds]), axis=0)
+    fits = np.broadcast_to(judged.table["max_concurrency"], (n,)) >= w.batch
+    return [kinds[k] if fit else "capacity" for k, fit in zip(most, fits, strict=True)]
 
 
 def gain(a: Candidate, b: Candidate, c: Conditions) -> Estimate:

@@ -16,7 +16,7 @@ from planner.errors import SpecError
 from planner.law.domain import reference_depth
 from planner.search.baseline import baseline
 from planner.search.binding import binding
-from planner.search.candidates import Judged, against, candidate, judge
+from planner.search.candidates import Judged, against, all_bounds, candidate, judge
 from planner.search.evaluate import ACCURACY_BASIS, Conditions, arch_of, evaluate, evaluate_all
 from planner.search.lifetime import terms_of
 from planner.search.limits import Tally, limits_of, require_weights_fit
@@ -83,7 +83,8 @@ def recommend(
     require_sense(base_table, question)
     table = join([base_table, kept])
     judged = judge(table, arch_of(table), conditions)
-    base = candidate("baseline", judged, 0, conditions)
+    bounds = all_bounds(judged, conditions)
+    base = candidate("baseline", judged, 0, conditions, bounds)
     target = question.max_loss or float(table["loss"][0])
     p_target = judged.p_at_most(question.max_loss)
     p_target[0] = 1.0 if question.max_loss is None else p_target[0]  # it is its own target
@@ -94,7 +95,7 @@ def recommend(
     their_time = seconds_by_operator(judged, 0, conditions)
 
     def full(name: str, row: int) -> Candidate:
-        pick = candidate(name, judged, row, conditions)
+        pick = candidate(name, judged, row, conditions, bounds)
         pick = against(pick, base, judged.compare(row, 0), p_target[row], conditions)
         mine = seconds_by_operator(judged, row, conditions)
         return replace(
@@ -109,7 +110,7 @@ def recommend(
     names = {row: name for name, row in chosen.items() if row is not None}
     pareto = tuple(
         against(
-            candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions),
+            candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions, bounds),
             base,
             judged.compare(r, 0),
             p_target[r],
@@ -219,7 +220,7 @@ def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks
         )
     picked = [r for r in chosen.values() if r is not None]
     said = {
-        r: [w.message for w in c.law.warnings(take(judged.arch, [r]), c.tokens)]
+        r: [w.message for w in c.law.warnings(take(judged.arch, [r]), c.tokens, depth=c.depth_term)]
         for r in (*picked, 0)
     }
     found += [message for r in picked for message in said[r]]

@@ -1,10 +1,10 @@
 """A loss law as a file: coefficients, spread, evidence, source and licence."""
 
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from planner.columns import Arch
 from planner.cost.params import (
@@ -26,90 +26,14 @@ from planner.law.corrections import (
 from planner.law.domain import LawWarning, domain_warnings, reference_depth, reference_head_dim
 from planner.law.predict import Quality, predict_loss, quality
 from planner.spec.fields import Spec, load_toml
+from planner.spec.law_parts import (
+    AnchorSpec,
+    ConditionalSpec,
+    DepthSpec,
+    EvidenceSpec,
+    ReferenceSpec,
+)
 from planner.units import show
-
-Range = tuple[float, float]
-
-
-class ReferenceSpec(Spec):
-    """E + A / N^alpha + B / D^beta."""
-
-    E: float = Field(ge=0)
-    A: float = Field(gt=0)
-    alpha: float = Field(gt=0, lt=2)
-    B: float = Field(gt=0)
-    beta: float = Field(gt=0, lt=2)
-    alpha_sd: float = Field(default=0.05, ge=0)
-    beta_sd: float = Field(default=0.08, ge=0)
-    data_term_ln_sd: float = Field(default=0.25, ge=0)
-    basis: str
-
-
-class AnchorSpec(Spec):
-    """A trained model the reference law passes through."""
-
-    n: float = Field(gt=0)
-    n_tokens: float = Field(gt=0)
-    loss: float = Field(gt=0)
-    sd: float = Field(gt=0)
-
-
-class PaperSpec(Spec):
-    """Six coefficients as published, kept so that the conversion can be checked."""
-
-    a0: float
-    a1: float = Field(gt=0)
-    a2: float = Field(gt=0)
-    b0: float
-    b1: float = Field(gt=0)
-    b2: float = Field(gt=0)
-
-
-class ConditionalSpec(Spec):
-    """What shape does at a given N and D; see planner/law/conditional.py.
-
-    `scale` is the published product at its optimum. The reference below and the anchors are what
-    that product multiplies; `columns` absorbs it, so that the reference there is the best loss.
-    """
-
-    form: Literal["multiplicative", "additive"] = "multiplicative"
-    x_opt: float = Field(gt=0)
-    k_x: float = Field(ge=0)
-    r_opt: float = Field(gt=0)
-    k_r: float = Field(ge=0)
-    scale: float = Field(default=1.0, gt=0)
-    fitted_n: Range
-    k_x_ln_sd: float = Field(default=0.6, ge=0)
-    x_opt_ln_sd: float = Field(default=0.06, ge=0)
-    k_r_ln_sd: float = Field(default=0.3, ge=0)
-    r_opt_ln_sd: float = Field(default=0.12, ge=0)
-    published: PaperSpec | None = None
-    basis: str
-
-
-class EvidenceSpec(Spec):
-    """What the law was fitted on; outside it intervals widen and a warning says so."""
-
-    n: Range
-    tokens_per_param: Range
-    n_tokens: Range | None = None
-    r: Range = (0.5, 5.0)
-    x: Range = (0.04, 0.14)
-    gqa: float = 4.0
-    gqa_high: float = 9.0
-    data: str
-    tokenizer: str = "not stated"
-    schedule: str = "not stated"
-    n_runs: int | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        for name in ("n", "tokens_per_param", "r", "x"):
-            low, high = getattr(self, name)
-            if not 0 < low < high:
-                raise ValueError(f"{name} must be [low, high] with 0 < low < high")
-        return self
-
 
 class LawSpec(Spec):
     """One loss law with everything needed to judge it. Loss is in nats per token."""
@@ -123,6 +47,7 @@ class LawSpec(Spec):
     basis: Literal["published", "refitted", "derived", "user"]
     reference: ReferenceSpec
     conditional: ConditionalSpec | None = None
+    depth: DepthSpec | None = None
     anchors: list[AnchorSpec] = Field(default_factory=list, max_length=2)
     evidence: EvidenceSpec
     covariance: list[list[float]] = Field(default_factory=list)
@@ -148,6 +73,8 @@ class LawSpec(Spec):
             shape |= {f: v for f, v in c.model_dump().items() if f.endswith("_ln_sd")}
             shape |= {"additive": float(c.form == "additive")}
             shape |= dict(zip(("n_fitted_low", "n_fitted_high"), c.fitted_n, strict=True))
+        if self.depth:
+            shape |= {"depth_q": self.depth.q, "depth_aspect": self.depth.aspect}
         return LawColumns(
             **r.model_dump(exclude={"basis", "E", "A", "B"}),
             E=r.E * scale,
@@ -254,9 +181,14 @@ class LawSpec(Spec):
         """Return the loss of each row of `arch` with its 80 % interval."""
         return quality(self.columns(), self.shapes(arch, n_tokens), n_draws, seed=seed)
 
-    def warnings(self, arch: Arch, n_tokens: Any, *, data: str | None = None) -> list[LawWarning]:
-        """Return the ways in which `arch`, `n_tokens` or `data` leave the law's evidence."""
-        found = domain_warnings(self.columns(), self.shapes(arch, n_tokens))
+    def warnings(
+        self, arch: Arch, n_tokens: Any, *, data: str | None = None, depth: bool = False
+    ) -> list[LawWarning]:
+        """Return the ways in which `arch`, `n_tokens` or `data` leave the law's evidence.
+
+        With `depth` on, any depth but the reference one is said to rest on the depth term.
+        """
+        found = domain_warnings(self.columns(), self.shapes(arch, n_tokens, depth=depth))
         if np.any(np.asarray(arch.n_experts) > 1):
             found.append(
                 LawWarning(

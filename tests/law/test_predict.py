@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from planner.errors import Infeasible, SpecError
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
-from planner.law.ask import compute_optimal, inference_aware, runs_that_settle, shape_cost, sure
+from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
 from planner.law.columns import NDefinition, Shapes
 from planner.law.conditional import phi
 from planner.law.corrections import ln_expert_factor, ln_training_bits_factor
 from planner.law.domain import domain_warnings, reference_depth, reference_head_dim, widening_sd
 from planner.law.predict import compare, loss_draws, p_at_most, predict_loss, quality
 from planner.law.reference import reference_loss
+from planner.law.settle import runs_that_settle
 from planner.spec.law import default_law, law_names, load_law
 
 LAW = load_law("bian-1b").columns()

@@ -75,7 +75,9 @@ def check_losses(
 
 
 def _score_source(law: LawSpec, runs: Runs, name: str, depth: bool, n_tune: int) -> list[Row]:
-    other = runs.dataset[0].lower() not in law.evidence.data.lower()
+    # A table that does not name its data is not the law's own.
+    data = runs.dataset[0].strip().lower()
+    other = not data or data not in law.evidence.data.lower()
     rows = [_row(law, runs, f"{name}: as it is", depth, other)]
     label = sizes(runs)
     for k in range(label.max() + 1) if 1 < label.max() + 1 <= 12 else ():

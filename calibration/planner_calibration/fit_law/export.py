@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from planner.law.columns import LawColumns
+from planner.law.domain import reference_depth
 from planner.law.posterior import COORDINATES, coordinates
-from planner.spec.law import (
+from planner.spec.law import LawSpec
+from planner.spec.law_parts import (
     AnchorSpec,
     ConditionalSpec,
+    DepthSpec,
     EvidenceSpec,
-    LawSpec,
     ReferenceSpec,
 )
 from planner_calibration.fit_law.data import Runs
@@ -52,13 +54,18 @@ def _value(value: Any) -> str:
 def law_of_fit(
     fit: LawFit, draws: np.ndarray, runs: Runs, *, name: str, source: str, data: str
 ) -> LawSpec:
-    """Return a free fit as a law, the bootstrap's covariance in the law's own coordinates."""
+    """Return a free fit as a law, the bootstrap's covariance in the law's own coordinates.
+
+    Coordinates the fit left out keep their priors' spread: silence is no certainty.
+    """
     v = fit.natural
     low, high = float(runs.n.min()), float(runs.n.max())
     tokens = float(np.exp(np.mean(np.log(runs.n_tokens))))
     noise = float(np.sqrt(np.mean(fit.residual**2)) * np.mean(runs.loss))
     has_shape = "k_x" in v or "k_r" in v
     many = fit.design.natural(draws)
+    if "depth_q" in v:
+        v, many = (_at_reference_depth(t, runs) for t in (v, many))
 
     def columns(values: dict[str, Any]) -> LawColumns:
         anchors = ((low, tokens, 1.0, 0.0), (high, tokens, 1.0, 0.0))
@@ -69,6 +76,11 @@ def law_of_fit(
         [coordinates(columns({k: float(many[k][i]) for k in kept})) for i in range(len(draws))]
     )
     covariance = np.cov(theta, rowvar=False) + np.diag(np.full(len(COORDINATES), 1e-12))
+    prior = LawColumns(**{k: v[k] for k in ("E", "A", "alpha", "B", "beta")})
+    for name in ("k_x", "x_opt", "k_r", "r_opt", "depth_q", "depth_aspect"):
+        if name not in v:
+            i = COORDINATES.index(f"ln_{name}")
+            covariance[i, i] = float(getattr(prior, f"{name}_ln_sd")) ** 2
     at = coordinates(columns(kept))
     ratio = runs.n_tokens / runs.n
     basis = f"Huber on log loss, {len(runs)} runs, {fit.n_agreeing} of {fit.n_starts} starts agree"
@@ -91,6 +103,9 @@ def law_of_fit(
         )
         if has_shape
         else None,
+        depth=DepthSpec(q=max(v["depth_q"], 1e-6), aspect=v["depth_aspect"], basis=basis)
+        if "depth_q" in v
+        else None,
         anchors=[
             AnchorSpec(n=n, n_tokens=tokens, loss=float(at[i]), sd=float(np.sqrt(covariance[i, i])))
             for i, n in enumerate((low, high))
@@ -104,6 +119,19 @@ def law_of_fit(
         ),
         noise_sd=max(noise, 1e-4),
     )
+
+
+def _at_reference_depth(values: dict[str, Any], runs: Runs) -> dict[str, Any]:
+    """Return coefficients whose A holds at the reference depth, where laws are read.
+
+    The fit's A holds at the best aspect. Between them lies ln^2 of the reference's aspect over the
+    best one, at the middle size of `runs` and the best width for it (see depth_ln_n_factor).
+    """
+    n = float(np.exp(np.mean(np.log(runs.n))))
+    aspect = LawColumns(E=0, A=1, alpha=1, B=1, beta=1).x_opt * n**0.5 / reference_depth(n)
+    gap = np.log(aspect / values["depth_aspect"]) ** 2
+    factor = np.exp(values["alpha"] * values["depth_q"] * gap)
+    return values | {"A": values["A"] * factor}
 
 
 def write_law(law: LawSpec, path: Path) -> None:

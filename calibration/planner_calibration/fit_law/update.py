@@ -25,7 +25,14 @@ from planner.law.posterior import (
 )
 from planner.law.predict import predict_loss
 from planner.law.reference import reference_loss
-from planner.spec.law import AnchorSpec, ConditionalSpec, EvidenceSpec, LawSpec, ReferenceSpec
+from planner.spec.law import LawSpec
+from planner.spec.law_parts import (
+    AnchorSpec,
+    ConditionalSpec,
+    DepthSpec,
+    EvidenceSpec,
+    ReferenceSpec,
+)
 from planner_calibration.fit_law.conditional import UNINFORMED, within_rule
 from planner_calibration.fit_law.data import Runs, where
 from planner_calibration.fit_law.solve import solve
@@ -213,6 +220,12 @@ def _as_spec(
             fitted_n=(float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))),
             basis=f"{spec.name} as the prior, {len(runs)} runs",
         )  # fmt: skip
+    depth = spec.depth
+    if (law.depth_q, law.depth_aspect) != (spec.columns().depth_q, spec.columns().depth_aspect):
+        depth = DepthSpec(
+            q=float(law.depth_q), aspect=float(law.depth_aspect),
+            basis=f"{spec.name} as the prior, {len(runs)} runs",
+        )  # fmt: skip
     reference = ReferenceSpec(
         E=float(law.E), A=float(law.A), alpha=float(law.alpha), B=float(law.B), beta=float(law.beta),
         alpha_sd=float(sd[2]), beta_sd=float(sd[3]), data_term_ln_sd=float(sd[4]),
@@ -232,7 +245,8 @@ def _as_spec(
     return replace_spec(
         spec, name=name, summary=f"{spec.name}, moved by {len(runs)} runs: {source}",
         source=f"{spec.source}; {source}", checked=date.today(), basis="user", reference=reference,
-        conditional=conditional, anchors=anchors, covariance=covariance.tolist(), evidence=evidence,
+        conditional=conditional, depth=depth, anchors=anchors, covariance=covariance.tolist(),
+        evidence=evidence, noise_sd=noise,
         notes=f"rows {where(runs.row)} of the runs given",
     )  # fmt: skip
 
@@ -246,6 +260,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(v) for v in value]
     return value.model_dump() if hasattr(value, "model_dump") else value
-
-
-__all__ = ["Update", "prior_covariance", "replace_spec", "shapes_of", "update_law"]
