@@ -16,6 +16,7 @@ from planner.cli import (
     predict,
     recommend,
     report,
+    ui,
     validate,
     what_if,
 )
@@ -57,6 +58,7 @@ app.command("report")(report.report)
 app.command("what-if")(what_if.what_if)
 app.command("budget")(budget.budget)
 app.command("explain")(explain.explain)
+app.command("ui")(ui.ui)
 app.command("validate")(validate.validate)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")

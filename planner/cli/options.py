@@ -34,6 +34,7 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write to FILE instead of stdout.")
 ]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw front and operating curves too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Tp = Annotated[int, typer.Option("--tp", min=1, help="Tensor-parallel degree.")]
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -104,6 +105,21 @@ def emit(
         write(as_csv(result.rows()), out)
     else:
         write(as_text(result), out)
+
+
+def plots(result: Any) -> str:
+    """Return a result's terminal pictures, as wide as `as_text`, coloured only on a terminal.
+
+    Raises:
+        MissingExtra: plotext is not installed.
+
+    """
+    from planner.report.plot import terminal_plots
+
+    terminal = sys.stdout.isatty()
+    columns = shutil.get_terminal_size((100, 24)).columns
+    colour = terminal and not os.environ.get("NO_COLOR")
+    return "\n" + terminal_plots(result.to_dict(), width=max(40, min(columns, 120)), colour=colour)
 
 
 def command_line() -> str:

@@ -26,13 +26,14 @@ def predict(
     hardware_path: o.HardwarePath = None,
     json_: o.Json = False,
     csv_: o.Csv = False,
+    plot: o.Plot = False,
     out: o.Out = None,
 ) -> None:
     """Predict speed, memory, loss and accuracy of one model, operator by operator.
 
     Example: planner predict llama-3.2-1b --on h100-sxm --batch 32
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import as_text, command_line, emit, plots, write
     from planner.search.ask import engine_spec, workload_spec
     from planner.search.predict import predict as run
     from planner.units import count
@@ -48,4 +49,7 @@ def predict(
         profile=profile,
         command=command_line(),
     )
-    emit(result, json_=json_, csv_=csv_, out=out)
+    if plot and not (json_ or csv_):
+        write(as_text(result) + plots(result), out)
+    else:
+        emit(result, json_=json_, csv_=csv_, out=out)

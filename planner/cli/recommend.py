@@ -110,6 +110,7 @@ def recommend(
     export_hf: ExportHf = None,
     json_: o.Json = False,
     csv_: o.Csv = False,
+    plot: o.Plot = False,
     out: o.Out = None,
     quiet: o.Quiet = False,
 ) -> None:
@@ -117,7 +118,7 @@ def recommend(
 
     Example: planner recommend --params 3e9 --tokens 1e11
     """
-    from planner.cli.output import as_text, emit, write
+    from planner.cli.output import as_text, emit, plots, write
     from planner.report.text import recommendation
 
     result = _search(asked, quiet)
@@ -126,7 +127,7 @@ def recommend(
     if json_ or csv_:
         emit(result, json_=json_, csv_=csv_, out=out)
     else:
-        write(as_text(recommendation(result, top)), out)
+        write(as_text(recommendation(result, top)) + (plots(result) if plot else ""), out)
 
 
 @asking
@@ -135,6 +136,7 @@ def pareto(
     top: Top = 1000,
     json_: o.Json = False,
     csv_: o.Csv = False,
+    plot: o.Plot = False,
     out: o.Out = None,
     quiet: o.Quiet = False,
 ) -> None:
@@ -142,14 +144,14 @@ def pareto(
 
     Example: planner pareto --params 1e9 --tokens 1e11 --csv --out front.csv
     """
-    from planner.cli.output import as_text, emit, write
+    from planner.cli.output import as_text, emit, plots, write
     from planner.report.text import front
 
     result = _search(asked, quiet)
     if json_ or csv_:
         emit(result, json_=json_, csv_=csv_, out=out)
     else:
-        write(as_text(front(result, top)), out)
+        write(as_text(front(result, top)) + (plots(result) if plot else ""), out)
 
 
 def _search(asked: "Question", quiet: bool) -> "Recommendation":

@@ -18,7 +18,7 @@ RECOMMEND = """
 --params --tokens --on --engine --dtype --input-tokens --output-tokens --batch --tp --layers
 --head-dim --gqa --align --tolerance --params-kind --vocab-size --mlp-attn-ratio --d-over-sqrt-n
 --max-loss --ttft --tpot --serve-requests --usd-per-hour --confidence --law --profile
---hardware-path --top --export-hf --json --csv --out --quiet
+--hardware-path --top --export-hf --json --csv --plot --out --quiet
 """
 
 

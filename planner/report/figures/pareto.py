@@ -1,5 +1,6 @@
 """Loss against tokens/s: the front, the picks, the baseline and models one knows."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from planner.report.parts import Figure, Grid, between, esc, hover, label, shape
 from planner.report.scene import Scene
 from planner.search.pareto import Table
 from planner.spec.loading import load_model, model_names
+from planner.spec.model import ModelSpec
 from planner.units import show
 
 # Labels keep clear of each other: picks near one point are named to different sides.
@@ -29,10 +31,8 @@ def known_models(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
     """
     n = float(scene.shapes["baseline"]["n_params_non_embedding"])
     found = []
-    for name in model_names():
-        spec = load_model(name)
-        dense = spec.family == "llama" and spec.n_experts == 1
-        if not dense or abs(spec.n_params_non_embedding / n - 1) > NEAR:
+    for name, spec in _llamas().items():
+        if abs(spec.n_params_non_embedding / n - 1) > NEAR:
             continue
         shape = {k: getattr(spec, k) for k in ("n_layers", "d_model", "n_heads", "n_kv_heads")}
         shape |= {k: getattr(spec, k) for k in ("head_dim", "d_ff", "vocab_size", "n_params")}
@@ -40,6 +40,13 @@ def known_models(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
         shape |= {k: getattr(spec, k) for k in ("mlp_attn_ratio", "d_over_sqrt_n")}
         found.append((name, shape | one_row(scene.evaluate(spec.arch()))))
     return found
+
+
+@functools.cache
+def _llamas() -> dict[str, ModelSpec]:
+    """Return the dense presets the law speaks of; read once, as a page of sliders asks often."""
+    specs = {name: load_model(name) for name in model_names()}
+    return {n: s for n, s in specs.items() if s.family == "llama" and s.n_experts == 1}
 
 
 def one_row(table: Table) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""The page of sliders: quick, and showing what the commands say."""
+
+import pytest
+
+from planner.report.ui_model import answer, shape_of
+from planner.search.recommend import recommend
+from planner.spec.question import Question
+
+ASKED = Question(params=1e9, tokens=1e11)
+
+
+def test_the_page_says_what_the_command_says():
+    view = answer(ASKED, {"d_model": 2304, "r": 2.0, "gqa": 4.0})
+    told = recommend(ASKED).to_dict()["picks"]["fastest"]
+    assert view.result["picks"]["fastest"]["d_model"] == told["d_model"]
+    assert "yours" in view.table.header
+
+
+def test_your_shape_is_legal_and_near_what_was_asked():
+    view = answer(ASKED)
+    for gqa in (1, 3, 9):
+        shape = shape_of(view.scene, d_model=2304, r=2.0, gqa=gqa)
+        assert shape["n_heads"] == gqa * shape["n_kv_heads"]
+        assert shape["d_model"] % 128 == shape["d_ff"] % 128 == 0
+        assert shape["mlp_attn_ratio"] == pytest.approx(2.0, rel=0.15)
+        base = view.scene.shapes["baseline"]["n_params_non_embedding"]
+        assert shape["n_params_non_embedding"] == pytest.approx(base, rel=0.02)
+
+
+@pytest.mark.slow
+def test_the_page_itself_runs():
+    testing = pytest.importorskip("streamlit.testing.v1")
+    import planner.report.ui_app as app
+
+    page = testing.AppTest.from_file(app.__file__, default_timeout=60).run()
+    assert not page.exception and not page.error
+    assert "faster" in " ".join(m.value for m in page.markdown)
+    page.select_slider[2].set_value(128).run()
+    assert not page.exception and not page.error
