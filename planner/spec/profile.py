@@ -1,8 +1,10 @@
 """Fitted constants of a device and an engine, with their spread and the data they came from."""
 
+import dataclasses
 import functools
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +81,24 @@ class ProfileSpec(Spec):
     borrowed: str = ""  # what it took from other fits, for want of measurements of its own
     wider: float = Field(default=1.0, ge=1)  # times the spread, for what is borrowed
     kernels: dict[str, float]
-    benchmark: dict[str, float] = {}  # kernels timed alone, where whole runs insist on others
+    benchmark: dict[str, float] = Field(
+        default_factory=dict
+    )  # kernels timed alone, where whole runs insist on others
     overheads: dict[str, float]
     spread: Spread
     held_out: HeldOut | None = None
     posterior: Posterior | None = None
+
+    @model_validator(mode="after")
+    def _within_physics(self) -> Self:
+        for part, cls in (("kernels", Kernels), ("benchmark", Kernels), ("overheads", Overheads)):
+            known = {f.name for f in dataclasses.fields(cls)}
+            for name, value in getattr(self, part).items():
+                if name not in known:
+                    raise ValueError(f"{part}.{name}: no such constant")
+                if value < 0 or (name.endswith("_eff") and not 0 < value <= 1):
+                    raise ValueError(f"{part}.{name}: {value:g} is outside physics")
+        return self
 
     def columns(self) -> tuple[Kernels, Overheads]:
         """Return the constants as columns."""
