@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ from numpy.typing import NDArray
 from planner.columns import Arch, Workload
 from planner.errors import SpecError
 from planner.spec.device import device_names
-from planner.spec.engine import EngineSpec
+from planner.spec.engine import EngineName, EngineSpec
+from planner.spec.fields import validate
 
 METRICS = {
     "e2e_latency_s": "wall time of one batch of identical requests, prefill included",
@@ -209,14 +211,16 @@ def _setup(engine: str, released: str, dtype: str, tp: int, pp: int, ep: int) ->
     kv = next((d for d in ("fp8", "int8") if f"kv_{d}" in dtype), None)
     weights = dtype.partition("_kv_")[0].removeprefix("w_")
     formats = {"awq": "int4", "int4": "int4", "int8": "w8a16", "fp8": "fp8"}
-    return EngineSpec(
-        name=name,
-        dtype=next((v for k, v in formats.items() if k in weights), "bf16"),
-        kv_dtype=kv,
-        tp=tp,
-        pp=pp,
-        ep=ep,
-    )
+    values = {
+        "name": name,
+        "dtype": next((v for k, v in formats.items() if k in weights), "bf16"),
+        "kv_dtype": kv,
+        "tp": tp,
+        "pp": pp,
+        "ep": ep,
+    }
+    known = ", ".join(get_args(EngineName))
+    return validate(EngineSpec, values, f"engine {engine}", hint=f"engines are {known}")
 
 
 def _truth(text: str) -> float:

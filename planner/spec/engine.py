@@ -25,6 +25,7 @@ _STATIC = {"chunked_prefill": False, "max_batched_tokens": 16384}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "vllm-0.6": _WHOLE,
     "tensorrt-llm": _WHOLE,
+    "sglang": _WHOLE,  # prompts come first, and are mixed with decoding only on request
     "deepspeed-mii": {"max_batched_tokens": 2048},  # dynamic split-fuse
     "transformers": _STATIC,
     "fastertransformer": _STATIC,

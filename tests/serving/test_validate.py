@@ -122,6 +122,13 @@ def test_an_unknown_metric_says_the_line(tmp_path):
         read_runs(path)
 
 
+def test_an_unknown_engine_says_which_there_are(tmp_path):
+    path = file_of(tmp_path, [next(rows()).replace("vLLM,0.10", "nonesuch,1")])
+    with pytest.raises(SpecError, match=r"line 2.*nonesuch") as raised:
+        read_runs(path)
+    assert "sglang" in raised.value.hint
+
+
 def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("engine,gpu\nvLLM,H100\n")

@@ -79,7 +79,7 @@ def constants_after(runs: Sequence[Run], before: EngineFit) -> dict[str, Constan
     for name, c in constants.items():
         own = hasattr(before.overheads, name)
         value = getattr(before.overheads if own else before.kernels, name)
-        if name in SEQUENCES or name in RANKS and own:
+        if name in SEQUENCES or (name in RANKS and own):
             constants[name] = replace(c, mean=value, ln_sd=0.7)
         elif not own and name != "gemm_hbm_eff":
             constants[name] = replace(c, mean=value, ln_sd=0.05)

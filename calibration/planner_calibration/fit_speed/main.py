@@ -183,7 +183,7 @@ def class_default(
             "prefill": max(sd, max(p["spread"]["prefill"] for p in chosen)) * 1.5,
             "decode": sd * 1.5,
             "throughput": sd * 1.5,
-            "gain": max(p["spread"]["gain"] for p in chosen) * 1.5,
+            "gain": max(p["spread"]["gain"] for p in chosen),
         },
     }
 
