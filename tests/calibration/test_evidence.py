@@ -118,7 +118,7 @@ def test_the_torch_engine_is_predicted_on_shapes_not_fitted(here, shapes):
 def test_vllms_own_server_and_client_tell_latency_at_a_rate(here, shapes):
     from planner_calibration.serve import online
 
-    options = Options(python=VLLM, dtype="float32", threads=1, limit_s=240)
+    options = Options(python=VLLM, dtype="float32", threads=1, limit_s=480)
     load = online.Load(2.0, 8, 64, 16)
     row = online.serve(llama_candidate(**shapes[0].settings()), load, options, here[0])
     assert row.status == "ok", row.message

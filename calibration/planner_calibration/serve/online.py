@@ -1,6 +1,7 @@
 """Requests at a rate: vLLM's own server, loaded by vLLM's own client (`vllm bench serve`)."""
 
 import json
+import math
 import socket
 import subprocess
 import tempfile
@@ -39,7 +40,10 @@ def serve(spec: ModelSpec, load: Load, options: Options, on: Machine) -> Measure
     engine = f"vllm {options.version or version('vllm', options.python)}".strip()
     shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
     chosen = {f"flag_{k}": v for k, v in flags.items() if k not in ("dtype", "max_model_len")}
-    what = {**shape, **asdict(load), "dtype": options.dtype, "threads": options.threads, **chosen}
+    asked = asdict(load)
+    if math.isinf(load.requests_per_s):
+        asked["requests_per_s"] = "inf"  # JSON has no infinity
+    what = {**shape, **asked, "dtype": options.dtype, "threads": options.threads, **chosen}
     common: dict[str, Any] = {"engine": engine, "machine": on.id, "environment": on.environment}
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="planner-online-") as name:

