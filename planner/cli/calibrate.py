@@ -30,7 +30,8 @@ Ray = Annotated[
     str | None, typer.Option("--ray", metavar="ADDRESS", help="Spread runs over a Ray cluster.")
 ]
 Near = Annotated[
-    str | None, typer.Option("--near", metavar="COUNT", help="Generate shapes of so many parameters.")
+    str | None,
+    typer.Option("--near", metavar="COUNT", help="Generate shapes of so many parameters."),
 ]
 
 
@@ -201,7 +202,9 @@ def plan(
     on: Annotated[str | None, typer.Option(help="Hardware, where the budget is time.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs at most.")] = 6,
     law: Annotated[str | None, typer.Option(help="Loss law; default: fitted nearest.")] = None,
-    criterion: Annotated[str, typer.Option(help="bayes (the decision) or d (all unknowns).")] = "bayes",
+    criterion: Annotated[
+        str, typer.Option(help="bayes (the decision) or d (all unknowns).")
+    ] = "bayes",
     json_: Json = False,
     out: Out = None,
 ) -> None:
@@ -229,7 +232,9 @@ def fit(
     prior: Annotated[
         str | None, typer.Option(help="Profile (or law) to start from; default: the nearest.")
     ] = None,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where it is written.")] = Path(),
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="Where it is written.")
+    ] = Path(),
     json_: Json = False,
 ) -> None:
     """Correct a profile (with --on) or a loss law (without) by runs; held-out error comes first.
