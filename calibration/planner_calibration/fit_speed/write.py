@@ -55,6 +55,6 @@ def posterior(fits: Mapping[str, Fit]) -> dict[str, Any]:
         "constants": names,
         "ln_sd": [float(f"{s:.2g}") for s in sd],
         "correlation": [
-            [round(float(scaled[i, j]), 2) + 0.0 for j in range(i)] for i in range(1, len(names))
+            [round(float(scaled[i, j]), 4) + 0.0 for j in range(i)] for i in range(1, len(names))
         ],
     }
