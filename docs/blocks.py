@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+GENERATED = "<!-- made by "  # pages of docs/generate.py, which its own check keeps fresh
 _COMMENT = re.compile(
     r"<!-- (?P<kind>run|output|runs|python|prints|not run)(?: exit=(?P<exit>\d+))?"
     r"(?:: (?P<text>.*?))? -->"
@@ -99,7 +100,10 @@ def renew(path: Path) -> tuple[str, list[Stale]]:
 
 def unmarked(path: Path) -> list[str]:
     """Return commands of ours shown in `path` that no comment says how to check."""
-    text = _BLOCK.sub("", path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if text.startswith(GENERATED):
+        return []
+    text = _BLOCK.sub("", text)
     fenced = re.findall(r"^```+[^\n]*\n(.*?)^```+$", text, re.DOTALL | re.MULTILINE)
     lines = (line.strip().removeprefix("$ ") for block in fenced for line in block.splitlines())
     return [line for line in lines if re.match(r"(planner|python|pip|make|pytest)\s", line)]

@@ -157,8 +157,8 @@ def pareto(result: Mapping[str, Any], scene: Scene) -> Figure:
             annotations=[
                 {
                     "xref": "paper",
-                    "x": 1,
-                    "xanchor": "right",
+                    "x": 0.01,
+                    "xanchor": "left",
                     "y": target,
                     "yanchor": "bottom",
                     "text": f"target loss {target:.3f}",

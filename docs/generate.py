@@ -1,0 +1,159 @@
+"""Pages made from the code: commands, glossary, validation, figures. Run before `mkdocs build`.
+
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 where a committed page differs
+python docs/generate.py --figures  take the concepts' figures again; needs Chromium
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+NOTE = "<!-- made by docs/generate.py: edit that, not this -->\n"
+FIGURES = (
+    "roofline",
+    "operating-throughput",
+    "memory",
+    "contour-loss",
+    "contour-throughput",
+    "pareto",
+    "sensitivity",
+)
+
+
+def commands() -> str:
+    """Return the help of every command as the command prints it."""
+    from typer.main import get_command
+
+    from planner.cli.app import app
+
+    def walk(command: Any, path: str) -> Iterator[str]:
+        children = getattr(command, "commands", {})
+        yield f"{'#' * min(2 + path.count(' '), 4)} {path}\n\n```text\n{_help(path)}```\n"
+        for name in children:
+            yield from walk(children[name], f"{path} {name}")
+
+    pages = "\n".join(walk(get_command(app), "planner"))
+    return (
+        f"{NOTE}# Commands\n\nExit codes: 0 an answer, 1 nothing fits, 2 usage, 3 a bad or unknown \
+file or name,\n4 a missing extra, 5 a file that cannot be written.\n\n{pages}"
+    )
+
+
+def _help(path: str) -> str:
+    import io
+    import os
+    from contextlib import redirect_stdout
+
+    from planner.cli.app import app
+
+    os.environ |= {"COLUMNS": "96", "TERMINAL_WIDTH": "96", "NO_COLOR": "1"}
+    text = io.StringIO()
+    with redirect_stdout(text):
+        app([*path.split()[1:], "--help"], prog_name="planner", standalone_mode=False)
+    return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines()) + "\n"
+
+
+def glossary() -> str:
+    """Return every term by name."""
+    from planner.glossary import terms
+
+    rows = "\n".join(
+        f"| `{t.name}` | ${t.symbol}$ | {t.unit} | {t.meaning} |" for t in terms().values()
+    )
+    return (
+        f"{NOTE}# Glossary\n\nCode, flags, JSON keys and pages use these names.\n\n"
+        f"| name | symbol | unit | meaning |\n|---|---|---|---|\n{rows}\n"
+    )
+
+
+def validation() -> str:
+    """Return what the shipped profiles and laws scored, the peers beside it, and the notebook."""
+    import tomllib
+
+    rows = []
+    for path in sorted((ROOT / "calibration/fits").glob("*.toml")):
+        p = tomllib.loads(path.read_text(encoding="utf-8"))
+        spread = " | ".join(f"{100 * v:.1f} %" for v in list(p["spread"].values())[:4])
+        rows.append(f"| `{p['name']}` | {p['engine']} {p.get('engine_version', '')} | {spread} |")
+    names = list(
+        tomllib.loads((ROOT / "calibration/fits/class-default.toml").read_text())["spread"]
+    )[:4]
+    log = (ROOT / "calibration/LOG.md").read_text(encoding="utf-8").partition("\n")[2]
+    log = log.replace("\n## ", "\n### ")
+    peers = (DOCS / "peers.json").read_text(encoding="utf-8")
+    table = json.loads(peers)
+    head = " | ".join(table["header"])
+    body = "\n".join(f"| {' | '.join(r)} |" for r in table["rows"])
+    return (
+        f"{NOTE}# Validation\n\nRun it on your own measurements: `planner validate DATA.csv`, or "
+        "`planner report` on its JSON.\n\n## Spread of each profile\n\nStandard deviation of the "
+        "logarithm of measured over predicted, on rows the fit did not see. Intervals come from "
+        f"it.\n\n| profile | engine | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}\n"
+        + "\n".join(rows)
+        + f"\n\n## Peers\n\n{table['intro']}\n\n| {head} |\n|{'---|' * len(table['header'])}\n{body}"
+        f"\n\n{table['losses']}\n\n## Notebook\n{log}"
+    )
+
+
+def figures() -> None:
+    """Take each figure of a 1B recommendation as a picture."""
+    from planner.report import html
+    from planner.report.page import build
+    from planner.report.parts import Page, Section
+    from planner.report.png import screenshot
+    from planner.search.recommend import recommend
+    from planner.spec.question import Question
+
+    page = build(recommend(Question(params=1e9, tokens=1e11)).to_dict())
+    known = {f.name: f for s in page.sections for f in s.figures}
+    (DOCS / "figures").mkdir(exist_ok=True)
+    for name in FIGURES:
+        figure = known[name]
+        one = html.render(Page("", "", [Section("one", "", figures=[figure])]))
+        hide = "<style>header,footer,h2,figcaption{display:none!important}figure{margin:0}</style>"
+        one = one.replace("</head>", hide + "</head>")
+        path = DOCS / "figures" / f"{name}.png"
+        screenshot(one, path, width=760, height=figure.height + 20)
+
+
+PAGES = {
+    "reference/commands.md": commands,
+    "reference/glossary.md": glossary,
+    "validation.md": validation,
+}
+
+
+def stale() -> list[str]:
+    """Return the generated pages that differ from what the code says now."""
+    return [n for n, make in PAGES.items() if not _same(DOCS / n, make())]
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--figures", action="store_true")
+    args = parser.parse_args()
+    if args.check:
+        for name in (found := stale()):
+            print(f"docs/{name} is stale: python docs/generate.py")
+        return int(bool(found))
+    if args.figures:
+        figures()
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
