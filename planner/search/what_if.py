@@ -212,8 +212,8 @@ def warnings(points: Points, knobs: Mapping[str, Sequence[Any]]) -> tuple[str, .
         said.append(f"{late} settings are asked for more than they can serve: queues never end")
     if np.any(t["bound"] == "capacity"):
         said.append(
-            "where bound by capacity, requests wait for memory: TTFT is within 25 % of the "
-            "simulation, throughput within 5 %; --simulate for the rest"
+            "where bound by capacity, requests wait for memory and are set back: throughput is some "
+            "10 % optimistic, TTFT rough until the queue is long; --simulate says better"
         )
     unpriced = {s["on"] for i, s in enumerate(points.settings) if np.isnan(t["usd_per_hour"][i])}
     if unpriced - {

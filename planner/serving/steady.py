@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Step, System, Workload
-from planner.cost.memory import max_concurrency
+from planner.cost.memory import kv_capacity_tokens, max_concurrency
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
@@ -28,8 +28,15 @@ from planner.units import PerS, Scalar, Seconds
 
 @equation
 def in_flight(s: System, w: Workload) -> Scalar:
-    """Requests that hold memory at once, of one pipeline batch; the others wait for a place."""
-    return minimum(w.batch, maximum(max_concurrency(s, w), 1.0)) / s.parallel.pp
+    """Requests that hold memory at once, of one pipeline batch; the others wait for a place.
+
+    The engine starts more than the cache can hold to their end, and sets some back as others grow:
+    each holds its prompt and half its output on average.
+    """
+    held = w.input_tokens + w.output_tokens / 2
+    places = maximum(kv_capacity_tokens(s) / held, max_concurrency(s, w))
+    at_most = minimum(places, s.limits.max_num_seqs)
+    return minimum(w.batch, maximum(at_most, 1.0)) / s.parallel.pp
 
 
 @equation
