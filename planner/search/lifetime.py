@@ -1,51 +1,64 @@
-"""What a shape costs over its life: training it, and serving a stated volume.  [Sardana 2024]"""
+"""Lifetime cost of shapes: training plus serving a stated volume, as an objective of the search.
 
+[Sardana et al. 2024, arXiv 2401.00448: what a model costs over its life moves the best choice.]
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from planner.columns import Arch
-from planner.cost import money
-from planner.cost.params import n_active_params
-from planner.search.evaluate import Conditions
-from planner.search.pareto import Table
-
-TRAIN_MFU = 0.4  # of dense bf16: what large public runs report, 0.38 to 0.43 (arXiv 2407.21783)
+from planner.cost.money import HOUR_S, Life, lifetime_usd, train_usd
+from planner.errors import SpecError
+from planner.search.result import Estimate
+from planner.serving.system import Served
+from planner.spec.prices import load_prices
+from planner.spec.question import Question
 
 
-def lifetime_usd(
-    table: Table,
-    arch: Arch,
-    c: Conditions,
-    *,
-    served_tokens: float,
-    usd_per_device_hour: float,
-    train_mfu: float = TRAIN_MFU,
-) -> Any:
-    """Return dollars of training and serving, a column: an objective to minimise at equal loss.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What turns a shape's speed into money."""
 
-    Args:
-        table: what `evaluate` returned for `arch`; its output_tokens_per_s is used.
-        arch: the shapes, as columns.
-        c: how they are trained (`tokens`) and served.
-        served_tokens: generated tokens over the model's life, prompts as long as the workload's.
-        usd_per_device_hour: price of a device, for both.
-        train_mfu: share of the device's dense rate that training reaches.
+    usd_per_device_hour: float
+    served_requests: float
+    train_mfu: float
+    basis: str
 
-    Source: Sardana et al., arXiv 2401.00448, with the cost model's throughput in place of 2 N
-    FLOPs a token.
+
+def terms_of(q: Question) -> Terms | None:
+    """Return the terms a question asks for; None where it states no volume.
+
+    Raises:
+        SpecError: no price given and none listed for the device.
 
     """
-    out = np.asarray(c.workload.output_tokens, dtype=np.float64)
-    speed = np.asarray(table["output_tokens_per_s"], dtype=np.float64)
-    devices = float(c.served.engine.n_devices)
-    life = money.Life(
-        n_active_params=n_active_params(arch),
-        n_tokens=c.tokens,
-        flops_per_s=c.served.device.flops_per_s("bf16"),
-        train_mfu=train_mfu,
-        usd_per_device_hour=usd_per_device_hour,
-        served_requests=served_tokens / out,
-        usd_per_request=usd_per_device_hour / money.HOUR_S * devices * out / speed,
+    if q.serve_requests is None:
+        return None
+    if q.usd_per_hour is not None:
+        return Terms(q.usd_per_hour, q.serve_requests, q.train_mfu, "price as given")
+    prices = load_prices()
+    if q.on not in prices.usd_per_hour:
+        raise SpecError(f"no price is listed for {q.on}", hint="give one, e.g. --usd-per-hour 2.50")
+    return Terms(prices.usd_per_hour[q.on], q.serve_requests, q.train_mfu, prices.basis)
+
+
+def life_of(
+    terms: Terms, served: Served, n_active: Any, n_tokens: float, requests_per_s: Any
+) -> Life:
+    """Return the columns of a life: trained and served on the same kind of device."""
+    hourly = terms.usd_per_device_hour * served.engine.n_devices
+    return Life(
+        n_active_params=n_active,
+        n_tokens=n_tokens,
+        flops_per_s=served.device.flops_per_s("bf16"),
+        train_mfu=terms.train_mfu,
+        usd_per_device_hour=terms.usd_per_device_hour,
+        served_requests=terms.served_requests,
+        usd_per_request=hourly / HOUR_S / requests_per_s,
     )
-    return money.lifetime_usd(life)
+
+
+def with_interval(life: Life, speed: Estimate) -> Estimate:
+    """Return the lifetime cost; its serving part is as uncertain as the throughput."""
+    trained, total = float(train_usd(life)), float(lifetime_usd(life))
+    served = (total - trained) * speed.value
+    return Estimate(total, trained + served / speed.high, trained + served / speed.low)
