@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from planner.errors import SpecError
 from planner.spec.law import default_law
 from planner_calibration import runs as recorded
 from planner_calibration.correct import profile as profiles
@@ -166,7 +168,14 @@ def _law(
         table.write_text(to_csv(rows))
         # A few runs move a published law; "none" asks for a fit of their own.
         start = prior or default_law(float(np.exp(np.mean(np.log(sizes)))))[0].name
-        report = fit_csv(table, prior=None if start == "none" else start, name=name)
+        try:
+            report = fit_csv(table, prior=None if start == "none" else start, name=name)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise SpecError(
+                f"moved by these runs {start} is no law: {first['loc'][-1]} becomes {first['input']:.3g}",
+                hint="they lie too far from its evidence; fit them alone with --prior none",
+            ) from None
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
     write_law(report.law, path)
