@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -174,26 +174,39 @@ def front(r: Recommendation, top: int = 1000) -> Group:
     return Group(head, Text(""), front_table(spaced(r.pareto, top)), Text(""), *notes(r))
 
 
-def front_table(rows: Sequence[Candidate]) -> Table:
-    """Return rows of the front, one line each."""
-    head = "front layers d_model d_ff heads kv r GQA loss tok/s gain P(≤target)"
-    t = table(head.split())
-    for c in rows:
-        t.add_row(
-            TITLES.get(c.name, c.name),
-            f"{c.n_layers:.0f}",
-            f"{c.d_model:.0f}",
-            f"{c.d_ff:.0f}",
-            f"{c.n_heads:.0f}",
-            f"{c.n_kv_heads:.0f}",
-            significant(c.mlp_attn_ratio),
-            significant(c.gqa),
-            f"{c.loss.value:.3f}",
-            show(c.output_tokens_per_s.value),
-            f"{100 * (c.gain.value - 1):+.0f} %" if c.gain else "–",
-            _p_target(c),
-        )
-    return t
+# Column, whether a narrow terminal has room for it, and how to read it.
+FRONT: tuple[tuple[str, bool, Cell], ...] = (
+    ("front", True, lambda c: TITLES.get(c.name, c.name)),
+    ("layers", False, lambda c: f"{c.n_layers:.0f}"),
+    ("d_model", True, lambda c: f"{c.d_model:.0f}"),
+    ("d_ff", True, lambda c: f"{c.d_ff:.0f}"),
+    ("heads", False, lambda c: f"{c.n_heads:.0f}"),
+    ("kv", False, lambda c: f"{c.n_kv_heads:.0f}"),
+    ("r", False, lambda c: significant(c.mlp_attn_ratio)),
+    ("GQA", True, lambda c: significant(c.gqa)),
+    ("loss", True, lambda c: f"{c.loss.value:.3f}"),
+    ("tok/s", True, lambda c: show(c.output_tokens_per_s.value)),
+    ("gain", True, lambda c: f"{100 * (c.gain.value - 1):+.0f} %" if c.gain else "–"),
+    ("P(≤target)", False, lambda c: _p_target(c)),
+)
+NARROW = 84  # columns; below, the front leaves out what the picks above already say
+
+
+class front_table:  # noqa: N801 - called as the function it stands for
+    """Rows of the front, one line each; a narrow terminal gets fewer columns, never broken numbers."""
+
+    def __init__(self, rows: Sequence[Candidate]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Choose columns by the width there is."""
+        shown = [c for c in FRONT if c[1] or options.max_width >= NARROW]
+        t = table([name for name, *_ in shown])
+        for column in t.columns[1:]:
+            column.no_wrap = True
+        for row in self.rows:
+            t.add_row(*(read(row) for *_, read in shown))
+        yield t
 
 
 def operators(breakdown: Any) -> Table:
