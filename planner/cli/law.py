@@ -150,7 +150,7 @@ def check(
     from dataclasses import asdict
 
     from planner_calibration.fit_law.check import check_accuracies, check_losses
-    from planner_calibration.fit_law.data import read_table
+    from planner_calibration.fit_law.table import read_table
 
     from planner.cli.output import as_json as dump
     from planner.cli.output import write

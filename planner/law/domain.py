@@ -154,6 +154,8 @@ def domain_warnings(law: LawColumns, shapes: Shapes) -> list[LawWarning]:
         np.asarray(shapes.n_layers) - np.asarray(shapes.reference_layers)
     )
     if np.any(moved > 0):
+        # It says what the guard on depth says, and on what it rests.
+        found = [w for w in found if w.code != "depth"]
         found.append(
             LawWarning(
                 "depth-term",

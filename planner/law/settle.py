@@ -113,14 +113,15 @@ def _laws_at(
 
     def position(size: float) -> float:  # e-folds outside the fitted sizes, signed
         below, above = np.log(size / law.n_fitted_low), np.log(size / law.n_fitted_high)
-        return float(min(below, 0.0) + max(above, 0.0)) / np.log(DRIFT_FACTOR)
+        return float((min(below, 0.0) + max(above, 0.0)) / np.log(DRIFT_FACTOR))
 
     at, near = position(n), position(small)
     common = min(abs(at), abs(near)) if at * near > 0 else 0.0
 
     def moved(where: float, own: int) -> LawColumns:
         steps = {
-            name: sd * (common**0.5 * walk[name][0] + (abs(where) - common) ** 0.5 * walk[name][own])
+            name: sd
+            * (common**0.5 * walk[name][0] + (abs(where) - common) ** 0.5 * walk[name][own])
             for name, sd in drift.items()
         }
         return replace(drawn, **{k: getattr(drawn, k) * np.exp(v) for k, v in steps.items()})

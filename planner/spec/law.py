@@ -35,6 +35,7 @@ from planner.spec.law_parts import (
 )
 from planner.units import show
 
+
 class LawSpec(Spec):
     """One loss law with everything needed to judge it. Loss is in nats per token."""
 

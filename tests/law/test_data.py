@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_calibration.fit_law.data import load_runs, require_shapes, sizes
+from planner_calibration.fit_law.data import load_runs, sizes
 from planner_calibration.fit_law.run import fit_csv
+from planner_calibration.fit_law.support import require_shapes
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition
@@ -36,6 +37,9 @@ def test_a_clean_table_loads_with_rows_numbered_from_the_header(tmp_path: Path) 
         (["d,3e8,1e10,nan,768,12,2"], "loss is missing in row 5"),
         (["d,3e8,0,3,768,12,2"], "n_tokens is 0 in row 5"),
         (["d,3e8,1e10,3,768,12,-2"], "r is not positive in row 5"),
+        (["d,3e8,1e10,3,768,0,2"], "n_layers is not positive in row 5"),
+        (["d,3e8,1e10,abc,768,12,2"], "loss is 'abc', no number, in row 5"),
+        (["d,3e8,10B,3,768,12,2"], "n_tokens is '10B', no number, in row 5"),
         (["a,3e8,1e10,3,768,12,2"], "duplicated run: rows 2, 5"),
         (["d,,1e10,3,768,12,2"], "no non-embedding count in row 5"),
     ],
@@ -106,3 +110,26 @@ def test_sizes_within_15_percent_are_one(tmp_path: Path) -> None:
     """Models of one nominal size differ by a few per cent."""
     rows = ["a,1e8,1e10,3.5,768,12,2", "b,1.1e8,1e10,3.3,1024,12,2", "c,4e8,1e10,3.1,1280,16,2"]
     assert list(sizes(load_runs(table(tmp_path, *rows)))) == [0, 0, 1]
+
+
+def test_a_spreadsheets_semicolons_decimal_commas_and_byte_order_mark_read_the_same(
+    tmp_path: Path,
+) -> None:
+    """What Excel writes in much of Europe holds the same runs."""
+    plain = load_runs(table(tmp_path, *GOOD))
+    path = tmp_path / "excel.csv"
+    text = (HEAD + "\n".join(GOOD) + "\n").replace(",", ";").replace("3.", "3,")
+    path.write_text(text, encoding="utf-8-sig")
+    excel = load_runs(path)
+    np.testing.assert_array_equal(excel.loss, plain.loss)
+    np.testing.assert_array_equal(excel.n, plain.n)
+
+
+def test_a_shape_fit_refuses_sizes_with_too_few_shapes(tmp_path: Path) -> None:
+    """Two shapes a size cannot say what shape does, however many sizes there are."""
+    rows = [
+        f"r{i}{j},{n:g},{20 * n:g},{3.5 - i / 10 + j / 50},{768 * (1 + j)},{12 - 4 * j},2"
+        for i, n in enumerate(np.geomspace(1e8, 1e9, 8)) for j in (0, 1)
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match="too few shapes"):
+        fit_csv(table(tmp_path, *rows), prior="none", blocks=("depth",))

@@ -68,7 +68,7 @@ def test_few_shapes_are_refused_without_a_prior_and_fall_back_to_it_with_one() -
 
 def test_own_runs_move_the_law_toward_them_and_never_widen_it() -> None:
     """Runs made by another law: predictions there improve, and the report names what stayed."""
-    from planner_calibration.fit_law.update import shapes_of
+    from planner_calibration.fit_law.as_shapes import shapes_of
 
     from planner.law.predict import predict_loss
 
@@ -90,3 +90,11 @@ def test_runs_that_count_parameters_otherwise_are_refused() -> None:
     runs = replace(shapes(), n_definition=NDefinition.TOTAL)
     with pytest.raises(SpecError, match="N is total, but the law counts non-embedding"):
         update_law(load_law("bian-1b"), runs)
+
+
+def test_misfit_beyond_the_laws_noise_stays_in_the_moved_law() -> None:
+    """Runs that scatter by 0.05 nats are not predicted to 0.015."""
+    runs = shapes(noise=0.05)
+    moved = update_law(load_law("bian-1b"), runs[np.arange(0, 120, 3)])
+    assert 0.035 < moved.law.noise_sd < 0.07
+    assert moved.law.columns().noise_sd == moved.law.noise_sd

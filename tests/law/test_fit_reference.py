@@ -1,13 +1,15 @@
 """The fitter gives back the law that made the data, its noise, and its silences."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from planner_calibration.fit_law.data import Runs, sizes
 from planner_calibration.fit_law.evaluate import interval_coverage, progressive, stage
 from planner_calibration.fit_law.model import design, ln_loss
-from planner_calibration.fit_law.reference import bootstrap, fit, vpnls
+from planner_calibration.fit_law.reference import bootstrap, fit
+from planner_calibration.fit_law.vpnls import vpnls
 
 from planner.law.columns import NDefinition
 
@@ -134,3 +136,26 @@ def test_a_law_that_does_not_beat_the_baseline_says_so() -> None:
     noise = np.random.default_rng(3).uniform(2.5, 3.5, len(runs))
     verdicts = [s.verdict for s in progressive(replace(runs, loss=noise), n_starts=1)]
     assert any("does not beat" in v for v in verdicts)
+
+
+def test_a_fitted_depth_term_is_in_the_law_written_and_an_unfitted_one_keeps_its_prior(
+    tmp_path: Path,
+) -> None:
+    """Through TOML and back: q and the best aspect; without the part, the prior's spread."""
+    from planner_calibration.fit_law.export import law_of_fit, write_law
+
+    from planner.law.posterior import COORDINATES
+    from planner.spec.law import load_law
+
+    runs = depth_like(noise=0.0005)
+    found = []
+    for blocks in (("reference", "depth"), ("reference",)):
+        law = fit(runs, blocks, n_starts=4)
+        spec = law_of_fit(law, bootstrap(law, runs, 30), runs, name="d", source="s", data="t")
+        write_law(spec, tmp_path / "d.toml")
+        found.append(load_law(str(tmp_path / "d.toml")).columns())
+    deep, bare = found
+    assert deep.depth_q == pytest.approx(0.06, rel=0.1)
+    assert deep.depth_aspect == pytest.approx(50, rel=0.1)
+    i = COORDINATES.index("ln_depth_q")
+    assert np.sqrt(bare.covariance[i][i]) == pytest.approx(bare.depth_q_ln_sd, rel=0.05)

@@ -245,3 +245,41 @@ def test_corrections_are_switches_on_a_model() -> None:
     assert "other-data" in [w.code for w in law.warnings(dense, 1e11, data="my web crawl")]
     for worse in ({"training_bits": 4.0}, {"quantised_bits": 4.0}, {"unique_tokens": 5e9}):
         assert predict_loss(law.columns(), law.shapes(dense, 1e11, **worse)) > plain
+
+
+def test_runs_at_sizes_the_law_knows_tell_nothing_new() -> None:
+    """Fitted at 971M, asked about 3B: the drift between is the doubt, so the runs are larger."""
+    a, b = at(n=2.9e9, x=0.0579, r=3.0), at(n=2.9e9)
+    runs = runs_that_settle(LAW, a, b)
+    assert runs[0].n > 1.2e9
+    assert runs[-1].sd_after < 0.75 * runs[0].sd_before
+
+
+def test_an_additive_laws_shape_is_priced_by_nats() -> None:
+    """The tokens named buy back exactly the loss there too."""
+    law = replace(LAW, additive=1.0, k_x=0.3, k_r=0.03)
+    s = at(x=0.06, r=3.0)
+    cost = shape_cost(law, s)
+    again = predict_loss(law, replace(s, n_tokens=s.n_tokens * cost.tokens_factor))[0]
+    assert again == pytest.approx(reference_loss(law, 1e9, 1e11), rel=1e-9)
+
+
+def test_where_depth_may_change_the_answer_says_what_that_rests_on_and_is_less_sure() -> None:
+    """Any depth but the reference one is named with the term on; two layers more are no guard's."""
+    from planner.columns import Arch
+
+    law = load_law("bian-1b")
+    arch = Arch(18.0, 2048.0, 32.0, 8.0, 64.0, 7168.0, 128256.0)
+    codes = [w.code for w in law.warnings(arch, 1e11, depth=True)]
+    assert "depth-term" in codes
+    assert "depth-term" not in [w.code for w in law.warnings(arch, 1e11)]
+    same = replace(arch, n_layers=16.0, d_ff=8192.0)
+    assert "depth-term" not in [w.code for w in law.warnings(same, 1e11, depth=True)]
+    beside = loss_draws(LAW, at(n_layers=28.0, depth_on=1.0), 4000)
+    assert beside.std() > 1.3 * loss_draws(LAW, at(depth_on=1.0), 4000).std()
+
+
+def test_three_billion_within_a_searchs_tolerance_is_inside_the_evidence() -> None:
+    """A budget of 3B is met within a percent: 3.02B earns no warning, 3.2B does."""
+    assert "size" not in [w.code for w in domain_warnings(LAW, at(n=3.03e9))]
+    assert "size" in [w.code for w in domain_warnings(LAW, at(n=3.2e9))]

@@ -9,8 +9,8 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.law.accuracy import AccuracyLink, accuracy
-from planner_calibration.fit_law.data import read_table, where
 from planner_calibration.fit_law.solve import solve
+from planner_calibration.fit_law.table import numbers, read_table, where
 
 Form = Literal["sigmoid", "sigmoid-free", "exponential"]
 
@@ -51,7 +51,7 @@ def load_downstream(
             )
 
     def column(name: str) -> np.ndarray:
-        return np.array([float(r[name]) if r.get(name) else np.nan for _, r in rows])
+        return numbers(path, name, [r.get(name) or "" for _, r in rows], lines.tolist())
 
     lines = np.array([i for i, _ in rows])
     loss = column("loss")

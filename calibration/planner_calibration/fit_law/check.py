@@ -12,10 +12,12 @@ from planner.law.predict import loss_draws, predict_loss
 from planner.spec.law import LawSpec
 from planner.units import show
 from planner_calibration.fit_law.accuracy import load_downstream, update_link
+from planner_calibration.fit_law.as_shapes import depth_varies, shapes_of, well_tuned
 from planner_calibration.fit_law.conditional import within_rule
-from planner_calibration.fit_law.data import Runs, load_runs, read_table, sizes
+from planner_calibration.fit_law.data import Runs, load_runs, sizes
 from planner_calibration.fit_law.evaluate import score
-from planner_calibration.fit_law.update import depth_varies, shapes_of, update_law, well_tuned
+from planner_calibration.fit_law.table import read_table
+from planner_calibration.fit_law.update import update_law
 
 
 @dataclass(frozen=True, slots=True)

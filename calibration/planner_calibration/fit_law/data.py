@@ -1,8 +1,6 @@
 """Runs from a CSV, refused with row numbers when they cannot support a law."""
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +9,10 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition
+from planner_calibration.fit_law.counts import N_COLUMNS, choose_n
+from planner_calibration.fit_law.counts import column as column_of
+from planner_calibration.fit_law.table import numbers as numbers_of
+from planner_calibration.fit_law.table import read_table, where
 
 # Our word first, then what public tables call it.
 ALIASES = {
@@ -27,11 +29,6 @@ ALIASES = {
     "r": ("mlp_attn_ratio", "r"),
     "x": ("d_over_sqrt_n", "d_over_sqrtN"),
     "n_experts": ("n_experts",),
-}
-N_COLUMNS = {
-    NDefinition.NON_EMBEDDING: ("n_params_non_embedding", "N_nonembed"),
-    NDefinition.TOTAL: ("n_params", "N_total"),
-    NDefinition.ACTIVE: ("n_active_params_non_embedding", "N_active_nonembed"),
 }
 _OPTIONAL = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
 
@@ -84,44 +81,6 @@ class Runs:
         return np.asarray(self.n_heads / self.n_kv_heads)
 
 
-def where(rows: Sequence[int] | np.ndarray, shown: int = 6) -> str:
-    """Write row numbers for an error: ``rows 3, 9, 12 and 4 more``."""
-    listed = ", ".join(str(int(i)) for i in rows[:shown])
-    more = f" and {len(rows) - shown} more" if len(rows) > shown else ""
-    return f"row{'s' if len(rows) > 1 else ''} {listed}{more}"
-
-
-def _column(header: Iterable[str], names: Sequence[str]) -> str | None:
-    return next((n for n in names if n in header), None)
-
-
-def read_table(path: Path | str) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the header and the rows of a CSV.
-
-    Raises:
-        SpecError: there is no such file, it is no text, or it holds no rows.
-
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header, rows = list(reader.fieldnames or []), list(reader)
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}", hint="name a readable CSV file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(f"{path}: not a CSV: {error}", hint="write comma-separated UTF-8") from None
-    if not rows:
-        raise SpecError(f"{path}: no rows", hint="one line a trained model, below a header")
-    return header, rows
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text) if text else np.nan
-    except ValueError:
-        return np.nan
-
-
 def load_runs(
     path: Path | str,
     *,
@@ -153,7 +112,7 @@ def load_runs(
         ]
         if not rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
-    names = {key: _column(header, alias) for key, alias in ALIASES.items()}
+    names = {key: column_of(header, alias) for key, alias in ALIASES.items()}
     for key in ("loss", "n_tokens"):
         if names[key] is None:
             raise SpecError(
@@ -163,12 +122,14 @@ def load_runs(
     lines = np.array([i for i, _ in rows])
 
     def numbers(column: str | None) -> np.ndarray:
-        return np.array([_number(r.get(column)) if column else np.nan for _, r in rows])
+        if column is None:
+            return np.full(len(rows), np.nan)
+        return numbers_of(path, column, [r.get(column) or "" for _, r in rows], lines.tolist())
 
     def texts(column: str | None) -> np.ndarray:
         return np.array([(r.get(column) or "") if column else "" for _, r in rows])
 
-    definition, n = _choose_n(path, header, lines, numbers, texts, n_definition)
+    definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
     values = {key: numbers(names[key]) for key in ("loss", "n_tokens", *_OPTIONAL)}
     runs = Runs(
         n=n,
@@ -179,97 +140,17 @@ def load_runs(
         **{key: texts(names[key]) for key in ("run_id", "source", "dataset")},
     )
     runs = replace(
-        runs, x=_width(runs, numbers(_column(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))
+        runs, x=_width(runs, numbers(column_of(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))
     )
     _refuse_impossible(path, runs)
     _refuse_duplicates(path, runs)
     return replace(runs, shape=_shape_ids(runs))
 
 
-def _choose_n(
-    path: Path | str,
-    header: Sequence[str],
-    lines: np.ndarray,
-    numbers: Any,
-    texts: Any,
-    wanted: NDefinition | str | None,
-) -> tuple[NDefinition, np.ndarray]:
-    wanted = NDefinition(wanted) if wanted is not None else None
-    if "n_definition" in header and "n" in header:
-        said = texts("n_definition")
-        first = said[0]
-        if np.any(said != first):
-            raise SpecError(
-                f"{path}: mixed N definitions: {first!r} in row {lines[0]}, others in "
-                f"{where(lines[said != first])}",
-                hint="exponents differ by half between definitions: convert or drop those rows",
-            )
-        if first not in set(NDefinition):
-            raise SpecError(
-                f"{path}: row {lines[0]}: unknown n_definition {first!r}",
-                hint=f"one of {', '.join(NDefinition)}",
-            )
-        if wanted is not None:
-            wanted.require(NDefinition(first), where=str(path))
-        return NDefinition(first), numbers("n")
-    present = {
-        d: numbers(c) for d, names in N_COLUMNS.items() if (c := _column(header, names)) is not None
-    }
-    if not present or (wanted is not None and wanted not in present):
-        missing = N_COLUMNS[wanted or NDefinition.NON_EMBEDDING][0]
-        raise SpecError(
-            f"{path}: row 1: no column {missing}",
-            hint="say which N is meant: n_params_non_embedding or n_params",
-        )
-    for d in [wanted] if wanted else present:
-        if np.all(np.isfinite(present[d])):
-            return d, present[d]
-    has = {d: np.isfinite(v) for d, v in present.items()}
-    d = wanted or max(has, key=lambda k: int(has[k].sum()))
-    raise SpecError(
-        f"{path}: mixed N definitions: no {d} count in {where(lines[~has[d]])}",
-        hint="give every row the same count, or select one source with --source",
-    )
-
-
 def _width(runs: Runs, non_embedding: np.ndarray) -> np.ndarray:
     n = non_embedding if runs.n_definition is not NDefinition.NON_EMBEDDING else runs.n
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(runs.x), runs.x, runs.d_model / np.sqrt(n))
-
-
-def _refuse_impossible(path: Path | str, runs: Runs) -> None:
-    for name, low, high in (("loss", 0.0, 30.0), ("n", 1e3, 1e14), ("n_tokens", 1e3, 1e17)):
-        value = getattr(runs, name)
-        bad = ~(np.isfinite(value) & (value > low) & (value < high))
-        if bad.any():
-            first = value[bad][0]
-            what = "missing" if np.isnan(first) else f"{first:g}"
-            raise SpecError(
-                f"{path}: {name} is {what} in {where(runs.row[bad])}",
-                hint="loss is nats per token, counts are plain numbers; correct or drop those rows",
-            )
-    r = runs.r
-    if np.any(bad := (np.isfinite(r) & (r <= 0))):
-        raise SpecError(f"{path}: r is not positive in {where(runs.row[bad])}", hint="drop them")
-
-
-def _refuse_duplicates(path: Path | str, runs: Runs) -> None:
-    seen: dict[Any, list[int]] = defaultdict(list)
-    for i in range(len(runs)):
-        named = runs.run_id[i] and (runs.source[i], runs.run_id[i])
-        numbers = tuple(
-            float(getattr(runs, k)[i]) if np.isfinite(getattr(runs, k)[i]) else None
-            for k in ("n", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "r")
-        )
-        seen[named or numbers].append(int(runs.row[i]))
-    twice = [rows for rows in seen.values() if len(rows) > 1]
-    if twice:
-        listed = "; ".join(where(rows) for rows in twice[:3])
-        raise SpecError(
-            f"{path}: {len(twice)} duplicated run{'s' if len(twice) > 1 else ''}: {listed}",
-            hint="a copy counts as evidence twice: drop it, or give repeats their own run_id",
-        )
 
 
 def _shape_ids(runs: Runs) -> np.ndarray:
@@ -290,31 +171,39 @@ def sizes(runs: Runs, *, within: float = 0.15) -> np.ndarray:
     return out
 
 
-def require_sizes(runs: Runs, path: Path | str = "data") -> None:
-    """Refuse one model size, or one token count per size, where N and D are to be separated.
+def _refuse_impossible(path: Path | str, runs: Runs) -> None:
+    for name, low, high in (("loss", 0.0, 30.0), ("n", 1e3, 1e14), ("n_tokens", 1e3, 1e17)):
+        value = getattr(runs, name)
+        bad = ~(np.isfinite(value) & (value > low) & (value < high))
+        if bad.any():
+            first = value[bad][0]
+            what = "missing" if np.isnan(first) else f"{first:g}"
+            raise SpecError(
+                f"{path}: {name} is {what} in {where(runs.row[bad])}",
+                hint="loss is nats per token, counts are plain numbers; correct or drop those rows",
+            )
+    for name in _OPTIONAL:
+        value = getattr(runs, name)
+        if np.any(bad := (np.isinf(value) | (value <= 0))):
+            raise SpecError(
+                f"{path}: {name} is not positive in {where(runs.row[bad])}",
+                hint="leave a cell empty where the number is unknown",
+            )
 
-    Raises:
-        SpecError: names the rows.
 
-    """
-    if sizes(runs).max() == 0:
-        raise SpecError(
-            f"{path}: one model size only ({where(runs.row)}): alpha cannot be seen",
-            hint="add runs at another size, or keep a published reference with --prior LAW",
+def _refuse_duplicates(path: Path | str, runs: Runs) -> None:
+    seen: dict[Any, list[int]] = defaultdict(list)
+    for i in range(len(runs)):
+        named = runs.run_id[i] and (runs.source[i], runs.run_id[i])
+        numbers = tuple(
+            float(getattr(runs, k)[i]) if np.isfinite(getattr(runs, k)[i]) else None
+            for k in ("n", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "r")
         )
-
-
-def require_shapes(runs: Runs, path: Path | str = "data", least: int = 3) -> None:
-    """Refuse fewer than `least` shapes at every size, where shape is to be fitted.
-
-    Raises:
-        SpecError: names the rows.
-
-    """
-    label = sizes(runs)
-    most = max(len(np.unique(runs.shape[label == k])) for k in range(label.max() + 1))
-    if most < least:
+        seen[named or numbers].append(int(runs.row[i]))
+    twice = [rows for rows in seen.values() if len(rows) > 1]
+    if twice:
+        listed = "; ".join(where(rows) for rows in twice[:3])
         raise SpecError(
-            f"{path}: too few shapes: no size has {least} ({where(runs.row)})",
-            hint="train at least three shapes at one size, or keep the published shape law",
+            f"{path}: {len(twice)} duplicated run{'s' if len(twice) > 1 else ''}: {listed}",
+            hint="a copy counts as evidence twice: drop it, or give repeats their own run_id",
         )

@@ -76,11 +76,11 @@ def law_of_fit(
         [coordinates(columns({k: float(many[k][i]) for k in kept})) for i in range(len(draws))]
     )
     covariance = np.cov(theta, rowvar=False) + np.diag(np.full(len(COORDINATES), 1e-12))
-    prior = LawColumns(**{k: v[k] for k in ("E", "A", "alpha", "B", "beta")})
-    for name in ("k_x", "x_opt", "k_r", "r_opt", "depth_q", "depth_aspect"):
-        if name not in v:
-            i = COORDINATES.index(f"ln_{name}")
-            covariance[i, i] = float(getattr(prior, f"{name}_ln_sd")) ** 2
+    prior = LawColumns(E=v["E"], A=v["A"], alpha=v["alpha"], B=v["B"], beta=v["beta"])
+    for key in ("k_x", "x_opt", "k_r", "r_opt", "depth_q", "depth_aspect"):
+        if key not in v:
+            i = COORDINATES.index(f"ln_{key}")
+            covariance[i, i] = float(getattr(prior, f"{key}_ln_sd")) ** 2
     at = coordinates(columns(kept))
     ratio = runs.n_tokens / runs.n
     basis = f"Huber on log loss, {len(runs)} runs, {fit.n_agreeing} of {fit.n_starts} starts agree"

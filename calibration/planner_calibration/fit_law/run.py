@@ -1,100 +1,34 @@
-"""From a CSV of runs to a law and a report that leads with held-out error."""
+"""From a CSV of runs to a law and its report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition
+from planner.law.posterior import COORDINATES
+from planner.law.predict import predict_loss
 from planner.spec.law import LawSpec, default_law, load_law
+from planner_calibration.fit_law.as_shapes import depth_varies, shapes_of
 from planner_calibration.fit_law.conditional import (
     PRIOR,
     ConditionalFit,
     fit_conditional,
     within_rule,
 )
-from planner_calibration.fit_law.data import Runs, load_runs, require_sizes, sizes, where
-from planner_calibration.fit_law.evaluate import Stage, progressive
+from planner_calibration.fit_law.data import Runs, load_runs, sizes
+from planner_calibration.fit_law.evaluate import Stage, nearest_size_baseline, progressive, score
 from planner_calibration.fit_law.export import law_of_fit
 from planner_calibration.fit_law.model import BLOCKS
-from planner_calibration.fit_law.reference import bootstrap, fit, vpnls
+from planner_calibration.fit_law.reference import bootstrap, fit
+from planner_calibration.fit_law.report import FitReport, in_words
+from planner_calibration.fit_law.support import require_shapes, require_sizes
+from planner_calibration.fit_law.table import where
 from planner_calibration.fit_law.update import update_law
+from planner_calibration.fit_law.vpnls import vpnls
 
 FORMS = ("multiplicative", "additive", "joint")
-
-
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """A law and what its fit had to say, ready to print."""
-
-    law: LawSpec
-    held_out: list[Stage]
-    parameters: dict[str, tuple[float, float, float]]  # value, 5 % and 95 %
-    uninformed: tuple[str, ...]
-    lines: tuple[str, ...]
-    forms: dict[str, ConditionalFit] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data; NaN becomes None."""
-        return {
-            "schema": 1,
-            "law": self.law.model_dump(mode="json"),
-            "parameters": {
-                k: {"value": v, "low": _json(lo), "high": _json(hi)}
-                for k, (v, lo, hi) in self.parameters.items()
-            },
-            "uninformed": list(self.uninformed),
-            "notes": list(self.lines),
-            "held_out": [
-                {
-                    "trained_on": s.trained_on,
-                    "tested_on": s.tested_on,
-                    "verdict": s.verdict,
-                    "scores": [
-                        {
-                            "name": x.name,
-                            "n": x.n,
-                            "mse": x.mse,
-                            "spearman": _json(x.spearman),
-                            "regret": _json(x.regret),
-                        }
-                        for x in (s.law, *s.baselines)
-                    ],
-                }
-                for s in self.held_out
-            ],
-        }
-
-    def text(self) -> str:
-        """Return the report as text, held-out error first."""
-        out = []
-        for s in self.held_out:
-            out.append(f"fitted on {s.trained_on}; tested on {s.tested_on}")
-            for x in (s.law, *s.baselines):
-                out.append(
-                    f"  {x.name:28}  rmse {x.rmse:.4f}  Spearman {_figure(x.spearman, '.2f'):>5}  "
-                    f"regret {_figure(x.regret, '.4f')} nats"
-                )
-            out.append(f"  {s.verdict}")
-        if not self.held_out:
-            out.append("held-out error: needs three model sizes or more")
-        out += ["", f"{'':16}  {'value':>12}  {'5 %':>12}  {'95 %':>12}"]
-        for k, (v, lo, hi) in self.parameters.items():
-            out.append(f"{k:16}  {v:12.5g}  {_figure(lo, '.5g'):>12}  {_figure(hi, '.5g'):>12}")
-        if self.uninformed:
-            out += ["", "not informed by these runs: " + ", ".join(self.uninformed)]
-        return "\n".join([*out, "", *self.lines])
-
-
-def _json(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _figure(value: float, form: str) -> str:
-    return format(value, form) if np.isfinite(value) else "–"
 
 
 def fit_csv(
@@ -146,7 +80,7 @@ def fit_csv(
         k: (float(getattr(columns, k)), float("nan"), float("nan"))
         for k in ("E", "A", "alpha", "B", "beta", "x_opt", "k_x", "r_opt", "k_r")
     }
-    sd = dict(zip(_coordinates(), np.sqrt(np.diag(np.array(moved.law.covariance))), strict=True))
+    sd = dict(zip(COORDINATES, np.sqrt(np.diag(np.array(moved.law.covariance))), strict=True))
     for k in ("alpha", "beta"):
         v = parameters[k][0]
         parameters[k] = (v, v - 1.645 * sd[k], v + 1.645 * sd[k])
@@ -155,19 +89,40 @@ def fit_csv(
         parameters[k] = (v, v * np.exp(-s), v * np.exp(s))
     lines = [
         f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
-        "prior: " + ", ".join(moved.informed) + " learnt from the runs"
+        "learnt from the runs: " + in_words(moved.informed)
         if moved.informed
         else "the runs said nothing the prior did not know",
     ]
     if len(moved.dropped):
         lines.append(f"left out for r outside [0.5, 5]: {where(moved.dropped)}")
-    return FitReport(moved.law, [], parameters, moved.uninformed, tuple(lines))
+    stages, why = _held_out(law, runs, other_data=not same_data)
+    return FitReport(
+        moved.law, stages, parameters, moved.uninformed, tuple(lines), not_held_out=why
+    )
 
 
-def _coordinates() -> tuple[str, ...]:
-    from planner.law.posterior import COORDINATES
-
-    return COORDINATES
+def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage], str]:
+    """Move the law by the smaller sizes, test it on the largest, against the law untouched."""
+    label = sizes(runs)
+    small, large = runs[label < label.max()], runs[label == label.max()]
+    if not len(small):
+        return [], "the runs are of one size"
+    if not np.any(within_rule(small) | ~np.isfinite(small.r)):
+        return [], "no smaller run has r in [0.5, 5]"
+    moved = update_law(law, small, other_data=other_data).law
+    columns, before = moved.columns(), law.columns()
+    seen = shapes_of(large, columns, depth=depth_varies(runs))
+    return [
+        Stage(
+            f"{len(small)} runs below the largest size, {law.name} as the prior",
+            f"{len(large)} runs, N {large.n.min():.3g}-{large.n.max():.3g}",
+            score("moved law", np.asarray(predict_loss(columns, seen)), large),
+            (
+                score("the last size's mean loss", nearest_size_baseline(small)(large), large),
+                score(f"{law.name} untouched", np.asarray(predict_loss(before, seen)), large),
+            ),
+        )
+    ], ""
 
 
 def _free(
@@ -192,6 +147,8 @@ def _free(
             runs = runs[keep]
     chosen = ("reference", *(p for p in parts if p != "reference"))
     _require_columns(path, runs, chosen)
+    if len(chosen) > 1:
+        require_shapes(runs, path)
     need = sum(len(BLOCKS[b]) for b in chosen)
     if len(runs) < need + 2:
         raise SpecError(

@@ -5,7 +5,7 @@ The files are not ours to ship: every suite takes the path of a table in the for
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,13 @@ import numpy as np
 from planner.errors import SpecError
 from planner.law.columns import NDefinition
 from planner_calibration.fit_law.accuracy import fit_link, load_downstream
-from planner_calibration.fit_law.data import Runs, load_runs, read_table
+from planner_calibration.fit_law.data import Runs, load_runs
 from planner_calibration.fit_law.evaluate import interval_coverage, predict_interval, stage
 from planner_calibration.fit_law.gadre import fit_over_training, fitting_rows
-from planner_calibration.fit_law.reference import bootstrap, fit, vpnls
+from planner_calibration.fit_law.reference import bootstrap, fit
 from planner_calibration.fit_law.routing import fit_routing
+from planner_calibration.fit_law.table import read_table
+from planner_calibration.fit_law.vpnls import vpnls
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,12 @@ def routing(path: Path) -> list[Finding]:
     for name in ("RL-R", "S-Base", "Hash"):
         law = fit_routing(runs[plain & np.isin(router, [name, "Dense"])])
         if name == "RL-R":
-            found += [_near("RL-R a", law.a, -0.083, 2), _near("RL-R b", law.b, -0.128, 2),
-                      _near("RL-R c", law.c, 0.005, 3)]  # fmt: skip
+            # The third digit moves with which runs count as one router's: room of 0.002.
+            found += [
+                _within("RL-R a", law.a, -0.085, -0.081),
+                _within("RL-R b", law.b, -0.130, -0.126),
+                _near("RL-R c", law.c, 0.005, 3),
+            ]
         found += [
             _within(f"{name} power of N_eff", law.power, 0.39, 0.53),
             _within(f"{name} N_eff, extrapolated", law.power_oos, 0.005, 0.0115),
@@ -135,8 +141,7 @@ def gemstones(path: Path) -> list[Finding]:
     deep = stage(small, large, ("reference", "depth"))
     bare = stage(small, large, ("reference",))
     published = load_runs(path, source="gemstones_cool_end", n_definition=NDefinition.NON_EMBEDDING)
-    keep = np.isin(published.row, runs.row)
-    published = replace(published[keep])
+    published = published[np.isin(published.row, runs.row)]
     width = stage(published[runs.n < 0.6e9], published[runs.n >= 1e9], ("reference", "width"))
     low, high = predict_interval(
         small, large, ("reference", "depth"), 0.8, 200, np.random.default_rng(0)

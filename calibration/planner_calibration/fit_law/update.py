@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from planner.errors import SpecError
-from planner.law.columns import LawColumns, Shapes
-from planner.law.domain import reference_depth, reference_head_dim
+from planner.law.columns import LawColumns
 from planner.law.posterior import (
     ALPHA_RANGE,
     BETA_RANGE,
@@ -33,9 +32,11 @@ from planner.spec.law_parts import (
     EvidenceSpec,
     ReferenceSpec,
 )
+from planner_calibration.fit_law.as_shapes import depth_varies, shapes_of
 from planner_calibration.fit_law.conditional import UNINFORMED, within_rule
-from planner_calibration.fit_law.data import Runs, where
+from planner_calibration.fit_law.data import Runs
 from planner_calibration.fit_law.solve import solve
+from planner_calibration.fit_law.table import where
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +50,6 @@ class Update:
     rms_after: float
     n_runs: int
     dropped: np.ndarray
-
-
-def depth_varies(runs: Runs) -> bool:
-    """Whether depths leave the one the law was read at, by more than a quarter, in some run."""
-    if not np.all(np.isfinite(runs.n_layers)):
-        return False
-    return bool(np.any(np.abs(np.log(runs.n_layers / reference_depth(runs.n))) > np.log(1.25)))
-
-
-def well_tuned(runs: Runs) -> Runs:
-    """Return the best run of each shape and token count: the law speaks of tuned training."""
-    order = np.argsort(runs.loss, kind="stable")
-    keys = np.column_stack([runs.shape, runs.n_tokens])[order]
-    _, first = np.unique(keys, axis=0, return_index=True)
-    return runs[np.sort(order[first])]
-
-
-def shapes_of(runs: Runs, law: LawColumns, *, depth: bool = False) -> Shapes:
-    """Return what the law needs to know of `runs`; unknown width or ratio counts as the optimum."""
-    depth = depth and bool(np.all(np.isfinite(runs.n_layers)))
-    return Shapes(
-        n=runs.n,
-        n_tokens=runs.n_tokens,
-        x=np.where(np.isfinite(runs.x), runs.x, law.x_opt),
-        r=np.where(np.isfinite(runs.r), runs.r, law.r_opt),
-        gqa=np.where(np.isfinite(runs.gqa), runs.gqa, law.gqa),
-        n_layers=runs.n_layers,
-        head_dim=runs.head_dim,
-        reference_layers=reference_depth(runs.n),
-        reference_head_dim=reference_head_dim(runs.n),
-        depth_on=float(depth),
-    )
 
 
 def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarray:
@@ -156,7 +125,9 @@ def update_law(
     inverse = found.inverse
     data = used.loss - np.asarray(predict_loss(moved(found.theta), s))
     # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
-    excess = max(1.0, float(np.sum((data / noise) ** 2)) / max(len(used) - 1, 1))
+    spent = len(free) - float(np.trace(inverse))  # coordinates' worth the runs settled
+    dof = max(len(used) - spent, 1.0)
+    excess = max(1.0, float(np.sum((data / noise) ** 2)) / dof)
     posterior = np.array(covariance)
     posterior[np.ix_(free, free)] = root @ inverse @ root.T * excess
     posterior = np.where(np.outer(*(np.isin(range(len(mean)), free),) * 2), posterior, 0.0)
@@ -247,7 +218,7 @@ def _as_spec(
         source=f"{spec.source}; {source}", checked=date.today(), basis="user", reference=reference,
         conditional=conditional, depth=depth, anchors=anchors, covariance=covariance.tolist(),
         evidence=evidence, noise_sd=noise,
-        notes=f"rows {where(runs.row)} of the runs given",
+        notes=f"{where(runs.row)} of the runs given",
     )  # fmt: skip
 
 
