@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import Infeasible, SpecError
-from planner.search import light
+from planner.errors import SpecError
 from planner.search.ask import Time, seconds
 from planner.search.backwards import changes, operators
+from planner.search.feasible import lit, named, require_light, require_someone, word
 from planner.search.highest import Carried, Replica, relaxed, saturating
 from planner.search.points import DEFAULTS, Points, Price, evaluate
 from planner.search.result import SCHEMA, Estimate
@@ -21,7 +21,6 @@ from planner.serving.slo import Slo
 from planner.spec.loading import load_model
 from planner.spec.model import ModelSpec
 from planner.spec.prices import load_prices
-from planner.units import show
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 RELAX = (1.25, 2.0)
@@ -151,14 +150,14 @@ def budget(
     points = evaluate(spec, [saturating(r) for r in rows], price)
     require_room(spec, points)
     fits = [i for i in range(len(rows)) if points.table["bound"][i] != "does not fit"]
-    _above_light(points, fits, slo)
-    replicas = {i: Replica(points, i) for i in fits if _lit(points, i, slo)}
+    require_light(points, fits, slo)
+    replicas = {i: Replica(points, i) for i in fits if lit(points, i, slo)}
     carried = {i: replica.carries(slo) for i, replica in replicas.items()}
-    _someone(points, carried, slo)
+    require_someone(points, carried, slo)
     plans = [_plan(points, i, carried[i], rate_per_s, slo) for i in carried]
     plans.sort(key=_worth)
     able = [p for p in plans if p["rate_per_s"] > 0]
-    best = next(i for i in carried if _key(points, i) == able[0]["configuration"])
+    best = next(i for i in carried if named(points, i) == able[0]["configuration"])
     return Budget(
         inputs={
             "model": spec.model_dump(mode="json"),
@@ -173,7 +172,9 @@ def budget(
         basis=basis(points, price, simulated=True),
         warnings=warnings(points, {}),
         plans=tuple(plans),
-        fewest_gpus=min(able, key=lambda p: (p["n_devices"], -p["rate_per_s"])),
+        fewest_gpus=min(
+            able, key=lambda p: (p["n_devices"], p["usd_per_hour"] or 0.0, -p["rate_per_s"])
+        ),
         cheapest=_cheapest(able, rate_per_s),
         relax=tuple(_relaxing(replicas[best], slo, carried[best])),
         operators=tuple(operators(points, best, carried[best])),
@@ -202,65 +203,6 @@ def _configurations(
     return rows
 
 
-def _key(points: Points, i: int) -> str:
-    s = points.settings[i]
-    parallel = f"tp {s['tp']}" + (f" pp {s['pp']}" if s["pp"] > 1 else "")
-    split = f" {s['prefill_replicas']}+{s['replicas']}" if s["prefill_replicas"] else ""
-    return f"{s['on']} {s['dtype']} {parallel}{split}"
-
-
-def _bounds(points: Points, i: int) -> dict[str, light.Bound]:
-    system, w = points.system(i), points.workload(i)
-    first, after = light.first_token(system, w), light.next_token(system, w)
-    return {"ttft_s": first, "tpot_s": after, "itl_s": after}
-
-
-def _lit(points: Points, i: int, slo: Slo) -> bool:
-    bounds = _bounds(points, i)
-    return all(bounds[n].seconds <= v for n, v in slo.limits.items() if n in bounds)
-
-
-def _above_light(points: Points, rows: Sequence[int], slo: Slo) -> None:
-    """Refuse limits that no configuration's nameplate rates allow."""
-    if any(_lit(points, i, slo) for i in rows):
-        return
-    for name, limit in slo.limits.items():
-        bounds = {i: _bounds(points, i) for i in rows}
-        nearest = min(rows, key=lambda i: bounds[i][name].seconds if name in bounds[i] else 0.0)
-        bound = bounds[nearest].get(name)
-        if bound and bound.seconds > limit:
-            raise Infeasible(
-                f"{_word(name)} {show(limit, 's')} is below the speed of light of "
-                f"{_key(points, nearest)}, {show(bound.seconds, 's')}: {bound.why}",
-                hint=f"ask for more than {show(bound.seconds * 1.5, 's', 2)}, more devices (--tp), "
-                "or a smaller model or format",
-            )
-    raise Infeasible(
-        "no configuration is within the speed of light of all limits together",
-        hint="loosen one, or allow more devices (--tp)",
-    )
-
-
-def _word(name: str) -> str:
-    return {"ttft_s": "TTFT", "tpot_s": "TPOT", "itl_s": "ITL", "e2e_s": "end-to-end"}[name]
-
-
-def _someone(points: Points, carried: Mapping[int, Carried], slo: Slo) -> None:
-    """Refuse limits that nothing meets even when idle."""
-    if any(c.rate_per_s > 0 for c in carried.values()):
-        return
-    name = next(iter(carried.values())).binds
-    nearest = min(carried, key=lambda i: carried[i].seen[name] / getattr(slo, name))
-    name = carried[nearest].binds
-    value = carried[nearest].seen[name]
-    raise Infeasible(
-        f"no configuration meets {_word(name)} {show(getattr(slo, name), 's')} even when idle; "
-        f"{_key(points, nearest)} comes nearest with {show(value, 's')}",
-        hint=f"the nearest feasible value is {show(value * 1.01, 's').replace(' ', '')}; a smaller "
-        "format, more devices (--tp) or a smaller shape bring it down",
-    )
-
-
 def _plan(points: Points, i: int, c: Carried, rate_per_s: float | None, slo: Slo) -> dict[str, Any]:
     t, served = points.table, points.served[i]
     spread, wider = served.profile.spread, served.wider
@@ -270,7 +212,7 @@ def _plan(points: Points, i: int, c: Carried, rate_per_s: float | None, slo: Slo
         copies = math.ceil(rate_per_s / c.rate_per_s)
     usd = finite(t["usd_per_hour"][i])
     row: dict[str, Any] = {
-        "configuration": _key(points, i),
+        "configuration": named(points, i),
         "on": points.settings[i]["on"],
         "dtype": points.settings[i]["dtype"],
         "tp": points.settings[i]["tp"],
@@ -321,7 +263,7 @@ def _cheapest(able: Sequence[Mapping[str, Any]], rate_per_s: float | None) -> An
 def _relaxing(replica: Replica, slo: Slo, now: Carried) -> list[dict[str, Any]]:
     """Return the load a looser limit would let the same configuration carry."""
     rows = []
-    options = [(f"{_word(n)} × {f:g}", relaxed(slo, n, f)) for n in slo.limits for f in RELAX]
+    options = [(f"{word(n)} × {f:g}", relaxed(slo, n, f)) for n in slo.limits for f in RELAX]
     if slo.at in ("p95", "p99"):
         options.append((f"at p90 instead of {slo.at}", Slo(**slo.limits, at="p90")))
     for what, looser in options:

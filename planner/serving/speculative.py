@@ -1,6 +1,7 @@
 """Speculative decoding: a draft model proposes k tokens, one step of the served model checks them.
 
 All of this module speaks of time a token: k draft steps and the check, over the tokens they yield.
+Drafts are made within the engine's step, so only the check pays for scheduling and output.
 The rest of the serving layer can then count one token a step, as without speculation.  [Leviathan
 2023, arXiv 2211.17192]
 """
@@ -9,7 +10,7 @@ from dataclasses import replace
 
 from planner.columns import Arch, Speculation, Step, System
 from planner.cost.memory import kv_bytes_per_token, kv_room_bytes, weight_bytes
-from planner.cost.step import step_s
+from planner.cost.step import device_s, step_s
 from planner.cost.traffic import absent
 from planner.equation import equation, minimum
 from planner.units import Scalar, Seconds
@@ -41,7 +42,7 @@ def engine_step_s(s: System, w: Step) -> Seconds:
         return step_s(s, w)
     draft = draft_system(s)
     decode = Step(decode_seqs=w.decode_seqs, decode_context=w.decode_context)
-    drafting_s = p.draft_tokens * step_s(draft, decode)
+    drafting_s = p.draft_tokens * device_s(draft, decode)
     # A check and its drafts belong to all the tokens they yield; none where nobody decodes.
     decoding = minimum(w.decode_seqs, 1.0)
     token_s = decoding * (step_s(s, check_step(p, w)) + drafting_s) / tokens_a_check(p)
@@ -49,7 +50,7 @@ def engine_step_s(s: System, w: Step) -> Seconds:
         return token_s
     prompt = replace(w, decode_seqs=0.0, decode_context=0.0)
     beside_s = step_s(s, w) - decoding * step_s(s, decode)
-    return token_s + beside_s + step_s(draft, prompt)
+    return token_s + beside_s + device_s(draft, prompt)
 
 
 def with_draft(s: System, draft: Arch, draft_tokens: Scalar, acceptance: Scalar) -> System:

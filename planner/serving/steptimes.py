@@ -156,7 +156,7 @@ class StepTimes:
         device = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
         if self._draft is not None:  # prompts pass the draft model too, and drafts go on meanwhile
             whole = self._whole(device, prompts + seqs)
-            whole += self._draft.mixed(tokens, keys, prompts, 0, 0.0)
+            whole += self._draft.bare(tokens, prompts) + self._draft.prompt_attention(tokens, keys)
             if seqs:
                 whole += self.decode(seqs, context) - self._whole(self.bare(seqs, seqs), seqs)
             return whole
