@@ -43,8 +43,9 @@ def validate(
     head_dim, d_ff, vocab, batch, input_len, output_len, metric, value; it may have engine_version,
     dtype, tp, pp, ep, mlp_gated, tied_embeddings, n_experts, n_active_experts, n_shared_experts,
     flag, kv_overflow. Metrics: e2e_latency_s, prefill_s and output_tok_s of one batch; ttft_s,
-    tpot_s, itl_s and output_tokens_per_s at a steady concurrency, which `batch` then is. A CSV of
-    kernels has op, gpu, dtype, time_s and the operator's shape.
+    tpot_s, itl_s and output_tokens_per_s at a steady concurrency, which `batch` then is, of
+    n_requests in the run (10 for each place). A CSV of kernels has op, gpu, dtype, time_s and the
+    operator's shape.
 
     Example: planner validate runs.csv --cv
     """

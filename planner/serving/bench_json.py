@@ -6,6 +6,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,14 @@ def _serve(data: Mapping[str, Any], spec: ModelSpec, on: str, engine: EngineSpec
             "the benchmark ran without --max-concurrency",
             hint="requests then arrive at a rate: that is not a steady concurrency",
         )
+    requests = {"n_requests": str(data.get("num_prompts") or data["completed"])}
     lengths = float(data["total_input_tokens"]) / done, float(data["total_output_tokens"]) / done
     runs = []
     for metric, key in _SERVE.items():
         if data.get(key):
             value = float(data[key]) / (1.0 if key == "output_throughput" else 1e3)
-            runs.append(_run(spec, on, engine, metric, value, float(concurrency), *lengths))
+            run = _run(spec, on, engine, metric, value, float(concurrency), *lengths)
+            runs.append(replace(run, row={**run.row, **requests}))
     return runs
 
 

@@ -10,6 +10,7 @@ The columns (a file may have more; `*` are required):
     n_layers* d_model* n_heads* n_kv_heads* head_dim* d_ff* vocab*
     tied_embeddings mlp_gated n_experts n_active_experts n_shared_experts
     batch*                    requests at once (`concurrency` is another name for it)
+    n_requests                in the whole run, at steady concurrency (10 a place; `num_prompts` too)
     input_len* output_len*    tokens a request
     metric* value*            see METRICS
     flag                      why a row should not count; scored apart
@@ -43,6 +44,7 @@ METRICS = {
     "itl_s": "mean gap between tokens, at steady concurrency",
     "output_tokens_per_s": "output tokens a second at steady concurrency",
 }
+REQUESTS_A_PLACE = 10.0  # where a file does not say: what benchmarks at a concurrency commonly send
 BATCH_METRICS = ("e2e_latency_s", "prefill_s", "output_tok_s")
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
 _REQUIRED = ("engine", "gpu", "model", *_SHAPE, "input_len", "output_len", "metric", "value")
@@ -257,7 +259,14 @@ def workload_of(runs: Iterable[Run]) -> Workload:
         input_tokens=np.array([r.input_tokens for r in runs]),
         output_tokens=np.array([r.output_tokens for r in runs]),
         batch=np.array([r.batch for r in runs]),
+        n_requests=np.array([_requests(r) for r in runs]),
     )
+
+
+def _requests(r: Run) -> float:
+    """Return how many requests a run had: the first of them all arrive at once, and wait."""
+    said = r.row.get("n_requests") or r.row.get("num_prompts")
+    return float(said) if said else REQUESTS_A_PLACE * r.batch
 
 
 def row_of(a: Arch) -> Row:

@@ -8,7 +8,7 @@ import pytest
 from planner.errors import SpecError
 from planner.serving.bench_json import read_bench
 from planner.serving.kernel_rows import predicted_s, read_kernels
-from planner.serving.measured import device_id, read_runs, setup
+from planner.serving.measured import device_id, read_runs, setup, workload_of
 from planner.serving.scoring import prepare
 from planner.serving.validate import score, validate_kernels, validate_runs
 from planner.spec.engine import EngineSpec
@@ -178,6 +178,7 @@ def test_vllm_bench_serve(tmp_path):
         1024,
         128,
     )
+    assert workload_of(runs.values()).n_requests.tolist() == [100.0] * 4
     v = validate_runs(list(runs.values()), path.name)
     assert 0 < v.overall.mean_ape < 1
 
