@@ -115,8 +115,10 @@ def fit_shape(rows: Sequence[Measurement]) -> ShapeReport:
     found = map_fit(residuals, priors, expected_noise=0.01, batched=True)
     left = residuals(np.array([list(found.values.values())]))[0]
     levels = np.array([loss[index == k].mean() for k in range(len(seeds))])
+    fitted = np.array([found.values[f"loss_{s}"] for s in seeds])
+    common = np.array([(index == k).mean() for k in range(len(seeds))]) @ fitted
     return ShapeReport(
-        table=_table(shapes, loss),
+        table=_table(shapes, loss - fitted[index] + common),
         fit=found,
         rms_flat=float(np.std(loss - levels[index])),
         rms=float(np.sqrt(np.mean(left**2))),
@@ -125,6 +127,7 @@ def fit_shape(rows: Sequence[Measurement]) -> ShapeReport:
 
 
 def _table(shapes: Sequence[Any], loss: Any) -> list[dict[str, Any]]:
+    """One row a shape; each seed's own level is taken off first, so that all seeds compare."""
     out = []
     for s in sorted(set(shapes), key=lambda s: (s.gqa, round(s.x, 2), s.r)):
         own = np.array([v for t, v in zip(shapes, loss, strict=True) if t == s])
