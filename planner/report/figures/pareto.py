@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from planner.data import catalogue
 from planner.report.figures.style import BLUE, GREY, MARKS, axis, colour, layout
 from planner.report.parts import Figure, Grid, between, esc, hover, label, shape_text
 from planner.report.scene import Scene
 from planner.search.pareto import Table
-from planner.spec.loading import load_model, model_names
+from planner.spec.fields import load_toml
 from planner.spec.model import ModelSpec
 from planner.units import show
 
@@ -45,7 +46,8 @@ def known_models(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
 @functools.cache
 def _llamas() -> dict[str, ModelSpec]:
     """Return the dense presets the law speaks of; read once, as a page of sliders asks often."""
-    specs = {name: load_model(name) for name in model_names()}
+    files = catalogue("presets/models")
+    specs = {name: load_toml(ModelSpec, path) for name, path in files.items()}
     return {n: s for n, s in specs.items() if s.family == "llama" and s.n_experts == 1}
 
 
