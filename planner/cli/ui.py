@@ -18,13 +18,13 @@ def ui(port: Port = 8501, browser: Browser = True) -> None:
     import sys
     from pathlib import Path
 
-    import planner.report
+    import planner.report.ui
     from planner.errors import MissingExtra
 
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra.of(package, extra="ui")
-    app = Path(planner.report.__path__[0]) / "ui_app.py"
+    app = Path(planner.report.ui.__path__[0]) / "app.py"
     command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port)]
     quiet = ["--browser.gatherUsageStats", "false", "--server.address", "localhost"]
     headless = ["--server.headless", str(not browser).lower()]

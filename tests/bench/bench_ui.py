@@ -2,7 +2,7 @@
 
 import time
 
-from planner.report.ui_model import answer
+from planner.report.ui.model import answer
 from planner.spec.question import Question
 
 ASKED = Question(params=1e9, tokens=1e11)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.report.ui_model import answer, shape_of
+from planner.report.ui.model import answer, shape_of
 from planner.search.recommend import recommend
 from planner.spec.question import Question
 
@@ -30,10 +30,21 @@ def test_your_shape_is_legal_and_near_what_was_asked():
 @pytest.mark.slow
 def test_the_page_itself_runs():
     testing = pytest.importorskip("streamlit.testing.v1")
-    import planner.report.ui_app as app
+    from planner.report.ui import app
 
     page = testing.AppTest.from_file(app.__file__, default_timeout=60).run()
     assert not page.exception and not page.error
     assert "faster" in " ".join(m.value for m in page.markdown)
     page.select_slider[2].set_value(128).run()
     assert not page.exception and not page.error
+
+
+def test_the_pages_folder_hides_no_module_of_pythons():
+    """Streamlit puts that folder first on the import path, so nothing there may shadow a module."""
+    import sys
+    from pathlib import Path
+
+    import planner.report.ui
+
+    names = {p.stem for p in Path(planner.report.ui.__path__[0]).glob("*.py")} - {"__init__"}
+    assert not names & set(sys.stdlib_module_names)

@@ -73,7 +73,7 @@ def operating(
                     axis("requests together (log scale)", type="log", dtick=0.30103),
                     axis(title, rangemode="tozero")
                     if what != "cost"
-                    else axis(f"{title} (log scale)", type="log"),
+                    else axis(f"{title} (log scale)", type="log", dtick="D2"),
                 ),
                 caption=_price(usd_per_device_hour, devices) if what == "cost" else "",
                 height=400,
@@ -83,8 +83,10 @@ def operating(
 
 
 def _price(usd_per_device_hour: float | None, devices: int) -> str:
-    machine = "device" if devices == 1 else f"each of {devices} devices"
-    return f"At {usd_per_device_hour:g} USD an hour for {machine}; busy all the time."
+    machines = "one device" if devices == 1 else f"{devices} devices"
+    return (
+        f"{machines.capitalize()} at {usd_per_device_hour:g} USD an hour each, busy all the time."
+    )
 
 
 def _grid(curves: Mapping[str, Any], price: float | None, devices: int) -> Grid:

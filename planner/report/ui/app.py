@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from planner.errors import PlannerError
-from planner.report.ui_model import answer, details
+from planner.report.ui.model import answer, details
 from planner.spec.device import device_names
 from planner.spec.engine import EngineSpec
 from planner.spec.question import Question
