@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planner.columns import Workload
+from planner.equation import remembering
 from planner.serving import steady
 from planner.serving.requests import fixed
 from planner.serving.simulate import simulate
@@ -35,12 +36,13 @@ def both(budget, n_in, n_out, concurrency, cycles, chunked=True):
     s = system(max_batched_tokens=budget, chunked_prefill=chunked)
     n = concurrency * cycles
     w = Workload(float(n_in), float(n_out), float(concurrency), float(n))
-    formula = (
-        steady.closed_ttft_s(s, w),
-        steady.closed_tpot_s(s, w),
-        steady.closed_e2e_s(s, w),
-        steady.closed_output_tokens_per_s(s, w),
-    )
+    with remembering():
+        formula = (
+            steady.closed_ttft_s(s, w),
+            steady.closed_tpot_s(s, w),
+            steady.closed_e2e_s(s, w),
+            steady.closed_output_tokens_per_s(s, w),
+        )
     sim = simulate(s, fixed(n, n_in, n_out), concurrency=concurrency, times=table(budget, chunked))
     latency = sim.latency
     return (
