@@ -38,7 +38,7 @@ def asked() -> tuple[Question, dict[str, float]]:
     output_tokens = side.select_slider("tokens out", LENGTHS, 1024)
     side.header("Your shape")
     root = params**0.5
-    width = side.slider("d_model / √N", 0.04, 0.14, 0.074, 0.002)
+    width = side.slider("d_model / √N", 0.04, 0.14, 0.074, 0.002, format="%.3f")
     r = side.slider("MLP / attention", 0.5, 5.0, 2.0, 0.1)
     gqa = side.slider("group size (GQA)", 1, 9, 4)
     question = Question(
