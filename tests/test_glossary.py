@@ -22,7 +22,11 @@ for package in (planner.cost, planner.serving, planner.law):
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
 
-NOT_QUANTITIES = {"anchors", "covariance", "n_definition"}  # evidence of a law, which no equation reads
+NOT_QUANTITIES = {
+    "anchors",
+    "covariance",
+    "n_definition",
+}  # evidence of a law, which no equation reads
 
 
 def unit_of(annotation):
