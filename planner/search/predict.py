@@ -1,6 +1,5 @@
 """One model on one system: everything `recommend` says of a shape, with its breakdown."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -71,7 +70,8 @@ def predict(
     result = candidate(spec.name, judged, 0, conditions)
     parts = operators(served.system(spec.arch()), conditions)
     return Prediction(
-        inputs=_inputs(spec, on, engine, workload, tokens),
+        inputs=_inputs(spec, on, engine, workload, tokens)
+        | {"law": chosen.name, "profile": profile},
         command=command,
         basis={"speed": served.basis, "loss": law_basis, "accuracy": ACCURACY_BASIS},
         warnings=result.warnings,
@@ -127,7 +127,7 @@ def require_room(spec: ModelSpec, arch: Arch, c: Conditions) -> None:
 
 def _inputs(
     spec: ModelSpec, on: str, engine: EngineSpec, workload: WorkloadSpec, tokens: float
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     return {
         "model": spec.model_dump(mode="json"),
         "on": on,

@@ -30,6 +30,7 @@ class Plan:
     data: str
     after: str = ""  # the profile of a sister device it starts from
     also: tuple[str, ...] = ()  # devices it serves besides, for want of others
+    formats: str = ""  # the profile that says what 8 and 4 bits cost, for want of such runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,15 @@ PLANS = (
         FASTER,
         also=(A100_40,),
     ),
-    Plan("h100-tensorrt-llm", "hopper", H100, "tensorrt-llm", "unpinned, 2024", ARGONNE),
+    Plan(
+        "h100-tensorrt-llm",
+        "hopper",
+        H100,
+        "tensorrt-llm",
+        "unpinned, 2024",
+        ARGONNE,
+        formats="h100-vllm-0.6",
+    ),
     Plan("h100-vllm-0.6", "hopper", H100, "vllm-0.6", "0.5 and 0.6", ARGONNE),
 )
 A100S = (A100_40, A100_80)

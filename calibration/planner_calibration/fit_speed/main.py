@@ -48,6 +48,9 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
         chosen = runs_for(plan, runs)
         fits[plan.name], profiles[plan.name] = fit_plan(plan, chosen, kernels, fits)
         report(f"{plan.name}: {_score(profiles[plan.name])}")
+    for plan in fleet.PLANS:
+        if plan.formats:
+            lend_formats(profiles[plan.name], profiles[plan.formats])
     for loan in fleet.BORROWED:
         profiles[loan.name] = borrow(loan, kernels[loan.architecture], profiles)
     profiles["class-default"] = class_default(profiles, runs, fits)
@@ -58,6 +61,15 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
         paths.append(out_dir / f"{name}.toml")
         paths[-1].write_text(toml(profile, comment), encoding="utf-8")
     return paths
+
+
+def lend_formats(profile: dict[str, Any], lender: Mapping[str, Any]) -> None:
+    """Take what 8 and 4 bits cost in whole runs from another engine on the same device."""
+    own = profile["kernels"]
+    lent = {n: lender["kernels"][n] for n in fleet.LENT_FORMATS}
+    profile["benchmark"] |= {n: own[n] for n, v in lent.items() if own[n] != v}
+    profile["kernels"] = own | lent
+    profile["borrowed"] = f"what 8 and 4 bits cost: {lender['name']}"
 
 
 def runs_for(plan: Plan, runs: Sequence[Run]) -> list[Run]:
