@@ -25,14 +25,14 @@ RECIPE = Recipe(n_tokens=30 * 4 * 32, batch=4, length=32, heldout_windows=16)
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    """A corpus of eighty kilobytes of real text: some of the standard library."""
+    """A corpus of a hundred kilobytes of real text: some of the standard library."""
     folder = tmp_path_factory.mktemp("text")
     size = 0
     for i, file in enumerate(standard_library()):
-        content = file.read_text(encoding="utf-8", errors="replace")[:8000]
+        content = file.read_text(encoding="utf-8", errors="replace")[:2500]
         (folder / f"{i}.py").write_text(content)
         size += len(content)
-        if size > 80_000:
+        if size > 100_000:
             break
     return folder
 
