@@ -1,10 +1,10 @@
 """One chunk of shapes in, a table of what each costs and achieves out; vectorised."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from planner.serving.system import Served
 from planner.spec.law import LawSpec
 from planner.spec.model import llama_extra_params
 
+T = TypeVar("T")
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
 THREADS = 2
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
@@ -84,14 +85,23 @@ def life_in(c: Conditions, table: Table) -> Life:
     return life_of(c.terms, c.served, table["n_params"], c.tokens, rate)
 
 
-def evaluate_all(chunks: Iterator[Arch], c: Conditions, threads: int = THREADS) -> Iterator[Table]:
-    """Evaluate chunk after chunk, in order, a few at a time: numpy lets threads run side by side."""
+def evaluate_all(
+    chunks: Iterator[Arch], c: Conditions, then: Callable[[Table], T], threads: int = THREADS
+) -> Iterator[T]:
+    """Evaluate chunk after chunk and yield what `then` makes of each, in order.
+
+    A few at a time: numpy lets threads run side by side, and `then` runs in them too.
+    """
     keep_freed_memory()
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Any] = [pool.submit(evaluate, a, c) for a in islice(chunks, threads + 1)]
+
+        def start(n: int) -> list[Future[T]]:
+            return [pool.submit(lambda a: then(evaluate(a, c)), a) for a in islice(chunks, n)]
+
+        waiting = start(threads + 1)
         while waiting:
             yield waiting.pop(0).result()
-            waiting += [pool.submit(evaluate, a, c) for a in islice(chunks, 1)]
+            waiting += start(1)
 
 
 def arch_of(table: Table) -> Arch:

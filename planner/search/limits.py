@@ -82,6 +82,13 @@ class Tally:
                 self.nearest[limit.flag] = min(self.nearest.get(limit.flag, np.inf), best)
         return ok
 
+    def merge(self, other: "Tally") -> None:
+        """Add what another tally of the same limits counted."""
+        self.n_evaluated += other.n_evaluated
+        self.n_feasible += other.n_feasible
+        for flag, best in other.nearest.items():
+            self.nearest[flag] = min(self.nearest.get(flag, np.inf), best)
+
     def infeasible(self, q: Question) -> Infeasible:
         """Name the limit whose loosening alone, by the least, would let a shape through."""
         if not self.n_evaluated:

@@ -150,8 +150,16 @@ def search(
 ) -> Table | None:
     """Evaluate the whole space and return the front of every GQA level, feasible rows only."""
     running = Front()
-    for table in evaluate_all(space.chunks(), c):
-        running.add(rows(table, tally.keep(table)))
+
+    def weigh(table: Table) -> tuple[Tally, Table | None]:
+        own, best = Tally(tally.limits), Front()
+        best.add(rows(table, own.keep(table)))
+        return own, best.all_levels()
+
+    for own, best in evaluate_all(space.chunks(), c, weigh):
+        tally.merge(own)
+        if best is not None:
+            running.add(best)
         if progress:
             progress(tally.n_evaluated)
     return running.all_levels()

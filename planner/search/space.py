@@ -11,7 +11,7 @@ from planner.law.domain import reference_depth, reference_head_dim
 from planner.spec.model import llama_extra_params
 from planner.spec.question import Question
 
-CHUNK_ROWS = 16_384  # large enough that numpy, not Python, takes the time
+CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
 
 
 @dataclass(frozen=True, slots=True)

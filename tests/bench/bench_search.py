@@ -48,7 +48,7 @@ def one_thread() -> None:
     question = Question(params=1e9, tokens=1e11, align=8)
     c = conditions(question)
     start = time.perf_counter()
-    n = sum(len(t["loss"]) for t in evaluate_all(space_for(question).chunks(), c, threads=1))
+    n = sum(evaluate_all(space_for(question).chunks(), c, lambda t: len(t["loss"]), threads=1))
     seconds = time.perf_counter() - start
     print(f"one thread, evaluation alone: {n / seconds / 1e6:.2f} M candidates/s")
 
