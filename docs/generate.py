@@ -33,10 +33,10 @@ def commands() -> str:
     from planner.cli.app import app
 
     def walk(command: Any, path: str) -> Iterator[str]:
-        children = getattr(command, "commands", {})
+        names = command.list_commands(None) if hasattr(command, "list_commands") else []
         yield f"{'#' * min(2 + path.count(' '), 4)} {path}\n\n```text\n{_help(path)}```\n"
-        for name in children:
-            yield from walk(children[name], f"{path} {name}")
+        for name in names:
+            yield from walk(command.get_command(None, name), f"{path} {name}")
 
     pages = "\n".join(walk(get_command(app), "planner"))
     return (

@@ -1,33 +1,94 @@
-"""The `planner` command. Command modules import only typer at the top; bodies import what they run."""
+"""The `planner` command: a command's module is imported when that command is asked for."""
 
 import os
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from planner.cli import (
-    budget,
-    calibrate,
-    explain,
-    hardware,
-    law,
-    models,
-    predict,
-    recommend,
-    report,
-    ui,
-    validate,
-    what_if,
-)
+# name: (where it is, what the list of commands says of it). A test holds the words to the docstrings.
+COMMANDS = {
+    "recommend": (
+        "recommend:recommend",
+        "Choose the shape to train: accurate, fast to serve, and how sure.",
+    ),
+    "predict": (
+        "predict:predict",
+        "Predict speed, memory, loss and accuracy of one model, operator by operator.",
+    ),
+    "pareto": ("recommend:pareto", "List the Pareto front of loss against throughput."),
+    "what-if": (
+        "what_if:what_if",
+        "Ask one model under many settings: latency, throughput, what binds, dollars and joules.",
+    ),
+    "budget": (
+        "budget:budget",
+        "Invert it: the load each configuration carries within the limits, devices, dollars, and why.",
+    ),
+    "explain": (
+        "explain:explain",
+        "Show the derivation of a number, one named step a line, with values and shares.",
+    ),
+    "report": (
+        "report:report",
+        "Turn a result file into a page to show: HTML, Markdown or a picture.",
+    ),
+    "ui": ("ui:ui", "Turn the questions into sliders; needs the extra `ui`."),
+    "validate": (
+        "validate:validate",
+        "Score predictions against measured runs, measured kernels, or a result of `vllm bench`.",
+    ),
+    "calibrate": (
+        "calibrate:app",
+        "Measure this machine with real kernels, engines and trainings; correct the planner with it.",
+    ),
+    "law": (
+        "law:app",
+        "Browse, fit, compare, check and export loss laws; ask them planning questions.",
+    ),
+    "hardware": ("hardware:app", "Browse and check hardware files."),
+    "models": ("models:app", "Browse model presets, or look at any Hugging Face config.json."),
+}
 
+
+class Lazy(TyperGroup):
+    """A group that knows its commands by name and imports one when it is run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return every command's name."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import and build one command; None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(import_module(f"planner.cli.{module}"), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(rich_markup_mode=None, context_settings=HELP, add_completion=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="planner",
+    cls=Lazy,
     help="Which language-model shape to train: accurate, cheap to serve, and how sure we are.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 
 # typer carries its own copy of click and shows no more of it than this.
@@ -49,21 +110,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("recommend")(recommend.recommend)
-app.command("predict")(predict.predict)
-app.command("pareto")(recommend.pareto)
-app.command("report")(report.report)
-app.command("what-if")(what_if.what_if)
-app.command("budget")(budget.budget)
-app.command("explain")(explain.explain)
-app.command("ui")(ui.ui)
-app.command("validate")(validate.validate)
-app.add_typer(hardware.app, name="hardware")
-app.add_typer(models.app, name="models")
-app.add_typer(law.app, name="law")
-app.add_typer(calibrate.app, name="calibrate")
 
 
 def main() -> None:

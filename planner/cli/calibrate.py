@@ -9,6 +9,7 @@ from planner.cli.options import Json, Out, Quiet
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="Measure this machine with real kernels, engines and trainings; correct the planner with it.",
 )

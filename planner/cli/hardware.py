@@ -7,7 +7,12 @@ import typer
 
 from planner.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="Browse and check hardware files.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Browse and check hardware files.",
+)
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ from planner.cli.options import Json, Out
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="Browse, fit, compare, check and export loss laws; ask them planning questions.",
 )

@@ -9,6 +9,7 @@ from planner.cli.options import Law, Tokens
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="Planning questions: best N and D, what a shape costs, which of two is better.",
 )

@@ -6,6 +6,7 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="Browse model presets, or look at any Hugging Face config.json.",
 )

@@ -4,13 +4,13 @@ import inspect
 
 from typer.main import get_command
 
-from planner.cli.app import app
+from planner.cli.app import COMMANDS, app
 from planner.cli.recommend import question
 
 
 def flags(name):
     """Return the long flags of a command as typer built it."""
-    command = get_command(app).commands[name]
+    command = get_command(app).get_command(None, name)
     return {o for p in command.params for o in p.opts if o.startswith("--")} - {"--help"}
 
 
@@ -24,6 +24,13 @@ RECOMMEND = """
 
 def test_recommends_flags_are_these():
     assert flags("recommend") == set(RECOMMEND.split())
+
+
+def test_the_list_of_commands_says_what_their_docstrings_say():
+    group = get_command(app)
+    for name, (_, words) in COMMANDS.items():
+        help_ = group.get_command(None, name).help
+        assert " ".join(help_.split("\n\n")[0].split()) == words
 
 
 def test_pareto_asks_in_the_same_words():

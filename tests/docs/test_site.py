@@ -28,7 +28,9 @@ def test_every_command_has_its_help_on_the_page():
     from planner.cli.app import app
 
     page = generate().commands()
-    for name, command in get_command(app).commands.items():
+    group = get_command(app)
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         assert f"## planner {name}\n" in page
         for child in getattr(command, "commands", {}):
             assert f"### planner {name} {child}\n" in page
