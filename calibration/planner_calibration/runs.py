@@ -52,8 +52,10 @@ def append(path: Path, row: Measurement) -> bool:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX)
-        content = path.read_bytes()
+        # flock, and reading through the same handle: a POSIX lock would go with the first other
+        # handle on the file that this process closes.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        content = os.pread(handle, os.fstat(handle).st_size, 0)
         if any(r.key == row.key and _final(r, row) for r in _parse(path, content).rows):
             return False
         # A writer killed in mid-write left half a line: end it, so that only that one line is lost.

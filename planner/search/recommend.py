@@ -51,26 +51,7 @@ def recommend(
     started = time.perf_counter()
     space = space_for(question)
     n = space.n_non_embedding(question.params)
-    law, law_basis = (
-        (load_law(question.law), f"law {question.law}, as asked")
-        if question.law
-        else default_law(n)
-    )
-    if not law.has_conditional:
-        raise SpecError(
-            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
-            hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
-        )
-    served = serve(question.on, question.engine, profile=question.profile)
-    require_weights_fit(question, served)
-    conditions = Conditions(
-        served,
-        question.workload.columns(),
-        law,
-        question.tokens,
-        question.search_depth,
-        terms_of(question),
-    )
+    conditions, law_basis = conditions_for(question, n)
     tally = Tally(limits_of(question))
     kept = search(space, conditions, tally, progress)
     if kept is None:
@@ -128,7 +109,7 @@ def recommend(
         inputs=question.model_dump(mode="json"),
         command=command,
         basis={
-            "speed": served.basis,
+            "speed": conditions.served.basis,
             "loss": law_basis,
             **({"money": conditions.terms.basis} if conditions.terms else {}),
             "accuracy": ACCURACY_BASIS,
@@ -143,6 +124,37 @@ def recommend(
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,
     )
+
+
+def conditions_for(question: Question, n: float) -> tuple[Conditions, str]:
+    """Return under what shapes of about `n` parameters are judged, and the law's basis in words.
+
+    Raises:
+        SpecError: the law says nothing about shape.
+        Infeasible: the matrices alone exceed the memory.
+
+    """
+    law, basis = (
+        (load_law(question.law), f"law {question.law}, as asked")
+        if question.law
+        else default_law(n)
+    )
+    if not law.has_conditional:
+        raise SpecError(
+            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
+            hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
+        )
+    served = serve(question.on, question.engine, profile=question.profile)
+    require_weights_fit(question, served)
+    conditions = Conditions(
+        served,
+        question.workload.columns(),
+        law,
+        question.tokens,
+        question.search_depth,
+        terms_of(question),
+    )
+    return conditions, basis
 
 
 def search(
