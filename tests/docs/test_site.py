@@ -54,5 +54,6 @@ def test_the_site_builds_without_warnings(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
+    # A theme may print a banner of its own that names a variable ending in WARNING.
+    assert not [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
     assert (tmp_path / "concepts/step/index.html").is_file()
