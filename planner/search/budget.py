@@ -14,7 +14,7 @@ from planner.search.backwards import changes, operators
 from planner.search.feasible import lit, named, require_light, require_someone, word
 from planner.search.highest import Carried, Replica, relaxed, saturating
 from planner.search.points import DEFAULTS, Points, Price, evaluate
-from planner.search.result import SCHEMA, Estimate
+from planner.search.result import SCHEMA, Estimate, flat_rows
 from planner.search.room import require_room
 from planner.search.what_if import basis, finite, say, warnings
 from planner.serving.slo import Slo
@@ -63,17 +63,7 @@ class Budget:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a plan."""
-        flat = []
-        for plan in self.plans:
-            row: dict[str, Any] = {}
-            for key, value in plan.items():
-                if isinstance(value, Estimate):
-                    row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
-                else:
-                    row[key] = value
-            flat.append(row)
-        keys = list(dict.fromkeys(k for row in flat for k in row))
-        return [{k: row.get(k) for k in keys} for row in flat]
+        return flat_rows(self.plans)
 
     def __rich__(self) -> Any:
         """Render as terminal tables."""

@@ -1,7 +1,7 @@
 """What a search or a prediction returns: frozen records that become JSON, rows or a table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,21 @@ class Estimate:
     def to_dict(self) -> dict[str, float]:
         """Return the three numbers by name."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def flat_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return records as CSV rows of one shape, an estimate as three columns."""
+    flat = []
+    for record in records:
+        row: dict[str, Any] = {}
+        for key, value in record.items():
+            if isinstance(value, Estimate):
+                row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
+            else:
+                row[key] = value
+        flat.append(row)
+    keys = list(dict.fromkeys(k for row in flat for k in row))
+    return [{k: row.get(k) for k in keys} for row in flat]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.search.knobs import KNOBS, Times, product, read_knobs
 from planner.search.points import DEFAULTS, Points, Price, evaluate
-from planner.search.result import SCHEMA, Estimate
+from planner.search.result import SCHEMA, Estimate, flat_rows
 from planner.search.room import require_room
 from planner.search.sampled import simulated_point
 from planner.spec.loading import load_model
@@ -86,17 +86,7 @@ class WhatIf:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a point."""
-        flat = []
-        for point in self.points:
-            row: dict[str, Any] = {}
-            for key, value in point.items():
-                if isinstance(value, Estimate):
-                    row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
-                else:
-                    row[key] = value
-            flat.append(row)
-        keys = list(dict.fromkeys(k for row in flat for k in row))
-        return [{k: row.get(k) for k in keys} for row in flat]
+        return flat_rows(self.points)
 
     def __rich__(self) -> Any:
         """Render as a terminal table."""
