@@ -8,10 +8,10 @@ import numpy as np
 from planner_calibration import runs
 
 from planner.columns import Workload
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.scenario.system import serve
 from planner.serving.offline import output_tokens_per_s
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
 
 PAIRS = [
     ("llama-3.2-1b", "surefire-1b"),

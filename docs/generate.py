@@ -103,12 +103,12 @@ def validation() -> str:
 
 def figures() -> None:
     """Take each figure of a 1B recommendation as a picture."""
+    from planner.inputs.question import Question
+    from planner.questions.recommend.recommend import recommend
     from planner.report import html
     from planner.report.page import build
     from planner.report.parts import Page, Section
     from planner.report.png import screenshot
-    from planner.search.recommend import recommend
-    from planner.spec.question import Question
 
     page = build(recommend(Question(params=1e9, tokens=1e11)).to_dict())
     known = {f.name: f for s in page.sections for f in s.figures}

@@ -13,6 +13,7 @@ import numpy as np
 from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
 
 C = TypeVar("C")
+Table = dict[str, Any]  # columns of equal length, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from planner.cost.step import step_s
 from planner.equation import EQUATIONS, derivation, reading
 from planner.serving import offline
 
-for module in pkgutil.iter_modules(planner.cost.__path__):
-    importlib.import_module(f"planner.cost.{module.name}")
+for module in pkgutil.walk_packages(planner.cost.__path__, "planner.cost."):
+    importlib.import_module(module.name)
 
 # Our own base units: pint's default registry holds a byte to be dimensionless. FLOPs are counts.
 ureg = pint.UnitRegistry(None)
@@ -42,7 +42,7 @@ ureg.define("joule = watt * second")
 MINE = sorted(
     name
     for name, fn in EQUATIONS.items()
-    if inspect.unwrap(fn).__module__.rpartition(".")[0] == "planner.cost"
+    if inspect.unwrap(fn).__module__.startswith("planner.cost.")
     or inspect.unwrap(fn).__module__ == "planner.serving.offline"
 )
 MINE = [n for n in MINE if "money" not in inspect.unwrap(EQUATIONS[n]).__module__]

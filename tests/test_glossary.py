@@ -19,8 +19,8 @@ from planner.glossary import Term, find_term, symbol, terms
 from planner.units import Unit
 
 for package in (planner.cost, planner.serving, planner.law):
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 NOT_QUANTITIES = {
     "anchors",

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from planner.errors import OutputError
-from planner.spec.measurement import Measurement
+from planner.inputs.measurement import Measurement
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planner.spec.measurement import Measurement
+from planner.inputs.measurement import Measurement
 from planner.units import show
 from planner_calibration import runs
 
@@ -31,7 +31,7 @@ def kernel_line(row: Measurement) -> str:
 
 def trainings_csv(paths: Sequence[Path]) -> str:
     """Return the trainings of run files as CSV, for the law's fitter."""
-    from planner_calibration.correct.training import to_csv
+    from planner_calibration.fit.law.training import to_csv
 
     return to_csv(runs.load(list(paths)).rows)
 
@@ -57,9 +57,9 @@ class Report:
             return cls(loaded, {}, "")
         import numpy as np
 
-        from planner.spec.device import load_device
-        from planner.spec.profile import load_profile, profile_for
-        from planner_calibration.correct import rows
+        from planner.inputs.device import load_device
+        from planner.inputs.profile import load_profile, profile_for
+        from planner_calibration.fit.speed import rows
 
         device = load_device(on)
         stem = Path(on).stem if on.endswith(".toml") else on
@@ -127,11 +127,11 @@ class Report:
 
 def _line(row: Measurement) -> str:
     if row.kind.startswith("serve"):
-        from planner_calibration.serve.command import line
+        from planner_calibration.measure.serve.command import line
 
         return line(row)
     if row.kind == "train":
-        from planner_calibration.train.command import line as train_line
+        from planner_calibration.measure.train.command import line as train_line
 
         return train_line(row)
     return kernel_line(row)

@@ -53,8 +53,8 @@ def budget(
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
     from planner.cli.output import command_line, emit
-    from planner.search.ask import wholes
-    from planner.search.budget import budget as run
+    from planner.questions.budget.budget import budget as run
+    from planner.questions.recommend.ask import wholes
 
     o.use_hardware_path(hardware_path)
     settings = w.settings_of(set_, on, engine, dtype, 1, input_tokens, output_tokens, "1", rate)

@@ -57,7 +57,7 @@ def kernels(
     from planner.cli.extras import require
 
     require("torch", extra="calibration")
-    from planner_calibration.kernels.command import run
+    from planner_calibration.measure.kernels.command import run
     from planner_calibration.show import kernel_line
 
     run(
@@ -114,7 +114,7 @@ def serve(
 
     Example: planner calibrate serve --near 50e6 --python ~/vllm/bin/python
     """
-    from planner_calibration.serve.command import run
+    from planner_calibration.measure.serve.command import run
 
     from planner.cli.extras import require
 
@@ -175,7 +175,7 @@ def train(
     from planner.cli.extras import require
 
     require("torch", extra="calibration")
-    from planner_calibration.train.command import run
+    from planner_calibration.measure.train.command import run
 
     run(
         store,
@@ -213,7 +213,7 @@ def plan(
 
     Example: planner calibrate plan --params 1e9 --tokens 100B --budget 1e20FLOP
     """
-    from planner_calibration.design.command import run
+    from planner_calibration.plan.command import run
 
     from planner.cli.output import emit
 
@@ -242,7 +242,7 @@ def fit(
 
     Example: planner calibrate fit runs/ --on my-cpu.toml --name my-cpu-vllm
     """
-    from planner_calibration.correct.command import run
+    from planner_calibration.fit.command import run
 
     from planner.cli.output import emit
 
@@ -288,7 +288,7 @@ def profiles(
 
     Example: planner calibrate profiles data/speed --out calibration/fits
     """
-    from planner_calibration.fit_speed.main import main
+    from planner_calibration.fit.speed.main import main
 
     paths = main(data, out, typer.echo)
     typer.echo(f"{len(paths)} profiles in {out}")

@@ -79,8 +79,8 @@ def _explain(
 
 def _scene(at: Path | None, of: str | None) -> "tuple[Scene | None, str]":
     from planner.errors import UnknownName
+    from planner.inputs.result import read_result
     from planner.report.scene import scene_of
-    from planner.spec.result import read_result
 
     if at is None:
         return None, "baseline"
@@ -94,10 +94,10 @@ def _scene(at: Path | None, of: str | None) -> "tuple[Scene | None, str]":
 def _compare(a: str, b: str, at: Path | None, on: str) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
+    from planner.inputs.result import read_result
     from planner.report.explain.compare import compare_shapes
     from planner.report.explain.render import versus_text
     from planner.report.scene import of_models, scene_of
-    from planner.spec.result import read_result
 
     scene = of_models([a, b], on=on, within=scene_of(read_result(at)) if at else None)
     found = compare_shapes(scene, a, b)

@@ -43,8 +43,8 @@ def show(
     Example: planner hardware show h100-sxm
     """
     from planner.cli.output import as_json, as_text, write
+    from planner.inputs.device import load_hardware
     from planner.report.hardware import spec_table
-    from planner.spec.device import load_hardware
 
     o.use_hardware_path(hardware_path)
     spec = load_hardware(name)
@@ -55,10 +55,10 @@ def show(
 def check(file: Annotated[Path, typer.Argument(help="A TOML you wrote.")]) -> None:
     """Validate a hardware file: keys, units, source, and whether the numbers are plausible.
 
-    Example: planner hardware check hardware/nvidia/h100-sxm.toml
+    Example: planner hardware check hardware/devices/nvidia/h100-sxm.toml
     """
     from planner.cli.output import write
-    from planner.spec.device import check_hardware
+    from planner.inputs.device import check_hardware
 
     spec = check_hardware(file)
     write(f"{file}: {spec.name}: all is well", None)

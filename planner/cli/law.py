@@ -26,8 +26,8 @@ def list_laws(as_json: Json = False) -> None:
     """Print every law with its range, basis and data."""
     from planner.cli.output import as_json as dump
     from planner.cli.output import write
+    from planner.inputs.law import law_names, load_law
     from planner.report.law import laws_table
-    from planner.spec.law import law_names, load_law
 
     laws = {name: load_law(name) for name in law_names()}
     if as_json:
@@ -44,8 +44,8 @@ def show(law: Name, as_json: Json = False) -> None:
     """
     from planner.cli.output import as_json as dump
     from planner.cli.output import write
+    from planner.inputs.law import load_law
     from planner.report.law import law_text
-    from planner.spec.law import load_law
 
     spec = load_law(law)
     write(dump(spec.model_dump(mode="json")) if as_json else law_text(spec), None)
@@ -83,8 +83,8 @@ def fit(
 
     Example: planner law fit runs.csv --prior bian-1b --out mine.toml
     """
-    from planner_calibration.fit_law.export import to_toml
-    from planner_calibration.fit_law.run import fit_csv
+    from planner_calibration.fit.law.export import to_toml
+    from planner_calibration.fit.law.run import fit_csv
 
     from planner.cli.output import as_json as dump
     from planner.cli.output import write
@@ -116,8 +116,8 @@ def compare(
     """
     from planner.cli.output import write
     from planner.errors import SpecError
+    from planner.inputs.law import load_law
     from planner.report.law import side_by_side
-    from planner.spec.law import load_law
     from planner.units import count
 
     points = []
@@ -150,13 +150,13 @@ def check(
     """
     from dataclasses import asdict
 
-    from planner_calibration.fit_law.check import check_accuracies, check_losses
-    from planner_calibration.fit_law.table import read_table
+    from planner_calibration.fit.law.check import check_accuracies, check_losses
+    from planner_calibration.fit.law.table import read_table
 
     from planner.cli.output import as_json as dump
     from planner.cli.output import write
+    from planner.inputs.law import load_law
     from planner.report.law import scores_text
-    from planner.spec.law import load_law
 
     if suite is not None:
         _suite(suite, data, as_json)
@@ -188,7 +188,7 @@ def _finite(value: object) -> object:
 def _suite(suite: str, data: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from planner_calibration.fit_law.suites import run_suite
+    from planner_calibration.fit.law.suites import run_suite
 
     from planner.cli.output import as_json as dump
     from planner.cli.output import write
@@ -222,15 +222,15 @@ def export(
 
     from planner.cli.output import write
     from planner.errors import SpecError
+    from planner.inputs.law import load_law
     from planner.report.law import paper_form
-    from planner.spec.law import load_law
 
     spec = load_law(law)
     if form == "paper":
         c = asdict(paper_form(spec))
         write("\n".join(f"{k} = {v!r}" for k, v in c.items()), out)
     elif form == "toml":
-        from planner_calibration.fit_law.export import to_toml
+        from planner_calibration.fit.law.export import to_toml
 
         write(to_toml(spec), out)
     else:

@@ -20,7 +20,7 @@ Other = Annotated[str, typer.Argument(metavar="OTHER", help="The model to compar
 
 
 def _shapes(model: str, tokens: str, law: str | None) -> tuple[Any, Any, str, Any]:
-    from planner.spec.loading import load_model
+    from planner.inputs.loading import load_model
     from planner.units import count
 
     arch = load_model(model).arch()
@@ -98,8 +98,9 @@ def settle(
 
     Example: planner law ask settle panda-3b llama-3.2-3b
     """
+    from planner_calibration.plan.settle import describe_runs, runs_that_settle
+
     from planner.cli.output import write
-    from planner.law.settle import describe_runs, runs_that_settle
 
     spec, a, why, _ = _shapes(model, tokens, law)
     _, b, _, _ = _shapes(other, tokens, law or spec.name)

@@ -9,7 +9,7 @@ from planner.cli.options import Law
 
 def law_for(name: str | None, n: float) -> tuple[Any, str]:
     """Return the law of that name, or the default at `n` parameters, and a line saying which."""
-    from planner.spec.law import default_law, load_law
+    from planner.inputs.law import default_law, load_law
 
     if name is None:
         return default_law(n)
@@ -31,7 +31,7 @@ def optimum(
     from planner.cli.output import write
     from planner.law.ask import compute_optimal
     from planner.law.posterior import draw_law
-    from planner.law.reference import reference_loss
+    from planner.law.terms.reference import reference_loss
     from planner.units import count, show
 
     budget = count(flops)
@@ -61,7 +61,7 @@ def optimum(
 def _beyond(spec: Any, n: float, tokens: float) -> list[str]:
     """Return a warning line for each way in which a best shape of `n` leaves the evidence."""
     from planner.law.columns import Shapes
-    from planner.law.domain import domain_warnings
+    from planner.law.evidence import domain_warnings
 
     c = spec.columns()
     found = domain_warnings(c, Shapes(n=n, n_tokens=tokens, x=c.x_opt, r=c.r_opt, gqa=c.gqa))

@@ -19,8 +19,8 @@ def list_models(as_json: AsJson = False) -> None:
     """Print every preset with its shape and parameter count."""
     import json
 
+    from planner.inputs.loading import load_model, model_names
     from planner.report.models import models_table
-    from planner.spec.loading import load_model, model_names
 
     specs = {name: load_model(name) for name in model_names()}
     if as_json:
@@ -37,8 +37,8 @@ def show(
     """Print one model: its shape, what follows from it, and where it comes from."""
     import json
 
+    from planner.inputs.loading import load_model
     from planner.report.models import model_text
-    from planner.spec.loading import load_model
 
     spec = load_model(model)
     typer.echo(json.dumps(spec.summary(), indent=2) if as_json else model_text(spec))

@@ -34,8 +34,8 @@ def predict(
     Example: planner predict llama-3.2-1b --on h100-sxm --batch 32
     """
     from planner.cli.output import as_text, command_line, emit, plots, write
-    from planner.search.ask import engine_spec, workload_spec
-    from planner.search.predict import predict as run
+    from planner.questions.predict import predict as run
+    from planner.questions.recommend.ask import engine_spec, workload_spec
     from planner.units import count
 
     o.use_hardware_path(hardware_path)

@@ -10,8 +10,8 @@ import typer
 from planner.cli import options as o
 
 if TYPE_CHECKING:
-    from planner.search.result import Recommendation
-    from planner.spec.question import Question
+    from planner.inputs.question import Question
+    from planner.results import Recommendation
 
 Params = Annotated[
     str, typer.Option("--params", metavar="COUNT", help="Parameter budget, e.g. 3e9 or 3B.")
@@ -82,7 +82,7 @@ def question(
 ) -> "Question":
     """Read the flags both commands share into a validated question."""
     flags = locals()
-    from planner.search.ask import question as ask
+    from planner.questions.recommend.ask import question as ask
 
     o.use_hardware_path(flags.pop("hardware_path"))
     return ask(**flags)
@@ -156,7 +156,7 @@ def pareto(
 
 def _search(asked: "Question", quiet: bool) -> "Recommendation":
     from planner.cli.output import command_line, counting
-    from planner.search.recommend import recommend
+    from planner.questions.recommend.recommend import recommend
 
     with counting("shapes", quiet=quiet) as progress:
         return recommend(asked, command=command_line(), progress=progress)
@@ -164,8 +164,8 @@ def _search(asked: "Question", quiet: bool) -> "Recommendation":
 
 def _export(result: "Recommendation", folder: Path) -> None:
     """Write the baseline's and each pick's config.json, a folder each."""
-    from planner.spec.hf import export_hf
-    from planner.spec.model import llama_candidate
+    from planner.inputs.hf import export_hf
+    from planner.inputs.model import llama_candidate
 
     for name, c in {"baseline": result.baseline, **result.picks}.items():
         if c is not None:

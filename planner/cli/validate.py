@@ -8,7 +8,7 @@ import typer
 from planner.cli import options as o
 
 if TYPE_CHECKING:
-    from planner.serving.validate import Refit
+    from planner.questions.validate.validate import Refit
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="CSV of runs or kernels, or a vllm bench JSON.")
@@ -50,14 +50,14 @@ def validate(
     Example: planner validate runs.csv --cv
     """
     from planner.cli.output import as_text, emit, write
+    from planner.questions.validate import validate as v
+    from planner.questions.validate.kernel_rows import group_kernels
+    from planner.questions.validate.measured import read_rows, runs_of
     from planner.report.validation import validation_text
-    from planner.serving import validate as v
-    from planner.serving.kernel_rows import group_kernels
-    from planner.serving.measured import read_rows, runs_of
 
     if data.suffix == ".json":
-        from planner.search.ask import engine_spec
-        from planner.serving.bench_json import read_bench
+        from planner.inputs.bench_results import read_bench
+        from planner.questions.recommend.ask import engine_spec
 
         spec = engine_spec(engine, dtype=dtype, kv_dtype=None, tp=tp)
         lengths = {"batch": batch, "input_tokens": input_tokens, "output_tokens": output_tokens}
@@ -78,6 +78,6 @@ def validate(
 
 
 def _refit() -> "Refit":
-    from planner_calibration.fit_speed.refit import refit
+    from planner_calibration.fit.speed.refit import refit
 
     return refit

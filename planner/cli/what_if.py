@@ -67,8 +67,8 @@ def what_if(
     Example: planner what-if llama-3-8b --on h100-sxm --vary concurrency=1..256 --vary dtype=bf16,fp8
     """
     from planner.cli.output import as_text, command_line, emit, write
+    from planner.questions.what_if import what_if as run
     from planner.report.what_if import what_if as render
-    from planner.search.what_if import what_if as run
 
     o.use_hardware_path(hardware_path)
     settings = settings_of(
@@ -105,7 +105,7 @@ def settings_of(
 ) -> dict[str, object]:
     """Return the knobs that stay as they are, by name; ``--set`` has the last word."""
     from planner.errors import SpecError
-    from planner.search.knobs import read_knobs
+    from planner.scenario.options import read_knobs
     from planner.units import parse, whole
 
     settings: dict[str, object] = {

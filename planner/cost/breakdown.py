@@ -6,8 +6,8 @@ import numpy as np
 
 from planner.columns import Step, System
 from planner.cost import step as steps
-from planner.cost.comms import all_reduce_bytes
 from planner.cost.kernels import Gemm, gemm_bytes, gemm_flops
+from planner.cost.operators.communication import all_reduce_bytes
 from planner.cost.traffic import (
     attention_output_gemm,
     cached_pair_flops,

@@ -6,7 +6,6 @@ always takes all layers; that pp batches are on their way at once is the serving
 """
 
 from planner.columns import Step, System
-from planner.cost.comms import all_reduce_s, gather_s, hand_over_s
 from planner.cost.kernels import (
     decode_attention_s,
     elementwise_s,
@@ -15,6 +14,7 @@ from planner.cost.kernels import (
     prefill_attention_s,
     present,
 )
+from planner.cost.operators.communication import all_reduce_s, gather_s, hand_over_s
 from planner.cost.traffic import (
     absent,
     attention_output_gemm,

@@ -8,7 +8,7 @@ import numpy as np
 from planner.errors import Infeasible
 from planner.law.columns import LawColumns, Shapes
 from planner.law.predict import compare, loss_draws, predict_loss
-from planner.law.reference import data_term, reference_loss, size_term
+from planner.law.terms.reference import data_term, reference_loss, size_term
 from planner.units import Number
 
 TRAIN_FLOPS_PER_PARAM_TOKEN = 6.0  # forward 2, backward 4; attention's share is left out

@@ -151,7 +151,7 @@ CORRECTIONS = (
     Correction(
         "over-training",
         "spread",
-        "0.01 nats per e-fold of D / N beyond the evidence (guard in planner/law/domain.py)",
+        "0.01 nats per e-fold of D / N beyond the evidence (guard in planner/law/evidence.py)",
         "judgement, after Sardana et al. 2024 (arXiv 2401.00448)",
         True,
     ),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from planner.law.columns import LawColumns
-from planner.law.reference import anchored, data_term, reference_loss
+from planner.law.terms.reference import anchored, data_term, reference_loss
 from planner.units import Number
 
 COORDINATES = (

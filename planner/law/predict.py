@@ -7,10 +7,10 @@ import numpy as np
 
 from planner.equation import exp, log, maximum
 from planner.law.columns import LawColumns, Shapes
-from planner.law.conditional import shape_multiplier, shape_offset
-from planner.law.domain import widening_sd
+from planner.law.evidence import widening_sd
 from planner.law.posterior import OTHER_DATA_SD, OTHER_NOISE_SD, draw_law
-from planner.law.reference import data_term, size_term
+from planner.law.terms.reference import data_term, size_term
+from planner.law.terms.shape import shape_multiplier, shape_offset
 from planner.units import Number
 
 TIE_NATS = 0.01  # law and run noise: smaller differences are unresolved

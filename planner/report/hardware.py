@@ -4,9 +4,9 @@ from typing import Any
 
 from rich.table import Table
 
+from planner.inputs.device import DeviceSpec, device_names, load_device, load_node, node_names
+from planner.inputs.fields import units_of
 from planner.report.text import table
-from planner.spec.device import DeviceSpec, device_names, load_device, load_node, node_names
-from planner.spec.fields import units_of
 from planner.units import show
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from planner.inputs.law import LawSpec
 from planner.law.columns import NDefinition, Shapes
-from planner.law.conditional import PaperCoefficients, Pinned
 from planner.law.predict import quality
-from planner.spec.law import LawSpec
+from planner.law.terms.shape import PaperCoefficients, Pinned
 from planner.units import show
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from planner.spec.model import ModelSpec
+from planner.inputs.model import ModelSpec
 from planner.units import show, significant
 
 _COLUMNS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from planner.errors import SpecError
+from planner.inputs.price import load_prices
+from planner.inputs.result import HINT, check_result
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.contours import contours
 from planner.report.figures.operating import operating
@@ -18,8 +20,6 @@ from planner.report.kinds import (
 )
 from planner.report.parts import Grid, Page, Section, between, label, shape_text
 from planner.report.scene import Scene, scene_of
-from planner.spec.prices import load_prices
-from planner.spec.result import HINT, check_result
 from planner.units import show
 
 MAPS = (

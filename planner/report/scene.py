@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, System, as_rows
+from planner.columns import Arch, System, Table, as_rows
 from planner.errors import PlannerError, SpecError
-from planner.search.evaluate import Conditions, evaluate
-from planner.search.pareto import Table
-from planner.search.predict import DEFAULT_TOKENS
-from planner.search.result import Candidate
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.fields import validate
-from planner.spec.law import default_law, load_law
-from planner.spec.loading import load_model
-from planner.spec.model import ModelSpec
-from planner.spec.workload import WorkloadSpec
+from planner.inputs.engine import EngineSpec
+from planner.inputs.fields import validate
+from planner.inputs.law import default_law, load_law
+from planner.inputs.loading import load_model
+from planner.inputs.model import ModelSpec
+from planner.inputs.workload import WorkloadSpec
+from planner.questions.predict import DEFAULT_TOKENS
+from planner.results import Candidate
+from planner.scenario.shapes import Conditions, evaluate
+from planner.scenario.system import serve
 
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
 HINT = "the result's inputs name something this machine does not have"

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from planner.search.result import Candidate, Prediction, Recommendation
+from planner.results import Candidate, Prediction, Recommendation
 from planner.units import show, significant
 
 TITLES = {

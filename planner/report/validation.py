@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from planner.serving.validate import Score, Validation
+from planner.questions.validate.validate import Score, Validation
 
 _COLUMNS = ("n", "mean error", "median", "bias", "Spearman", "in 80 %")
 

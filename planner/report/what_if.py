@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from planner.report.text import notes, table
-from planner.search.knobs import KNOBS
+from planner.scenario.options import KNOBS
 from planner.units import show, significant
 
 ROWS = 64

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from planner.inputs.workload import WorkloadSpec
 from planner.serving.arrivals import gamma
 from planner.serving.lengths import lognormal
 from planner.serving.requests import Requests
 from planner.serving.trace import read_trace
-from planner.spec.workload import WorkloadSpec
 
 
 def requests_of(w: WorkloadSpec, n: int | None = None) -> Requests:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from planner.columns import Step, System, Workload
 from planner.equation import ceil, equation, exp, maximum, minimum, remembering
-from planner.serving import steady
+from planner.serving import closed_loop as steady
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 

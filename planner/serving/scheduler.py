@@ -11,7 +11,7 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 
-from planner.serving.steptimes import StepTimes
+from planner.serving.step_times import StepTimes
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from planner.serving.percentiles import Summary, summary
 from planner.serving.requests import Requests
 from planner.serving.scheduler import Engine, Log, Rules
 from planner.serving.slo import Slo, met
-from planner.serving.steptimes import StepTimes
+from planner.serving.step_times import StepTimes
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.columns import System, Workload
-from planner.serving.disaggregated import transfer_s
+from planner.serving.pools import transfer_s
 from planner.serving.requests import Requests
 from planner.serving.simulate import Simulation, simulate
 

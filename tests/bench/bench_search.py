@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 
-from planner.search.evaluate import Conditions, evaluate_all
-from planner.search.limits import Tally, limits_of
-from planner.search.recommend import search
-from planner.search.space import space_for
-from planner.serving.system import serve
-from planner.spec.law import default_law
-from planner.spec.question import Question
+from planner.inputs.law import default_law
+from planner.inputs.question import Question
+from planner.questions.recommend.limits import Tally, limits_of
+from planner.questions.recommend.recommend import search
+from planner.questions.recommend.space import space_for
+from planner.scenario.shapes import Conditions, evaluate_all
+from planner.scenario.system import serve
 
 
 def conditions(question: Question) -> Conditions:

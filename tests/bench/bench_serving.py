@@ -7,14 +7,14 @@ import time
 
 import numpy as np
 
-from planner.search.budget import budget
-from planner.search.what_if import what_if
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.inputs.workload import WorkloadSpec
+from planner.questions.budget.budget import budget
+from planner.questions.what_if import what_if
+from planner.scenario.system import serve
 from planner.serving.load import requests_of
 from planner.serving.simulate import simulate
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
-from planner.spec.workload import WorkloadSpec
 
 
 def simulation() -> None:

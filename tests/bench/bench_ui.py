@@ -2,8 +2,8 @@
 
 import time
 
+from planner.inputs.question import Question
 from planner.report.ui.model import answer
-from planner.spec.question import Question
 
 ASKED = Question(params=1e9, tokens=1e11)
 

@@ -8,9 +8,9 @@ from planner.columns import Arch, Workload
 from planner.cost import memory
 from planner.equation import remembering
 from planner.heap import keep_freed_memory
+from planner.inputs.engine import EngineSpec
+from planner.scenario.system import serve
 from planner.serving import offline
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
 
 ROWS = 16_384
 BUDGET_S = 1.7e-6  # of one core, for throughput, TTFT, TPOT and memory; the law has the rest

@@ -25,12 +25,12 @@ def ok(*argv):
 @pytest.fixture
 def store(tmp_path):
     """Serving runs of a machine that is slower than the shipped profile says."""
-    from planner_calibration.correct import rows
-    from planner_calibration.shapes import near
+    from planner_calibration.fit.speed import rows
+    from planner_calibration.measure.shapes import near
 
-    from planner.spec.device import load_device
-    from planner.spec.measurement import Measurement
-    from planner.spec.profile import profile_for
+    from planner.inputs.device import load_device
+    from planner.inputs.measurement import Measurement
+    from planner.inputs.profile import profile_for
 
     device = load_device(DEVICE)
     prior = profile_for(DEVICE, device, "vllm")[0]

@@ -6,17 +6,17 @@ from datetime import date
 import numpy as np
 import pytest
 from planner_calibration import runs
-from planner_calibration.correct import fit as fitting
-from planner_calibration.correct import profile as profiles
-from planner_calibration.correct import rows
-from planner_calibration.correct.command import run as fit_command
-from planner_calibration.correct.training import to_csv
-from planner_calibration.shapes import near
+from planner_calibration.fit.command import run as fit_command
+from planner_calibration.fit.law.training import to_csv
+from planner_calibration.fit.speed import own_runs as fitting
+from planner_calibration.fit.speed import profile as profiles
+from planner_calibration.fit.speed import rows
+from planner_calibration.measure.shapes import near
 
 from planner.errors import SpecError
-from planner.spec.device import DeviceSpec, load_device
-from planner.spec.measurement import Measurement
-from planner.spec.profile import load_profile
+from planner.inputs.device import DeviceSpec, load_device
+from planner.inputs.measurement import Measurement
+from planner.inputs.profile import load_profile
 
 DEVICE = "a100-sxm-80gb"
 NAMES = ("gemm_hbm_eff", "decode_hbm_eff", "step_s")

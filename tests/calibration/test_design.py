@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from planner_calibration.design.choose import Problem, choose, decision_sd, posterior
-from planner_calibration.design.command import run
-from planner_calibration.design.law import plan_training
+from planner_calibration.plan.choose import Problem, choose, decision_sd, posterior
+from planner_calibration.plan.command import run
+from planner_calibration.plan.law import plan_training
 
 from planner.errors import Infeasible, SpecError
-from planner.spec.law import load_law
+from planner.inputs.law import load_law
 
 
 def random_problem(seed=0, n=12, k=4):

@@ -4,12 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from planner_calibration.engine import measure
-from planner_calibration.engine.run import Engine
-from planner_calibration.machine import cpu
-from planner_calibration.serve.offline import Options, Point
+from planner_calibration.measure.machine import cpu
+from planner_calibration.measure.serve.offline import Options, Point
+from planner_calibration.measure.torch_engine import measure
+from planner_calibration.measure.torch_engine.run import Engine
 
-from planner.spec.model import llama_candidate
+from planner.inputs.model import llama_candidate
 
 SPEC = llama_candidate(2, 32, 4, 2, 8, 48, 64)
 

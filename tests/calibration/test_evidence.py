@@ -12,17 +12,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from planner_calibration.correct import fit, rows
-from planner_calibration.engine import measure as torch_engine
-from planner_calibration.kernels import cases, measure, peaks
-from planner_calibration.machine import machine
-from planner_calibration.serve import offline
-from planner_calibration.serve.offline import Options, Point
-from planner_calibration.shapes import near
+from planner_calibration.fit.speed import own_runs as fit
+from planner_calibration.fit.speed import rows
+from planner_calibration.measure.kernels import cases, measure, peaks
+from planner_calibration.measure.machine import machine
+from planner_calibration.measure.serve import offline
+from planner_calibration.measure.serve.offline import Options, Point
+from planner_calibration.measure.shapes import near
+from planner_calibration.measure.torch_engine import measure as torch_engine
 
-from planner.spec.device import load_device
-from planner.spec.model import llama_candidate
-from planner.spec.profile import load_profile
+from planner.inputs.device import load_device
+from planner.inputs.model import llama_candidate
+from planner.inputs.profile import load_profile
 
 N = 4e6
 WANTED = [  # x, r, GQA
@@ -116,7 +117,7 @@ def test_the_torch_engine_is_predicted_on_shapes_not_fitted(here, shapes):
 @pytest.mark.vllm
 @pytest.mark.skipif(not VLLM, reason="PLANNER_VLLM_PYTHON names no Python with vLLM")
 def test_vllms_own_server_and_client_tell_latency_at_a_rate(here, shapes):
-    from planner_calibration.serve import online
+    from planner_calibration.measure.serve import online
 
     options = Options(python=VLLM, dtype="float32", threads=1, limit_s=480)
     load = online.Load(2.0, 8, 64, 16)

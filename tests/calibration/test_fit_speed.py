@@ -5,20 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planner_calibration.fit_speed import fleet
-from planner_calibration.fit_speed.bounded import Constant, fit
-from planner_calibration.fit_speed.crossval import leave_one_out, spread
-from planner_calibration.fit_speed.engines import fit_engine
-from planner_calibration.fit_speed.kernels import fit_kernels
-from planner_calibration.fit_speed.write import posterior, toml
+from planner_calibration.fit.bounded import Constant, fit
+from planner_calibration.fit.speed import fleet
+from planner_calibration.fit.speed.crossval import leave_one_out, spread
+from planner_calibration.fit.speed.engines import fit_engine
+from planner_calibration.fit.speed.kernels import fit_kernels
+from planner_calibration.fit.write import posterior, toml
 
 from planner.columns import Kernels, Overheads
 from planner.data import bundled, catalogue
-from planner.serving.kernel_rows import KernelRows, predicted_s
-from planner.serving.measured import Run, row_of, setup
-from planner.serving.scoring import prepare
-from planner.spec.loading import load_model
-from planner.spec.profile import ProfileSpec, load_profile
+from planner.inputs.loading import load_model
+from planner.inputs.profile import ProfileSpec, load_profile
+from planner.questions.validate.kernel_rows import KernelRows, predicted_s
+from planner.questions.validate.measured import Run, row_of, setup
+from planner.questions.validate.scoring import prepare
 
 
 def test_a_fit_finds_constants_and_stays_in_bounds():

@@ -7,12 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from planner_calibration import runs
-from planner_calibration.kernels import cases, measure, peaks
-from planner_calibration.machine import Machine, machine
+from planner_calibration.measure.kernels import cases, measure, peaks
+from planner_calibration.measure.machine import Machine, machine
+from planner_calibration.measure.timing import time_calls
 from planner_calibration.show import kernel_line
-from planner_calibration.timing import time_calls
 
-from planner.spec.device import load_device
+from planner.inputs.device import load_device
 
 LIMIT = measure.Bound(1e11, 1e10)
 
@@ -97,7 +97,7 @@ def test_a_proposed_hardware_file_loads(tmp_path):
 
 @pytest.mark.slow
 def test_an_all_reduce_sums_over_real_processes():
-    from planner_calibration.kernels import all_reduce
+    from planner_calibration.measure.kernels import all_reduce
 
     rows = all_reduce.measure(2, [1024, 65536], machine("cpu"), repeats=3)
     assert [r.what["elements"] for r in rows] == [1024, 65536]

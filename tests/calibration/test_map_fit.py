@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planner_calibration.map_fit import Prior, map_fit
+from planner_calibration.fit.map_fit import Prior, map_fit
 
 from planner.errors import SpecError
 

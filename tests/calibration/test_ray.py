@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("ray")
 
 from planner_calibration import runs
-from planner_calibration.sweep import Planned, sweep
+from planner_calibration.measure.sweep import Planned, sweep
 
-from planner.spec.measurement import Measurement, content_key
+from planner.inputs.measurement import Measurement, content_key
 
 N = 10
 

@@ -11,7 +11,7 @@ import pytest
 from planner_calibration import runs
 
 from planner.errors import OutputError
-from planner.spec.measurement import Measurement
+from planner.inputs.measurement import Measurement
 
 
 def row(i, **fields):
@@ -91,7 +91,7 @@ def test_kill_9_leaves_whole_rows(tmp_path):
     store = tmp_path / "a.jsonl"
     code = (
         "import sys, pathlib\nfrom planner_calibration import runs\n"
-        "from planner.spec.measurement import Measurement\n"
+        "from planner.inputs.measurement import Measurement\n"
         "for i in range(10**6):\n"
         "    m = Measurement.of('gemm', {'m': i}, message='x' * 5000)\n"
         "    runs.append(pathlib.Path(sys.argv[1]), m)\n"

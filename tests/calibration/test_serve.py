@@ -7,15 +7,15 @@ import sys
 
 import pytest
 from planner_calibration import runs
-from planner_calibration.machine import Machine
-from planner_calibration.serve import offline
-from planner_calibration.serve import sweep as serving
-from planner_calibration.serve.offline import Options, Point
-from planner_calibration.serve.online import command_flags, values
-from planner_calibration.sweep import sweep
+from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.serve import offline
+from planner_calibration.measure.serve import sweep as serving
+from planner_calibration.measure.serve.offline import Options, Point
+from planner_calibration.measure.serve.online import command_flags, values
+from planner_calibration.measure.sweep import sweep
 
 from planner.errors import SpecError
-from planner.spec.model import llama_candidate
+from planner.inputs.model import llama_candidate
 
 ON = Machine("cpu-test", "cpu", "test", 1e9)
 SPEC = llama_candidate(2, 64, 4, 2, 16, 96, 256)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from planner_calibration.correct.shape import fit_shape
-from planner_calibration.train.sweep import cross
+from planner_calibration.fit.law.shape import fit_shape
+from planner_calibration.measure.train.sweep import cross
 
 from planner.cli.output import as_text
 from planner.errors import SpecError
-from planner.law.conditional import phi
-from planner.spec.measurement import Measurement
+from planner.inputs.measurement import Measurement
+from planner.law.terms.shape import phi
 
 TRUTH = {"x_opt": 0.09, "k_x": 0.06, "r_opt": 1.3, "k_r": 0.02}
 

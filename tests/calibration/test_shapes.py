@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner_calibration.shapes import near
+from planner_calibration.measure.shapes import near
 
 from planner.errors import Infeasible
-from planner.spec.model import llama_candidate
+from planner.inputs.model import llama_candidate
 
 
 @given(

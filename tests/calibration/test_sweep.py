@@ -3,9 +3,9 @@
 import os
 
 from planner_calibration import runs
-from planner_calibration.sweep import Planned, sweep
+from planner_calibration.measure.sweep import Planned, sweep
 
-from planner.spec.measurement import Measurement, content_key
+from planner.inputs.measurement import Measurement, content_key
 
 
 def work(job):

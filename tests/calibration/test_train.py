@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from planner_calibration import runs
-from planner_calibration.machine import machine
-from planner_calibration.shapes import Shape
-from planner_calibration.sweep import sweep
-from planner_calibration.train.data import corpus, standard_library
-from planner_calibration.train.loop import Recipe, train
-from planner_calibration.train.model import BASE_WIDTH, Llama
-from planner_calibration.train.sweep import Run, cross, do, plan
+from planner_calibration.measure.machine import machine
+from planner_calibration.measure.shapes import Shape
+from planner_calibration.measure.sweep import sweep
+from planner_calibration.measure.train.data import corpus, standard_library
+from planner_calibration.measure.train.loop import Recipe, train
+from planner_calibration.measure.train.model import BASE_WIDTH, Llama
+from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
 from planner.errors import SpecError
 

@@ -8,12 +8,12 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from planner_calibration import runs
-from planner_calibration.correct.training import shape, to_csv
-from planner_calibration.machine import machine
-from planner_calibration.sweep import sweep
-from planner_calibration.train.data import corpus
-from planner_calibration.train.loop import Recipe
-from planner_calibration.train.sweep import Run, cross, do, plan
+from planner_calibration.fit.law.training import shape, to_csv
+from planner_calibration.measure.machine import machine
+from planner_calibration.measure.sweep import sweep
+from planner_calibration.measure.train.data import corpus
+from planner_calibration.measure.train.loop import Recipe
+from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
 SEEDS = 2
 

@@ -38,7 +38,7 @@ def test_pareto_asks_in_the_same_words():
 
 
 def test_the_library_takes_the_same_words():
-    from planner.search.ask import question as ask
+    from planner.questions.recommend.ask import question as ask
 
     assert set(inspect.signature(question).parameters) - {"hardware_path"} == set(
         inspect.signature(ask).parameters

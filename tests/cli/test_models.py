@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from planner.cli.app import app
 from planner.errors import SpecError, UnknownName
-from planner.spec.hf import export_hf
-from planner.spec.loading import load_model, model_names
+from planner.inputs.hf import export_hf
+from planner.inputs.loading import load_model, model_names
 
 run = CliRunner().invoke
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from planner.columns import Parallel
-from planner.cost.comms import all_reduce_bytes, all_reduce_s
 from planner.cost.kernels import (
     Gemm,
     decode_attention_s,
@@ -17,9 +16,10 @@ from planner.cost.kernels import (
     prefill_attention_s,
     whole_waves,
 )
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
+from planner.cost.operators.communication import all_reduce_bytes, all_reduce_s
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.scenario.system import serve
 
 
 def system(on="a100-sxm-80gb", **engine):

@@ -9,9 +9,9 @@ from planner.cost.breakdown import breakdown
 from planner.cost.memory import kv_bytes_per_token, weight_bytes
 from planner.cost.step import step_s
 from planner.cost.traffic import experts_touched
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.scenario.system import serve
 
 DECODE = Step(decode_seqs=16.0, decode_context=4000.0)
 

@@ -11,12 +11,12 @@ from planner.cost.memory import kv_bytes_per_token
 from planner.cost.params import embedding_params, n_params_non_embedding
 from planner.cost.step import step_s
 from planner.data import catalogue
-from planner.serving.measured import setup
-from planner.serving.system import serve
-from planner.spec.device import load_device
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
-from planner.spec.profile import load_profile
+from planner.inputs.device import load_device
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.inputs.profile import load_profile
+from planner.questions.validate.measured import setup
+from planner.scenario.system import serve
 
 PROMPT = Step(prefill_tokens=2048.0, prefill_seqs=2.0, prefill_context=512.0)
 DECODE = Step(decode_seqs=64.0, decode_context=2000.0)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_calibration.fit_law.data import load_runs, sizes
-from planner_calibration.fit_law.run import fit_csv
-from planner_calibration.fit_law.support import require_shapes
+from planner_calibration.fit.law.data import load_runs, sizes
+from planner_calibration.fit.law.run import fit_csv
+from planner_calibration.fit.law.support import require_shapes
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition

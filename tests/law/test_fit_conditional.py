@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from planner_calibration.fit_law.conditional import PRIOR, fit_conditional, shape_effect
-from planner_calibration.fit_law.data import Runs
-from planner_calibration.fit_law.update import update_law
+from planner_calibration.fit.law.conditional import PRIOR, fit_conditional, shape_effect
+from planner_calibration.fit.law.data import Runs
+from planner_calibration.fit.law.update import update_law
 
 from planner.errors import SpecError
+from planner.inputs.law import load_law
 from planner.law.columns import NDefinition
-from planner.spec.law import load_law
 
 SIZES = ((8e7, 8e9, 3.80), (1.45e8, 14.5e9, 3.47), (2.97e8, 29.7e9, 3.17))
 TRUE = np.log([0.0382, 0.0801, 0.0160, 1.032])  # k_x, x_opt, k_r, r_opt of the 80-297M set
@@ -68,7 +68,7 @@ def test_few_shapes_are_refused_without_a_prior_and_fall_back_to_it_with_one() -
 
 def test_own_runs_move_the_law_toward_them_and_never_widen_it() -> None:
     """Runs made by another law: predictions there improve, and the report names what stayed."""
-    from planner_calibration.fit_law.as_shapes import shapes_of
+    from planner_calibration.fit.law.as_shapes import shapes_of
 
     from planner.law.predict import predict_loss
 

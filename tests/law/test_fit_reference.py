@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_calibration.fit_law.data import Runs, sizes
-from planner_calibration.fit_law.evaluate import interval_coverage, progressive, stage
-from planner_calibration.fit_law.model import design, ln_loss
-from planner_calibration.fit_law.reference import bootstrap, fit
-from planner_calibration.fit_law.vpnls import vpnls
+from planner_calibration.fit.law.data import Runs, sizes
+from planner_calibration.fit.law.evaluate import interval_coverage, progressive, stage
+from planner_calibration.fit.law.model import design, ln_loss
+from planner_calibration.fit.law.reference import bootstrap, fit
+from planner_calibration.fit.law.vpnls import vpnls
 
 from planner.law.columns import NDefinition
 
@@ -142,10 +142,10 @@ def test_a_fitted_depth_term_is_in_the_law_written_and_an_unfitted_one_keeps_its
     tmp_path: Path,
 ) -> None:
     """Through TOML and back: q and the best aspect; without the part, the prior's spread."""
-    from planner_calibration.fit_law.export import law_of_fit, write_law
+    from planner_calibration.fit.law.export import law_of_fit, write_law
 
+    from planner.inputs.law import load_law
     from planner.law.posterior import COORDINATES
-    from planner.spec.law import load_law
 
     runs = depth_like(noise=0.0005)
     found = []

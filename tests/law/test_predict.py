@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planner_calibration.plan.settle import runs_that_settle
 
 from planner.errors import Infeasible, SpecError
+from planner.inputs.law import default_law, law_names, load_law
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
 from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
 from planner.law.columns import NDefinition, Shapes
-from planner.law.conditional import phi
 from planner.law.corrections import ln_expert_factor, ln_training_bits_factor
-from planner.law.domain import domain_warnings, reference_depth, reference_head_dim, widening_sd
+from planner.law.evidence import domain_warnings, reference_depth, reference_head_dim, widening_sd
 from planner.law.predict import compare, loss_draws, p_at_most, predict_loss, quality
-from planner.law.reference import reference_loss
-from planner.law.settle import runs_that_settle
-from planner.spec.law import default_law, law_names, load_law
+from planner.law.terms.reference import reference_loss
+from planner.law.terms.shape import phi
 
 LAW = load_law("bian-1b").columns()
 

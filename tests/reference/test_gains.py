@@ -8,8 +8,8 @@ stated: 1B +46.9 %, 3B +16.6 %.]
 import pytest
 
 import planner as pl
-from planner.spec.engine import EngineSpec
-from planner.spec.workload import WorkloadSpec
+from planner.inputs.engine import EngineSpec
+from planner.inputs.workload import WorkloadSpec
 
 PAIRS = {"1B": ("llama-3.2-1b", "surefire-1b"), "3B": ("llama-3.2-3b", "surefire-3b")}
 

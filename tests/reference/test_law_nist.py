@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from planner_calibration.fit_law.solve import solve
+from planner_calibration.fit.law.solve import solve
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ import pytest
 
 from planner.columns import Arch
 from planner.cost.params import d_over_sqrt_n, mlp_attn_ratio
+from planner.inputs.law import load_law
 from planner.law.ask import compute_optimal
 from planner.law.columns import Shapes
-from planner.law.conditional import PaperCoefficients, Pinned
 from planner.law.corrections import effective_tokens, expert_gain, quantisation_nats
 from planner.law.posterior import draw_law
 from planner.law.predict import predict_loss
-from planner.law.reference import reference_loss
-from planner.spec.law import load_law
+from planner.law.terms.reference import reference_loss
+from planner.law.terms.shape import PaperCoefficients, Pinned
 
 # Bian et al. 2025, Table 1: layers, d_model, d_ff, heads, KV heads, head size, loss.
 TABLE_1 = {
@@ -76,7 +76,7 @@ def test_the_identifiable_form_is_the_papers_product(name: str) -> None:
     x, r = np.meshgrid(np.linspace(0.04, 0.14, 30), np.linspace(0.5, 5.0, 30))
     paper = (c.a0 + c.a1 * np.log(x) + c.a2 / x) * (c.b0 + c.b1 * np.log(r) + c.b2 / r)
     law = load_law(name).columns()
-    from planner.law.conditional import shape_multiplier
+    from planner.law.terms.shape import shape_multiplier
 
     np.testing.assert_allclose(p.scale * shape_multiplier(law, x, r), paper, rtol=1e-12)
 

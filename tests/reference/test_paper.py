@@ -3,12 +3,12 @@
 import pytest
 
 import planner as pl
-from planner.law.conditional import shape_multiplier
+from planner.inputs.law import default_law, load_law
 from planner.law.predict import TIE_NATS
-from planner.search.ask import question
-from planner.search.evaluate import Conditions, evaluate
-from planner.serving.system import serve
-from planner.spec.law import default_law, load_law
+from planner.law.terms.shape import shape_multiplier
+from planner.questions.recommend.ask import question
+from planner.scenario.shapes import Conditions, evaluate
+from planner.scenario.system import serve
 
 TABLE_1 = {  # preset: (x, r, loss)
     "llama-3.2-1b": (0.066, 4.80, 2.803),

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from planner.search.predict import predict
-from planner.search.recommend import recommend
-from planner.spec.question import Question
+from planner.inputs.question import Question
+from planner.questions.predict import predict
+from planner.questions.recommend.recommend import recommend
 
 
 @pytest.fixture(scope="session")

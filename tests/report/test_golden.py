@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from planner.errors import Infeasible
+from planner.inputs.question import Question
+from planner.inputs.result import check_result
+from planner.questions.recommend.limits import Tally, limits_of
 from planner.report import markdown
 from planner.report.figures.pareto import front_grid
 from planner.report.page import closing, comparison, recommendation_text
 from planner.report.parts import Page, Section, label
 from planner.report.text import recommendation
-from planner.search.limits import Tally, limits_of
-from planner.search.result import Candidate, Estimate, Recommendation
-from planner.spec.question import Question
-from planner.spec.result import check_result
+from planner.results import Candidate, Estimate, Recommendation
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LONG = "a-model-with-a-very-long-name-that-somebody-chose-" * 3 + "end"

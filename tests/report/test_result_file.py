@@ -5,7 +5,7 @@ import json
 import pytest
 
 from planner.errors import SpecError
-from planner.spec.result import read_result
+from planner.inputs.result import read_result
 
 
 def write(tmp_path, content):

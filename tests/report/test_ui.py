@@ -2,9 +2,9 @@
 
 import pytest
 
+from planner.inputs.question import Question
+from planner.questions.recommend.recommend import recommend
 from planner.report.ui.model import answer, shape_of
-from planner.search.recommend import recommend
-from planner.spec.question import Question
 
 ASKED = Question(params=1e9, tokens=1e11)
 

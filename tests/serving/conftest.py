@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from planner.cost import memory
-from planner.serving.steptimes import StepTimes
-from planner.serving.system import serve
-from planner.spec.engine import EngineSpec
-from planner.spec.loading import load_model
+from planner.inputs.engine import EngineSpec
+from planner.inputs.loading import load_model
+from planner.scenario.system import serve
+from planner.serving.step_times import StepTimes
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ import pytest
 from planner.columns import Step, Workload
 from planner.cost import memory
 from planner.cost.step import step_s
-from planner.serving.disaggregated import Pools, closed, disaggregated, transfer_s
+from planner.inputs.loading import load_model
+from planner.inputs.workload import WorkloadSpec
 from planner.serving.load import requests_of
 from planner.serving.open_loop import Flow
+from planner.serving.pools import Pools, closed, disaggregated, transfer_s
 from planner.serving.simulate import simulate
 from planner.serving.simulate_pools import simulate_pools
 from planner.serving.speculative import engine_step_s, tokens_a_check, with_draft
-from planner.spec.loading import load_model
-from planner.spec.workload import WorkloadSpec
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from planner.columns import Workload
+from planner.inputs.workload import WorkloadSpec
 from planner.serving.load import requests_of
 from planner.serving.open_loop import Flow, open_loop
 from planner.serving.requests import fixed
 from planner.serving.simulate import simulate
-from planner.spec.workload import WorkloadSpec
 
 PROMPT = 512  # exactly the small system's budget: one prompt a step, so a queue with one server
 

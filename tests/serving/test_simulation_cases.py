@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
+from planner.inputs.workload import WorkloadSpec
 from planner.serving.load import requests_of
 from planner.serving.requests import Requests, fixed
 from planner.serving.simulate import simulate
 from planner.serving.slo import Slo
-from planner.spec.workload import WorkloadSpec
 
 
 def requests(*rows):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.serving.requests import Requests
 from planner.serving.scheduler import Engine
 from planner.serving.simulate import rules, simulate
-from planner.serving.steptimes import StepTimes
+from planner.serving.step_times import StepTimes
 
 QUICK = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -27,9 +27,9 @@ from planner.cost.params import (
 from planner.equation import EQUATIONS, equation
 from planner.law.accuracy import NINE_TASKS, AccuracyLink
 from planner.law.columns import LawColumns
-from planner.law.conditional import shape_multiplier, shape_offset
 from planner.law.predict import predict_loss
-from planner.law.reference import reference_loss
+from planner.law.terms.reference import reference_loss
+from planner.law.terms.shape import shape_multiplier, shape_offset
 from planner.report.scene import Scene
 from planner.serving.offline import decode_step, prefill_step, running
 from planner.units import Scalar
@@ -49,8 +49,8 @@ def loss(law: LawColumns, arch: Arch, n_tokens: Scalar) -> Scalar:
 def load_equations() -> dict[str, Any]:
     """Import every module that holds equations and return them by name."""
     for package in (planner.cost, planner.serving, planner.law):
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     return EQUATIONS
 
 

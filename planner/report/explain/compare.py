@@ -7,10 +7,10 @@ from planner.columns import Arch
 from planner.cost import params
 from planner.cost.memory import kv_bytes_per_token
 from planner.law.predict import compare, loss_draws
+from planner.questions.recommend.reasons import WORDS
 from planner.report.explain.arguments import loss
 from planner.report.scene import Scene, single
-from planner.search.candidates import operators
-from planner.search.reasons import WORDS
+from planner.scenario.intervals import operators
 from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
 from planner.units import show, significant
 

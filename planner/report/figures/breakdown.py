@@ -5,7 +5,7 @@ from typing import Any
 from planner.report.figures.style import OPERATORS, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene
-from planner.search.candidates import memory_by_part, operators
+from planner.scenario.intervals import memory_by_part, operators
 from planner.units import show
 
 MEMORY = ("weights", "kv_cache", "activations", "engine", "free")

@@ -8,7 +8,7 @@ import numpy as np
 from planner.report.figures.style import MARKS, axis, colour, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene, repeat, with_batch
-from planner.search.evaluate import evaluate
+from planner.scenario.shapes import evaluate
 from planner.units import show, significant
 
 POINTS = 25

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from planner.columns import Table
 from planner.data import catalogue
+from planner.inputs.fields import load_toml
+from planner.inputs.model import ModelSpec
 from planner.report.figures.style import BLUE, GREY, MARKS, axis, colour, layout
 from planner.report.parts import Figure, Grid, between, esc, hover, label, shape_text
 from planner.report.scene import Scene
-from planner.search.pareto import Table
-from planner.spec.fields import load_toml
-from planner.spec.model import ModelSpec
 from planner.units import show
 
 # Labels keep clear of each other: picks near one point are named to different sides.

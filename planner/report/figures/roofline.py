@@ -7,7 +7,7 @@ import numpy as np
 from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene
-from planner.search.candidates import operators
+from planner.scenario.intervals import operators
 from planner.units import show, significant
 
 MARK = {"prefill": "circle", "decode": "diamond"}

@@ -12,7 +12,7 @@ from planner.law.predict import predict_loss
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene, arch_of
-from planner.search.evaluate import Conditions
+from planner.scenario.shapes import Conditions
 from planner.serving.offline import output_tokens_per_s
 
 DRAWN = 12  # bars one can still compare

@@ -6,11 +6,11 @@ from typing import Any
 import streamlit as st
 
 from planner.errors import PlannerError
+from planner.inputs.device import device_names
+from planner.inputs.engine import EngineSpec
+from planner.inputs.question import Question
+from planner.inputs.workload import WorkloadSpec
 from planner.report.ui.model import answer, details
-from planner.spec.device import device_names
-from planner.spec.engine import EngineSpec
-from planner.spec.question import Question
-from planner.spec.workload import WorkloadSpec
 
 PARAMS = [1e8, 2e8, 3e8, 5e8, 1e9, 1.5e9, 2e9, 3e9, 5e9, 7e9, 8e9, 13e9]
 TOKENS = [1e10, 3e10, 1e11, 3e11, 1e12, 3e12]

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from planner.inputs.question import Question
+from planner.questions.recommend.recommend import recommend
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.operating import operating
 from planner.report.figures.pareto import pareto
@@ -12,8 +14,6 @@ from planner.report.figures.roofline import roofline
 from planner.report.page import comparison
 from planner.report.parts import Figure, Grid, label
 from planner.report.scene import Scene, scene_of
-from planner.search.recommend import recommend
-from planner.spec.question import Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""Correct a speed profile with a machine's own runs: the fit behind `planner calibrate fit`."""

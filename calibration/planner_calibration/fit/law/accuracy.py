@@ -1,0 +1,212 @@
+"""Fit of the accuracy link: loss to accuracy, on average or a task at a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.law.accuracy import AccuracyLink, accuracy
+from planner_calibration.fit.law.solve import solve
+from planner_calibration.fit.law.table import numbers, read_table, where
+
+Form = Literal["sigmoid", "sigmoid-free", "exponential"]
+
+
+@dataclass(frozen=True, slots=True)
+class Downstream:
+    """Accuracy of trained models beside their loss."""
+
+    loss: np.ndarray
+    values: Mapping[str, np.ndarray]  # column -> share correct, NaN where absent
+    group: np.ndarray  # models whose checkpoints belong together
+    size: np.ndarray
+    row: np.ndarray
+
+
+def load_downstream(
+    path: Path | str, *, source: str | None = None, dataset: str | None = None
+) -> Downstream:
+    """Read a CSV with columns loss and acc, and any number of task_* columns.
+
+    Raises:
+        SpecError: a column is missing, or a value is impossible; rows are named.
+
+    """
+    header, table = read_table(path)
+    rows = [
+        (i, r)
+        for i, r in enumerate(table, start=2)
+        if (source is None or r.get("source", "").startswith(source))
+        and (dataset is None or r.get("dataset") == dataset)
+    ]
+    if not rows:
+        raise SpecError(f"{path}: no row of source {source!r}", hint="leave --source out for all")
+    for need in ("loss", "acc"):
+        if need not in header:
+            raise SpecError(
+                f"{path}: row 1: no column {need}", hint=f"has {', '.join(header[:12])}"
+            )
+
+    def column(name: str) -> np.ndarray:
+        return numbers(path, name, [r.get(name) or "" for _, r in rows], lines.tolist())
+
+    lines = np.array([i for i, _ in rows])
+    loss = column("loss")
+    if np.any(bad := ~(loss > 0)):
+        raise SpecError(f"{path}: no positive loss in {where(lines[bad])}", hint="nats per token")
+    values = {n: column(n) for n in header if n in ("acc", "acc_bian8") or n.startswith("task_")}
+    for name, v in values.items():
+        if np.any(bad := (v < 0) | (v > 1)):
+            raise SpecError(
+                f"{path}: {name} is no share of 1 in {where(lines[bad])}", hint="divide by 100"
+            )
+    _, group = np.unique([r.get("run_id", "").split("@")[0] for _, r in rows], return_inverse=True)
+    size = column("N_total") if "N_total" in header else np.full(len(rows), np.nan)
+    return Downstream(loss, values, np.asarray(group), size, lines)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFit:
+    """A fitted link, with leave-one-model-out error in accuracy points (of 100)."""
+
+    form: str
+    theta: np.ndarray
+    covariance: np.ndarray
+    chance: float
+    residual_sd: float
+    loo_rmse: float
+    n: int
+
+    def predict(self, loss: np.ndarray, theta: np.ndarray | None = None) -> np.ndarray:
+        """Return accuracy, a share of 1."""
+        return _curve(self.form, self.theta if theta is None else theta, loss, self.chance)
+
+    @property
+    def link(self) -> AccuracyLink:
+        """The link the planner reads; only for the sigmoid with a fixed ceiling."""
+        sd = np.sqrt(np.diag(self.covariance))
+        return AccuracyLink(
+            slope=float(self.theta[0]),
+            midpoint=float(self.theta[1]),
+            error_at_chance=1 - self.chance,
+            slope_sd=float(sd[0]),
+            midpoint_sd=float(sd[1]),
+            residual_sd=self.residual_sd,
+        )
+
+    def interval(
+        self, loss: np.ndarray, level: float = 0.8, *, n_draws: int = 2000, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the prediction interval of new models at `loss`."""
+        rng = np.random.default_rng(seed)
+        thetas = rng.multivariate_normal(self.theta, self.covariance, n_draws)
+        draws = np.array([self.predict(loss, t) for t in thetas])
+        draws = draws + rng.normal(0.0, self.residual_sd, draws.shape)
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return low, high
+
+
+def _curve(form: str, t: np.ndarray, loss: np.ndarray, chance: float) -> np.ndarray:
+    if form == "exponential":  # Gadre et al. 2024: error = e - k exp(-gamma loss)
+        return np.asarray(1 - (t[0] - np.exp(t[1] - t[2] * (loss - 2.8))))
+    link = AccuracyLink(slope=t[0], midpoint=t[1], error_at_chance=1 - chance)
+    if form == "sigmoid":
+        return np.asarray(accuracy(link, loss))
+    ceiling = 1 / (1 + np.exp(-t[2]))  # of the error, in (0, 1)
+    return np.asarray(accuracy(replace(link, error_at_chance=ceiling), loss))
+
+
+_START: dict[str, Sequence[Sequence[float]]] = {
+    "sigmoid": ([2.0, 2.6], [1.0, 2.0], [3.0, 3.0]),
+    "sigmoid-free": ([2.0, 2.6, 1.0], [2.0, 3.0, 0.0], [4.0, 2.8, 0.5]),
+    "exponential": ([0.85, -1.0, 0.75], [0.7, -1.5, 1.5], [0.6, -2.0, 2.0]),
+}
+
+
+def fit_link(
+    loss: np.ndarray,
+    acc: np.ndarray,
+    *,
+    form: Form = "sigmoid",
+    chance: float = 0.25,
+    group: np.ndarray | None = None,
+) -> LinkFit:
+    """Fit accuracy against loss by least squares; `group` holds a model's checkpoints together.
+
+    Raises:
+        SpecError: fewer runs than coefficients and one to spare.
+
+    """
+    ok = np.isfinite(acc)
+    loss, acc = loss[ok], acc[ok]
+    group = np.arange(len(loss)) if group is None else group[ok]
+    if len(loss) < len(_START[form][0]) + 2:
+        raise SpecError(f"{len(loss)} accuracies cannot fit a {form} link", hint="add runs")
+    theta, covariance, residual = _solve(form, loss, acc, chance, _START[form])
+    left_out = np.empty(len(loss))
+    names = np.unique(group)
+    folds = names if len(names) <= 60 else np.arange(60)
+    for f in folds:
+        held = group == f if len(names) <= 60 else np.searchsorted(names, group) % 60 == f
+        part, _, _ = _solve(form, loss[~held], acc[~held], chance, [theta])
+        left_out[held] = acc[held] - _curve(form, part, loss[held], chance)
+    dof = max(len(loss) - len(theta), 1)
+    sd = float(np.sqrt(residual @ residual / dof))
+    rmse = 100 * float(np.sqrt(np.mean(left_out**2)))
+    return LinkFit(form, theta, covariance * sd**2, chance, sd, rmse, len(loss))
+
+
+def _solve(
+    form: str,
+    loss: np.ndarray,
+    acc: np.ndarray,
+    chance: float,
+    starts: Sequence[Sequence[float] | np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def residual(t: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.asarray(_curve(form, t, loss, chance) - acc)
+
+    best = solve(residual, starts)
+    return best.theta, best.inverse, best.residual
+
+
+def update_link(
+    link: AccuracyLink,
+    loss: np.ndarray,
+    acc: np.ndarray,
+    *,
+    midpoint_sd: float = 0.3,
+    ln_slope_sd: float = 0.25,
+    ceiling_sd: float = 0.06,
+) -> AccuracyLink:
+    """Return `link` moved to a corpus, tokenizer or task mix of one's own by a few models.
+
+    Another tokenizer shifts the midpoint (0.2 nats between Gemstones and Bian et al.), another
+    task mix the error at chance; the slope is nearly universal. The residual is at least a point.
+    """
+    noise = max(link.residual_sd, 0.01)
+
+    def at(t: np.ndarray) -> AccuracyLink:
+        return replace(
+            link,
+            slope=link.slope * np.exp(ln_slope_sd * t[0]),
+            midpoint=link.midpoint + midpoint_sd * t[1],
+            error_at_chance=link.error_at_chance + ceiling_sd * t[2],
+        )
+
+    def residual(t: np.ndarray) -> np.ndarray:
+        return np.concatenate([(np.asarray(accuracy(at(t), loss)) - acc) / noise, t])
+
+    found = solve(residual, [np.zeros(3)])
+    sd = np.sqrt(np.diag(found.inverse))
+    moved = at(found.theta)
+    return replace(
+        moved,
+        slope_sd=float(moved.slope * ln_slope_sd * sd[0]),
+        midpoint_sd=float(midpoint_sd * sd[1]),
+        residual_sd=noise,
+    )

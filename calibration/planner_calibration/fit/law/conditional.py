@@ -1,0 +1,204 @@
+"""Fit of the conditional law to shapes trained at the same N and D, in three forms.
+
+Levenberg-Marquardt on loss in nats, as in Bian et al. 2025, but in the identifiable form and with
+the best loss of each (N, D) free: the paper takes the smallest loss seen, which is biased low by
+the noise of a minimum.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.law.terms.shape import phi
+from planner_calibration.fit.law.data import Runs, sizes
+from planner_calibration.fit.law.solve import solve
+
+Form = Literal["multiplicative", "additive", "joint"]
+SHAPE = {
+    "multiplicative": ("ln_k_x", "ln_x_opt", "ln_k_r", "ln_r_opt"),
+    "additive": ("ln_k_x", "ln_x_opt", "ln_k_r", "ln_r_opt"),
+    "joint": ("ln_k_x", "ln_x_opt"),  # of z = x r, one curve
+}
+R_RANGE = (0.5, 5.0)
+# Across scales the paper's coefficients drift this much: LN(median, sd). Additive k are nats.
+PRIOR = {
+    "ln_x_opt": (float(np.log(0.077)), 0.06),
+    "ln_k_x": (float(np.log(0.07)), 0.6),
+    "ln_r_opt": (float(np.log(1.12)), 0.12),
+    "ln_k_r": (float(np.log(0.0125)), 0.3),
+}
+_START = {
+    "ln_x_opt": (-3.2, -2.0),
+    "ln_k_x": (-5.0, -1.0),
+    "ln_r_opt": (-0.7, 0.9),
+    "ln_k_r": (-6.0, -2.0),
+}
+UNINFORMED = 0.7  # a posterior wider than this share of its prior: the data said nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalFit:
+    """Shape coefficients with their covariance, and what the data had to say."""
+
+    form: str
+    theta: np.ndarray
+    covariance: np.ndarray
+    l_opt: np.ndarray  # best loss of each (N, D)
+    rms: float  # nats
+    n_runs: int
+    dropped: np.ndarray  # rows outside the r rule
+    uninformed: tuple[str, ...]
+    n_agreeing: int
+
+    @property
+    def natural(self) -> dict[str, float]:
+        """x_opt, k_x, r_opt, k_r as far as the form has them."""
+        return {
+            n.removeprefix("ln_"): float(np.exp(t))
+            for n, t in zip(SHAPE[self.form], self.theta, strict=True)
+        }
+
+    @property
+    def stderr(self) -> dict[str, float]:
+        """Relative standard errors."""
+        return {
+            n.removeprefix("ln_"): float(s)
+            for n, s in zip(SHAPE[self.form], np.sqrt(np.diag(self.covariance)), strict=True)
+        }
+
+    def multiplier(self, x: Any, r: Any, theta: np.ndarray | None = None) -> Any:
+        """Return what the shape does: a factor, or nats in the additive form."""
+        return shape_effect(self.form, self.theta if theta is None else theta, x, r)
+
+    def predict(self, l_opt: Any, x: Any, r: Any) -> Any:
+        """Return the loss of shapes whose best loss is `l_opt`."""
+        effect = self.multiplier(x, r)
+        return l_opt + effect if self.form == "additive" else l_opt * effect
+
+
+def shape_effect(form: str, theta: np.ndarray, x: Any, r: Any) -> Any:
+    """Return the factor (nats, if additive) of shapes (x, r)."""
+    if form == "joint":
+        return 1 + np.exp(theta[0]) * phi(x * r / np.exp(theta[1]))
+    side_x = np.exp(theta[0]) * phi(x / np.exp(theta[1]))
+    side_r = np.exp(theta[2]) * phi(r / np.exp(theta[3]))
+    return side_x + side_r if form == "additive" else (1 + side_x) * (1 + side_r)
+
+
+def within_rule(runs: Runs) -> np.ndarray:
+    """Return which runs obey r in [0.5, 5]: outside, the paper's ranking breaks."""
+    return np.asarray((runs.r >= R_RANGE[0]) & (runs.r <= R_RANGE[1]))
+
+
+def fit_conditional(
+    runs: Runs,
+    form: Form = "multiplicative",
+    *,
+    prior: Mapping[str, tuple[float, float]] | None = None,
+    noise: float = 0.006,
+    n_starts: int = 20,
+    seed: int = 0,
+    outlier_rule: bool = True,
+) -> ConditionalFit:
+    """Fit what shape does to the loss.
+
+    Args:
+        runs: models with x and r; those of equal size and tokens share one best loss.
+        form: multiplicative, additive, or joint (one curve in x r, non-separable).
+        prior: normal priors on the ln coefficients; `PRIOR` spans the paper's drift. Without one
+            an under-determined fit is refused.
+        noise: nats, weighing data against the prior.
+        n_starts: random starts.
+        seed: of the starts.
+        outlier_rule: drop r outside [0.5, 5] first.
+
+    Raises:
+        SpecError: x or r unknown, or fewer runs than coefficients without a prior.
+
+    """
+    names = SHAPE[form]
+    unknown = ~(np.isfinite(runs.x) & np.isfinite(runs.r))
+    if unknown.any():
+        raise SpecError(
+            f"no shape in row {int(runs.row[unknown][0])} and {int(unknown.sum()) - 1} more",
+            hint="give d_model and mlp_attn_ratio (or d_over_sqrt_n) to fit what shape does",
+        )
+    keep = within_rule(runs) if outlier_rule else np.ones(len(runs), dtype=bool)
+    used = runs[keep]
+    _, group = np.unique(np.column_stack([sizes(used), used.n_tokens]), axis=0, return_inverse=True)
+    group = np.asarray(group).reshape(-1)
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    if prior is None and len(used) < len(names) + n_groups + 1:
+        raise SpecError(
+            f"{len(used)} runs in {n_groups} (N, D) groups cannot set {len(names)} shape coefficients",
+            hint="train more shapes per size, or fit with a prior (--prior bian-1b)",
+        )
+    mean = np.array([(prior or {}).get(n, (0.0, np.inf))[0] for n in names])
+    sd = np.array([(prior or {}).get(n, (0.0, np.inf))[1] for n in names])
+
+    def residual(full: np.ndarray) -> np.ndarray:
+        effect = shape_effect(form, full[: len(names)], used.x, used.r)
+        best = full[len(names) :][group]
+        predicted = best + effect if form == "additive" else best * effect
+        return np.concatenate([(used.loss - predicted) / noise, (full[: len(names)] - mean) / sd])
+
+    floor = np.array([used.loss[group == g].min() for g in range(n_groups)])
+    rng = np.random.default_rng(seed)
+    start_of = dict(_START)
+    if form == "joint":
+        start_of |= {"ln_x_opt": (-4.0, -0.5)}
+    k = len(names)
+    starts = [
+        np.concatenate(
+            [
+                [prior[n][0] if prior and i == 0 else rng.uniform(*start_of[n]) for n in names],
+                floor,
+            ]
+        )
+        for i in range(n_starts)
+    ]
+    low, high = [-12.0] * k + [0.0] * n_groups, [3.0] * k + [np.inf] * n_groups
+    best = solve(residual, starts, bounds=(low, high))
+    data_rows = best.residual[: len(used)] * noise
+    rms = float(np.sqrt(np.mean(data_rows**2)))
+    # Where runs are plenty their own scatter is the noise; where few, the stated one.
+    dof = len(used) - k - n_groups
+    scale = max(1.0, float(np.sum((data_rows / noise) ** 2)) / dof) if dof >= 5 else 1.0
+    covariance = best.inverse[:k, :k] * scale
+    loose = tuple(
+        n.removeprefix("ln_")
+        for n, s, p in zip(names, np.sqrt(np.diag(covariance)), sd, strict=True)
+        if s > UNINFORMED * min(p, 1.0)
+    )
+    return ConditionalFit(
+        form,
+        best.theta[:k],
+        covariance,
+        best.theta[k:],
+        rms,
+        len(used),
+        runs.row[~keep],
+        loose,
+        best.n_agreeing,
+    )
+
+
+def bootstrap_conditional(
+    runs: Runs, form: Form, n_draws: int = 1000, *, seed: int = 0, **options: Any
+) -> np.ndarray:
+    """Return shape coefficients refitted to resampled shapes, (n_draws, k); failures are left out."""
+    rng = np.random.default_rng(seed)
+    start = {"n_starts": 3} | options
+    shapes = np.unique(runs.shape)
+    by_shape = {s: np.flatnonzero(runs.shape == s) for s in shapes}
+    out = []
+    for _ in range(n_draws):
+        rows = np.concatenate([by_shape[s] for s in rng.choice(shapes, len(shapes))])
+        try:
+            out.append(fit_conditional(runs[rows], form, **start).theta)
+        except SpecError:  # too few distinct shapes in this resample
+            continue
+    return np.array(out)

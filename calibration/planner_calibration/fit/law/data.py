@@ -1,0 +1,209 @@
+"""Runs from a CSV, refused with row numbers when they cannot support a law."""
+
+from collections import defaultdict
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.law.columns import NDefinition
+from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
+from planner_calibration.fit.law.counts import column as column_of
+from planner_calibration.fit.law.table import numbers as numbers_of
+from planner_calibration.fit.law.table import read_table, where
+
+# Our word first, then what public tables call it.
+ALIASES = {
+    "loss": ("loss",),
+    "n_tokens": ("n_tokens", "D", "tokens"),
+    "run_id": ("run_id", "run", "name"),
+    "source": ("source",),
+    "dataset": ("dataset", "data"),
+    "n_layers": ("n_layers",),
+    "d_model": ("d_model",),
+    "head_dim": ("head_dim",),
+    "n_heads": ("n_heads",),
+    "n_kv_heads": ("n_kv_heads",),
+    "r": ("mlp_attn_ratio", "r"),
+    "x": ("d_over_sqrt_n", "d_over_sqrtN"),
+    "n_experts": ("n_experts",),
+}
+_OPTIONAL = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Trained models, one a row; arrays of equal length, NaN where a number is unknown."""
+
+    n: np.ndarray  # as `n_definition` counts
+    n_tokens: np.ndarray
+    loss: np.ndarray  # nats per token
+    shape: np.ndarray  # an integer per distinct architecture
+    row: np.ndarray  # line in the file, the header being 1
+    n_definition: NDefinition
+    n_layers: np.ndarray
+    d_model: np.ndarray
+    head_dim: np.ndarray
+    n_heads: np.ndarray
+    n_kv_heads: np.ndarray
+    r: np.ndarray
+    x: np.ndarray
+    n_experts: np.ndarray
+    run_id: np.ndarray
+    source: np.ndarray
+    dataset: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of runs."""
+        return len(self.loss)
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Return the chosen runs."""
+        return replace(
+            self,
+            **{
+                f.name: getattr(self, f.name)[rows]
+                for f in fields(self)
+                if f.name != "n_definition"
+            },
+        )
+
+    @property
+    def aspect(self) -> np.ndarray:
+        """Width over depth, R = d_model / n_layers."""
+        return np.asarray(self.d_model / self.n_layers)
+
+    @property
+    def gqa(self) -> np.ndarray:
+        """Query heads a KV head serves."""
+        return np.asarray(self.n_heads / self.n_kv_heads)
+
+
+def load_runs(
+    path: Path | str,
+    *,
+    source: str | None = None,
+    n_definition: NDefinition | str | None = None,
+) -> Runs:
+    """Read trained models from a CSV with columns loss, n_tokens (or D) and a count of parameters.
+
+    Args:
+        path: the file. `n_params_non_embedding` (or N_nonembed), `n_params` (or N_total) say
+            which N is meant; a column `n_definition` beside a bare `n` does too.
+        source: keep only rows of this `source`, or, where none is called so, that start so.
+        n_definition: which N to use; by default the one every row has, non-embedding first.
+
+    Raises:
+        SpecError: a column is missing, values are impossible, N definitions are mixed or runs
+            are duplicated; the message names the rows.
+
+    """
+    header, table = read_table(path)
+    rows = [(i, r) for i, r in enumerate(table, start=2)]
+    if source is not None:
+        known = sorted({r.get("source", "") for _, r in rows})
+        exact = source in known
+        rows = [
+            (i, r)
+            for i, r in rows
+            if (s := r.get("source", "")) == source or (not exact and s.startswith(source))
+        ]
+        if not rows:
+            raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
+    names = {key: column_of(header, alias) for key, alias in ALIASES.items()}
+    for key in ("loss", "n_tokens"):
+        if names[key] is None:
+            raise SpecError(
+                f"{path}: row 1: no column {' or '.join(ALIASES[key])}",
+                hint=f"the header has {', '.join(header)}",
+            )
+    lines = np.array([i for i, _ in rows])
+
+    def numbers(column: str | None) -> np.ndarray:
+        if column is None:
+            return np.full(len(rows), np.nan)
+        return numbers_of(path, column, [r.get(column) or "" for _, r in rows], lines.tolist())
+
+    def texts(column: str | None) -> np.ndarray:
+        return np.array([(r.get(column) or "") if column else "" for _, r in rows])
+
+    definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
+    values = {key: numbers(names[key]) for key in ("loss", "n_tokens", *_OPTIONAL)}
+    runs = Runs(
+        n=n,
+        shape=np.zeros(len(n), dtype=int),
+        row=lines,
+        n_definition=definition,
+        **values,
+        **{key: texts(names[key]) for key in ("run_id", "source", "dataset")},
+    )
+    runs = replace(
+        runs, x=_width(runs, numbers(column_of(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))
+    )
+    _refuse_impossible(path, runs)
+    _refuse_duplicates(path, runs)
+    return replace(runs, shape=_shape_ids(runs))
+
+
+def _width(runs: Runs, non_embedding: np.ndarray) -> np.ndarray:
+    n = non_embedding if runs.n_definition is not NDefinition.NON_EMBEDDING else runs.n
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(runs.x), runs.x, runs.d_model / np.sqrt(n))
+
+
+def _shape_ids(runs: Runs) -> np.ndarray:
+    keys = np.column_stack(
+        [np.nan_to_num(np.round(getattr(runs, k), 6), nan=-1) for k in
+         ("n", "n_layers", "d_model", "n_heads", "n_kv_heads", "r", "n_experts")]
+    )  # fmt: skip
+    return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1]).reshape(-1)
+
+
+def sizes(runs: Runs, *, within: float = 0.15) -> np.ndarray:
+    """Return an integer per run that numbers its model size, sizes within 15 % being one."""
+    order = np.argsort(runs.n, kind="stable")
+    steps = np.diff(np.log(runs.n[order]))
+    label = np.concatenate([[0], np.cumsum(steps > within)])
+    out = np.empty(len(runs), dtype=int)
+    out[order] = label
+    return out
+
+
+def _refuse_impossible(path: Path | str, runs: Runs) -> None:
+    for name, low, high in (("loss", 0.0, 30.0), ("n", 1e3, 1e14), ("n_tokens", 1e3, 1e17)):
+        value = getattr(runs, name)
+        bad = ~(np.isfinite(value) & (value > low) & (value < high))
+        if bad.any():
+            first = value[bad][0]
+            what = "missing" if np.isnan(first) else f"{first:g}"
+            raise SpecError(
+                f"{path}: {name} is {what} in {where(runs.row[bad])}",
+                hint="loss is nats per token, counts are plain numbers; correct or drop those rows",
+            )
+    for name in _OPTIONAL:
+        value = getattr(runs, name)
+        if np.any(bad := (np.isinf(value) | (value <= 0))):
+            raise SpecError(
+                f"{path}: {name} is not positive in {where(runs.row[bad])}",
+                hint="leave a cell empty where the number is unknown",
+            )
+
+
+def _refuse_duplicates(path: Path | str, runs: Runs) -> None:
+    seen: dict[Any, list[int]] = defaultdict(list)
+    for i in range(len(runs)):
+        named = runs.run_id[i] and (runs.source[i], runs.run_id[i])
+        numbers = tuple(
+            float(getattr(runs, k)[i]) if np.isfinite(getattr(runs, k)[i]) else None
+            for k in ("n", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "r")
+        )
+        seen[named or numbers].append(int(runs.row[i]))
+    twice = [rows for rows in seen.values() if len(rows) > 1]
+    if twice:
+        listed = "; ".join(where(rows) for rows in twice[:3])
+        raise SpecError(
+            f"{path}: {len(twice)} duplicated run{'s' if len(twice) > 1 else ''}: {listed}",
+            hint="a copy counts as evidence twice: drop it, or give repeats their own run_id",
+        )

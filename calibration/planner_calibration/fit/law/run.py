@@ -1,0 +1,249 @@
+"""From a CSV of runs to a law and its report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.inputs.law import LawSpec, default_law, load_law
+from planner.law.columns import NDefinition
+from planner.law.posterior import COORDINATES
+from planner.law.predict import predict_loss
+from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
+from planner_calibration.fit.law.conditional import (
+    PRIOR,
+    ConditionalFit,
+    fit_conditional,
+    within_rule,
+)
+from planner_calibration.fit.law.data import Runs, load_runs, sizes
+from planner_calibration.fit.law.evaluate import Stage, nearest_size_baseline, progressive, score
+from planner_calibration.fit.law.export import law_of_fit
+from planner_calibration.fit.law.model import BLOCKS
+from planner_calibration.fit.law.reference import bootstrap, fit
+from planner_calibration.fit.law.report import FitReport, in_words
+from planner_calibration.fit.law.support import require_shapes, require_sizes
+from planner_calibration.fit.law.table import where
+from planner_calibration.fit.law.update import update_law
+from planner_calibration.fit.law.vpnls import vpnls
+
+FORMS = ("multiplicative", "additive", "joint")
+
+
+def fit_csv(
+    path: Path | str,
+    *,
+    source: str | None = None,
+    n_definition: NDefinition | str | None = None,
+    prior: str | None = None,
+    blocks: Sequence[str] = (),
+    n_starts: int = 20,
+    n_draws: int = 1000,
+    seed: int = 0,
+    same_data: bool = False,
+    drop_highest: int = 0,
+    name: str = "user",
+) -> FitReport:
+    """Fit a law to the runs in a CSV.
+
+    Args:
+        path: see `load_runs`.
+        source: keep only this source.
+        n_definition: which N; default: the one every row has.
+        prior: a law the runs move ("none": none, a free fit). Default: the published set nearest
+            in size for fewer than 12 runs, else a free fit.
+        blocks: free parts of a free fit beside the reference: depth, width, ratio. Default: depth
+            where it varies, width and ratio where r varies.
+        n_starts: random starts.
+        n_draws: bootstrap draws, by shape.
+        seed: of starts and draws.
+        same_data: the runs share corpus, tokenizer and recipe with the prior.
+        drop_highest: leave out so many runs of highest loss (5 for Epoch's Chinchilla data).
+        name: of the new law.
+
+    Raises:
+        SpecError: the data cannot support the fit; rows are named.
+
+    """
+    runs = load_runs(path, source=source, n_definition=n_definition)
+    if drop_highest:
+        runs = runs[np.sort(np.argsort(-runs.loss, kind="stable")[drop_highest:])]
+    if prior is None:
+        prior = "none" if len(runs) >= 12 else ""
+    if prior == "none":
+        return _free(path, runs, blocks, n_starts, n_draws, seed, name)
+    law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
+    moved = update_law(law, runs, other_data=not same_data, name=name, source=Path(path).name)
+    columns = moved.law.columns()
+    parameters = {
+        k: (float(getattr(columns, k)), float("nan"), float("nan"))
+        for k in ("E", "A", "alpha", "B", "beta", "x_opt", "k_x", "r_opt", "k_r")
+    }
+    sd = dict(zip(COORDINATES, np.sqrt(np.diag(np.array(moved.law.covariance))), strict=True))
+    for k in ("alpha", "beta"):
+        v = parameters[k][0]
+        parameters[k] = (v, v - 1.645 * sd[k], v + 1.645 * sd[k])
+    for k in ("x_opt", "k_x", "r_opt", "k_r"):
+        v, s = parameters[k][0], 1.645 * sd[f"ln_{k}"]
+        parameters[k] = (v, v * np.exp(-s), v * np.exp(s))
+    lines = [
+        f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
+        "learnt from the runs: " + in_words(moved.informed)
+        if moved.informed
+        else "the runs said nothing the prior did not know",
+    ]
+    if len(moved.dropped):
+        lines.append(f"left out for r outside [0.5, 5]: {where(moved.dropped)}")
+    stages, why = _held_out(law, runs, other_data=not same_data)
+    return FitReport(
+        moved.law, stages, parameters, moved.uninformed, tuple(lines), not_held_out=why
+    )
+
+
+def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage], str]:
+    """Move the law by the smaller sizes, test it on the largest, against the law untouched."""
+    label = sizes(runs)
+    small, large = runs[label < label.max()], runs[label == label.max()]
+    if not len(small):
+        return [], "the runs are of one size"
+    if not np.any(within_rule(small) | ~np.isfinite(small.r)):
+        return [], "no smaller run has r in [0.5, 5]"
+    moved = update_law(law, small, other_data=other_data).law
+    columns, before = moved.columns(), law.columns()
+    seen = shapes_of(large, columns, depth=depth_varies(runs))
+    return [
+        Stage(
+            f"{len(small)} runs below the largest size, {law.name} as the prior",
+            f"{len(large)} runs, N {large.n.min():.3g}-{large.n.max():.3g}",
+            score("moved law", np.asarray(predict_loss(columns, seen)), large),
+            (
+                score("the last size's mean loss", nearest_size_baseline(small)(large), large),
+                score(f"{law.name} untouched", np.asarray(predict_loss(before, seen)), large),
+            ),
+        )
+    ], ""
+
+
+def _free(
+    path: Path | str,
+    runs: Runs,
+    blocks: Sequence[str],
+    n_starts: int,
+    n_draws: int,
+    seed: int,
+    name: str,
+) -> FitReport:
+    require_sizes(runs, path)
+    lines = []
+    parts = tuple(blocks) or _parts(runs)
+    unknown = set(parts) - set(BLOCKS)
+    if unknown:
+        raise SpecError(f"no part called {unknown.pop()!r}", hint=f"one of {', '.join(BLOCKS)}")
+    if "ratio" in parts:
+        keep = within_rule(runs)
+        if not keep.all():
+            lines.append(f"left out for r outside [0.5, 5]: {where(runs.row[~keep])}")
+            runs = runs[keep]
+    chosen = ("reference", *(p for p in parts if p != "reference"))
+    _require_columns(path, runs, chosen)
+    if len(chosen) > 1:
+        require_shapes(runs, path)
+    need = sum(len(BLOCKS[b]) for b in chosen)
+    if len(runs) < need + 2:
+        raise SpecError(
+            f"{path}: {len(runs)} runs cannot set {need} coefficients",
+            hint="add runs, free fewer parts, or start from a published law (--prior bian-1b)",
+        )
+    law = fit(runs, chosen, n_starts=n_starts, seed=seed)
+    draws = bootstrap(law, runs, n_draws, seed=seed)
+    low_high = {k: np.quantile(v, [0.05, 0.95]) for k, v in law.design.natural(draws).items()}
+    parameters = {
+        k: (v, float(low_high[k][0]), float(low_high[k][1])) for k, v in law.natural.items()
+    }
+    other = vpnls(runs)
+    lines += [
+        f"{law.n_agreeing} of {n_starts} starts reach the optimum; objective {law.objective:.6g}",
+        _cross_check(other, law.natural["E"]),
+        f"relative rms of residuals {np.sqrt(np.mean(law.residual**2)):.3%}",
+    ]
+    uninformed = tuple(law.at_bounds) + tuple(
+        k
+        for k, (lo, hi) in low_high.items()
+        if k in _WIDE and _WIDE[k](lo, hi) and k not in law.at_bounds
+    )
+    spec = law_of_fit(law, draws, runs, name=name, source=Path(path).name, data=_data_name(runs))
+    forms = _conditional_forms(runs, lines)
+    return FitReport(
+        spec, progressive(runs, chosen, n_starts=8), parameters, uninformed, tuple(lines), forms
+    )
+
+
+def _cross_check(other: dict[str, float], e: float) -> str:
+    return (
+        f"cross-check, least squares by variable projection: E {other['E']:.4f}, "
+        f"alpha {other['alpha']:.4f}, beta {other['beta']:.4f}; "
+        f"the choice of estimator moves E by {abs(other['E'] - e):.3f}"
+    )
+
+
+# A coefficient the data hold no better than this was not informed by them.
+_WIDE = {
+    "alpha": lambda lo, hi: hi - lo > 0.35,
+    "beta": lambda lo, hi: hi - lo > 0.45,
+    "E": lambda lo, hi: hi - lo > 1.0,
+    "k_x": lambda lo, hi: hi > 8 * max(lo, 1e-9),
+    "k_r": lambda lo, hi: hi > 8 * max(lo, 1e-9),
+    "x_opt": lambda lo, hi: hi > 1.5 * lo,
+    "r_opt": lambda lo, hi: hi > 2.5 * lo,
+    "depth_q": lambda lo, hi: hi > 8 * max(lo, 1e-9),
+    "depth_aspect": lambda lo, hi: hi > 4 * lo,
+}
+
+
+def _varies(values: np.ndarray, runs: Runs) -> bool:
+    """Whether `values` differ by a tenth between models of one size."""
+    if not np.all(np.isfinite(values)):
+        return False
+    label = sizes(runs)
+    spans = [np.ptp(np.log(values[label == k])) for k in range(label.max() + 1)]
+    return bool(max(spans) > 0.1)
+
+
+def _parts(runs: Runs) -> tuple[str, ...]:
+    if _varies(runs.r, runs):
+        return ("width", "ratio")
+    return ("depth",) if _varies(runs.n_layers, runs) else ()
+
+
+def _require_columns(path: Path | str, runs: Runs, parts: Sequence[str]) -> None:
+    needs = {"depth": ("n_layers", "d_model"), "width": ("x",), "ratio": ("r",)}
+    for part in parts:
+        for column in needs.get(part, ()):
+            bad = ~np.isfinite(getattr(runs, column))
+            if bad.any():
+                raise SpecError(
+                    f"{path}: {column} is missing in {where(runs.row[bad])}, needed for {part}",
+                    hint=f"fill the column, or leave {part} out",
+                )
+
+
+def _conditional_forms(runs: Runs, lines: list[str]) -> dict[str, ConditionalFit]:
+    """Fit all three published forms where r and x vary, so that they can be compared."""
+    if not (_varies(runs.r, runs) and np.all(np.isfinite(runs.x))):
+        return {}
+    forms = {}
+    for form in FORMS:
+        prior = {k: v for k, v in PRIOR.items() if form == "multiplicative"}
+        try:
+            forms[form] = fit_conditional(runs, form, prior=prior or None, n_starts=8)  # type: ignore[arg-type]
+        except SpecError as error:
+            lines.append(f"{form} form: {error}")
+            continue
+        lines.append(f"{form} form, best loss of each (N, D) free: rms {forms[form].rms:.4f} nats")
+    return forms
+
+
+def _data_name(runs: Runs) -> str:
+    names = sorted(set(runs.dataset) - {""})
+    return ", ".join(names[:3]) or "own data"

@@ -1,0 +1,233 @@
+"""A published law moved by a user's own runs: the posterior's mode and covariance.
+
+The law's priors hold what the data leave open, so two or three runs already help and cannot do
+harm; the report names every coefficient the runs did not inform.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from planner.errors import SpecError
+from planner.inputs.law import LawSpec
+from planner.inputs.law_parts import (
+    AnchorSpec,
+    ConditionalSpec,
+    DepthSpec,
+    EvidenceSpec,
+    ReferenceSpec,
+)
+from planner.law.columns import LawColumns
+from planner.law.posterior import (
+    ALPHA_RANGE,
+    BETA_RANGE,
+    COORDINATES,
+    OTHER_DATA_SD,
+    OTHER_NOISE_SD,
+    coordinates,
+    law_at,
+    spread,
+)
+from planner.law.predict import predict_loss
+from planner.law.terms.reference import reference_loss
+from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
+from planner_calibration.fit.law.conditional import UNINFORMED, within_rule
+from planner_calibration.fit.law.data import Runs
+from planner_calibration.fit.law.solve import solve
+from planner_calibration.fit.law.table import where
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A law after seeing runs."""
+
+    law: LawSpec
+    uninformed: tuple[str, ...]
+    informed: tuple[str, ...]
+    rms_before: float
+    rms_after: float
+    n_runs: int
+    dropped: np.ndarray
+
+
+def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarray:
+    """Return the spread of the coordinates before any run, wider where the corpus is another."""
+    covariance = spread(law, n)
+    if other_data:
+        both = np.zeros(len(COORDINATES))
+        both[:2] = OTHER_DATA_SD * coordinates(law)[:2]
+        covariance = covariance + np.outer(both, both)
+    # Beyond the anchors the slope is unsure too; runs are often far smaller than 1B.
+    beyond = [float(np.log(n / law.anchors[i][0])) for i in (0, 1)]
+    gap = max(-beyond[0], beyond[1], 0.0)
+    covariance[0, 0] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
+    covariance[1, 1] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
+    return covariance
+
+
+def update_law(
+    spec: LawSpec,
+    runs: Runs,
+    *,
+    other_data: bool = True,
+    depth: bool | None = None,
+    name: str = "user",
+    source: str = "own runs",
+) -> Update:
+    """Return `spec` conditioned on `runs`.
+
+    Args:
+        spec: the law that is the prior.
+        runs: trained models, N counted as the law counts.
+        other_data: whether corpus, tokenizer or recipe may differ from the law's.
+        depth: let depth act; by default where depths leave the reference by a quarter.
+        name: of the new law.
+        source: where the runs came from, kept in the file.
+
+    Raises:
+        SpecError: the runs count N otherwise than the law, or none has r inside [0.5, 5].
+
+    """
+    law = spec.columns()
+    noise = max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd
+    depth = depth_varies(runs) if depth is None else depth
+    law.n_definition.require(runs.n_definition, where="runs")
+    keep = within_rule(runs) | ~np.isfinite(runs.r)
+    used = runs[keep]
+    if not len(used):
+        raise SpecError(
+            f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
+            hint="the law does not reach such shapes; train one with r inside",
+        )
+    n_mid = float(np.exp(np.mean(np.log(used.n))))
+    mean, covariance = coordinates(law), prior_covariance(law, n_mid, other_data=other_data)
+    frozen = _frozen(law, used, depth)
+    free = [i for i in range(len(COORDINATES)) if i not in frozen]
+    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
+    s = shapes_of(used, law, depth=depth)
+
+    def moved(step: np.ndarray) -> LawColumns:
+        theta = mean.copy()
+        theta[free] += root @ step
+        t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
+        t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
+        t["beta"] = np.clip(t["beta"], *BETA_RANGE)
+        t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
+        return law_at(law, t)
+
+    def residual(step: np.ndarray) -> np.ndarray:
+        miss = (used.loss - predict_loss(moved(step), s)) / noise
+        return np.concatenate([_huber(miss), step])
+
+    found = solve(residual, [np.zeros(len(free))])
+    inverse = found.inverse
+    data = used.loss - np.asarray(predict_loss(moved(found.theta), s))
+    # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
+    spent = len(free) - float(np.trace(inverse))  # coordinates' worth the runs settled
+    dof = max(len(used) - spent, 1.0)
+    excess = max(1.0, float(np.sum((data / noise) ** 2)) / dof)
+    posterior = np.array(covariance)
+    posterior[np.ix_(free, free)] = root @ inverse @ root.T * excess
+    posterior = np.where(np.outer(*(np.isin(range(len(mean)), free),) * 2), posterior, 0.0)
+    posterior += np.diag(np.where(np.isin(range(len(mean)), free), 0.0, np.diag(covariance)))
+    ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
+    silent = tuple(c for i, c in enumerate(COORDINATES) if i in frozen or ratio[i] > UNINFORMED)
+    after = moved(found.theta)
+    return Update(
+        _as_spec(spec, after, posterior, used, name, source, float(noise * np.sqrt(excess))),
+        silent,
+        tuple(c for c in COORDINATES if c not in silent),
+        float(np.sqrt(np.mean((used.loss - predict_loss(law, s)) ** 2))),
+        float(np.sqrt(np.mean(data**2))),
+        len(used),
+        runs.row[~keep],
+    )
+
+
+def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
+    """Return residuals whose squares are Huber's loss: beyond three sigma a run pulls no harder."""
+    size = np.abs(miss)
+    return np.asarray(
+        np.where(size <= at, miss, np.sign(miss) * np.sqrt(np.maximum(2 * at * size - at**2, 0)))
+    )
+
+
+def _frozen(law: LawColumns, runs: Runs, depth: bool) -> set[int]:
+    """Return the coordinates that cannot move: no such part in the law, or nothing varies in it."""
+    at = {c: i for i, c in enumerate(COORDINATES)}
+    out = set()
+    if not depth:
+        out |= {at["ln_depth_q"], at["ln_depth_aspect"]}
+    for side, values in (("x", runs.x), ("r", runs.r)):
+        if getattr(law, f"k_{side}") <= 0 or not np.any(np.isfinite(values)):
+            out |= {at[f"ln_k_{side}"], at[f"ln_{side}_opt"]}
+    return out
+
+
+def _as_spec(
+    spec: LawSpec,
+    law: LawColumns,
+    covariance: np.ndarray,
+    runs: Runs,
+    name: str,
+    source: str,
+    noise: float,
+) -> LawSpec:
+    sd = np.sqrt(np.diag(covariance))
+    tokens = law.anchors[0][1]
+    anchors = [
+        AnchorSpec(
+            n=n, n_tokens=tokens, loss=float(reference_loss(law, n, tokens)), sd=float(sd[i])
+        )
+        for i, (n, *_) in enumerate(law.anchors)
+    ]
+    conditional = None
+    if spec.conditional:
+        conditional = ConditionalSpec(
+            form=spec.conditional.form,
+            x_opt=float(law.x_opt), k_x=float(law.k_x), r_opt=float(law.r_opt), k_r=float(law.k_r),
+            fitted_n=(float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))),
+            basis=f"{spec.name} as the prior, {len(runs)} runs",
+        )  # fmt: skip
+    depth = spec.depth
+    if (law.depth_q, law.depth_aspect) != (spec.columns().depth_q, spec.columns().depth_aspect):
+        depth = DepthSpec(
+            q=float(law.depth_q), aspect=float(law.depth_aspect),
+            basis=f"{spec.name} as the prior, {len(runs)} runs",
+        )  # fmt: skip
+    reference = ReferenceSpec(
+        E=float(law.E), A=float(law.A), alpha=float(law.alpha), B=float(law.B), beta=float(law.beta),
+        alpha_sd=float(sd[2]), beta_sd=float(sd[3]), data_term_ln_sd=float(sd[4]),
+        basis=f"{spec.name} as the prior, {len(runs)} runs",
+    )  # fmt: skip
+    ratio = runs.n_tokens / runs.n
+    old = spec.evidence
+    evidence = EvidenceSpec(
+        n=(float(min(runs.n.min(), old.n[0])), float(max(runs.n.max(), old.n[1]))),
+        tokens_per_param=(
+            float(min(ratio.min(), old.tokens_per_param[0])),
+            float(max(ratio.max(), old.tokens_per_param[1])),
+        ),
+        r=old.r, x=old.x, gqa=old.gqa, gqa_high=old.gqa_high,
+        data=f"{old.data}, and {source}", n_runs=len(runs),
+    )  # fmt: skip
+    return replace_spec(
+        spec, name=name, summary=f"{spec.name}, moved by {len(runs)} runs: {source}",
+        source=f"{spec.source}; {source}", checked=date.today(), basis="user", reference=reference,
+        conditional=conditional, depth=depth, anchors=anchors, covariance=covariance.tolist(),
+        evidence=evidence, noise_sd=noise,
+        notes=f"{where(runs.row)} of the runs given",
+    )  # fmt: skip
+
+
+def replace_spec(spec: LawSpec, **changes: Any) -> LawSpec:
+    """Return `spec` with fields changed, validated again."""
+    return LawSpec.model_validate(spec.model_dump() | {k: _plain(v) for k, v in changes.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value.model_dump() if hasattr(value, "model_dump") else value

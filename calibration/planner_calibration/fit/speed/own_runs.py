@@ -1,0 +1,238 @@
+"""MAP fit of a speed profile to a machine's own runs, with the shipped profile as its prior.
+
+Kernels and whole batches are fitted together: kernels tell the efficiencies apart, batches tell what the
+engine adds. The headline is the error on architectures the fit has not seen, before and after.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.columns import Kernels, Overheads
+from planner.inputs.profile import ProfileSpec
+from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
+from planner_calibration.fit.speed.rows import Group, shape_of
+
+Vector = NDArray[np.float64]
+
+# How far a machine's constant may lie from the shipped one, as the sd of its logarithm: on the device the
+# profile was fitted on, and on one it was not.
+SAME, OTHER = 0.15, 1.0
+ENGINE_SD = (
+    1.5  # what an engine adds to a step depends on its version, its flags and the host's CPU
+)
+# Kept as shipped: counts and switches of a kernel's design, and what no run here measures.
+KEPT = {
+    "gemm_tile_rows", "attention_tile_rows", "packs_gqa", "splits_mha", "unpack_share",
+    "quantise_launch_s", "quantise_hbm_eff", "link_eff", "link_latency_s", "link_peer_s",
+    "sustained_clock", "ranks_s",
+}  # fmt: skip
+TILE_ROWS = (1.0, 4.0, 16.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is tried
+KERNEL_NOISE, SERVING_NOISE = 0.25, 0.06  # of ln time: one formula for many kernels; a whole batch
+FLOOR = 0.02  # no spread is claimed below this
+FOLDS = 4
+Z80 = 1.2816  # half an 80 % interval, in sds of a normal
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """How far predictions are from runs, in ln(measured / predicted)."""
+
+    n: int
+    mape: float  # mean |predicted/measured − 1|
+    median: float
+    worst: float
+    bias: float  # mean of ln(measured / predicted)
+    spearman: float  # of throughput across the runs
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A profile before and after a machine's runs."""
+
+    kernels: Kernels
+    overheads: Overheads
+    posterior: MapFit
+    before: dict[str, Error]  # by kind of run
+    held_out: dict[str, Error]
+    fitted: dict[str, Error]
+    held_out_sd: float
+    gain_sd: float
+    coverage: float  # of 80 % intervals made of it, on the same held-out runs
+    n_shapes: int
+
+
+def correct(
+    runs: Sequence[Group],
+    profile: ProfileSpec,
+    *,
+    same_device: bool,
+    n_starts: int = 3,
+    tile_rows: Sequence[float] | None = None,
+) -> Corrected:
+    """Correct `profile` with `runs`.
+
+    Args:
+        runs: from `rows.groups`.
+        profile: the prior.
+        same_device: the profile was fitted on this device; its priors are then narrow.
+        n_starts: of each fit.
+        tile_rows: values of `gemm_tile_rows` to try; None keeps the profile's.
+
+    """
+    best = _best(runs, profile, same_device, n_starts, tile_rows)
+    kernels, overheads = best.constants()
+    blank = profile.columns()
+    held_out = _held_out(runs, profile, same_device, n_starts, tile_rows)
+    logs = np.concatenate([np.zeros(0), *(np.log(m / p) for m, p in held_out.values())])
+    spread = max(FLOOR, float(np.sqrt(np.mean(logs**2))) if len(logs) else SERVING_NOISE)
+    return Corrected(
+        kernels=kernels,
+        overheads=overheads,
+        posterior=best.fit,
+        before={g.kind: _error(g, g.predict(*blank)) for g in runs},
+        held_out={kind: error(*pair) for kind, pair in held_out.items()},
+        fitted={g.kind: _error(g, g.predict(kernels, overheads)) for g in runs},
+        held_out_sd=spread,
+        coverage=float(np.mean(np.abs(logs) <= Z80 * spread)) if len(logs) else float("nan"),
+        gain_sd=max(FLOOR, float(np.std(logs)) if len(logs) > 1 else SERVING_NOISE),
+        n_shapes=len({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows}),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    fit: MapFit
+    build: Callable[[Vector], tuple[Kernels, Overheads]]
+
+    def constants(self) -> tuple[Kernels, Overheads]:
+        return self.build(np.array(list(self.fit.values.values())))
+
+
+def _best(
+    runs: Sequence[Group],
+    profile: ProfileSpec,
+    same_device: bool,
+    n_starts: int,
+    tile_rows: Sequence[float] | None,
+) -> _Fit:
+    kernels, overheads = profile.columns()
+    known = (
+        dict(zip(profile.posterior.constants, profile.posterior.ln_sd, strict=True))
+        if profile.posterior and same_device
+        else {}
+    )
+    tried = [
+        _fit(runs, replace(kernels, gemm_tile_rows=t), overheads, known, same_device, n_starts)
+        for t in (tile_rows or [kernels.gemm_tile_rows])
+    ]
+    return min(tried, key=lambda f: f.fit.cost)
+
+
+def _fit(
+    runs: Sequence[Group],
+    kernels: Kernels,
+    overheads: Overheads,
+    known: dict[str, float],
+    same: bool,
+    n_starts: int,
+) -> _Fit:
+    serving = any(g.kind == "serve_offline" for g in runs)
+    names = [
+        (part, f.name)
+        for part, columns in (("kernels", kernels), ("overheads", overheads))
+        for f in fields(columns)
+        if f.name not in KEPT and getattr(columns, f.name) > 0 and (part == "kernels" or serving)
+    ]
+    priors = [
+        Prior(
+            name,
+            float(getattr(kernels if part == "kernels" else overheads, name)),
+            # On the profile's own device what it left open counts, and that machines differ a little.
+            ENGINE_SD
+            if part == "overheads"
+            else float(np.hypot(SAME, known.get(name, 0.0)))
+            if same
+            else OTHER,
+        )
+        for part, name in names
+    ]
+
+    def build(values: Vector) -> tuple[Kernels, Overheads]:
+        chosen: dict[str, dict[str, Vector | float]] = {"kernels": {}, "overheads": {}}
+        for i, (part, name) in enumerate(names):
+            chosen[part][name] = values[:, [i]] if values.ndim == 2 else float(values[i])
+        return replace(kernels, **chosen["kernels"]), replace(overheads, **chosen["overheads"])
+
+    def residuals(values: Vector) -> Vector:
+        """In units of each kind's own noise, one row a set of constants."""
+        k, o = build(values)
+        parts = [
+            (np.log(g.measured_s) - np.log(g.predict(k, o)))
+            / (SERVING_NOISE if g.kind == "serve_offline" else KERNEL_NOISE)
+            for g in runs
+        ]
+        full = [np.broadcast_to(p, (len(values), p.shape[-1])) for p in parts]
+        return np.concatenate(full, axis=1)
+
+    return _Fit(map_fit(residuals, priors, noise=1.0, n_starts=n_starts, batched=True), build)
+
+
+def _held_out(
+    runs: Sequence[Group],
+    profile: ProfileSpec,
+    same: bool,
+    n_starts: int,
+    tile_rows: Sequence[float] | None,
+) -> dict[str, tuple[Vector, Vector]]:
+    """Return serving runs measured and predicted, each architecture without its own runs.
+
+    Without at least two architectures nothing can be held out.
+    """
+    shapes = sorted({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows})
+    folds = min(FOLDS, len(shapes))
+    out: dict[str, list[tuple[Vector, Vector]]] = {}
+    for fold in range(folds if folds > 1 else 0):
+        away = {s for i, s in enumerate(shapes) if i % folds == fold}
+        seen, unseen = split(runs, away)
+        kernels, overheads = _best(seen, profile, same, n_starts, tile_rows).constants()
+        for g in unseen:
+            out.setdefault(g.kind, []).append((g.measured_s, g.predict(kernels, overheads)))
+    return {
+        kind: (np.concatenate([m for m, _ in pairs]), np.concatenate([p for _, p in pairs]))
+        for kind, pairs in out.items()
+    }
+
+
+def split(runs: Sequence[Group], away: set[str]) -> tuple[list[Group], list[Group]]:
+    """Part serving runs of the architectures in `away` from all the rest."""
+    seen, unseen = [], []
+    for g in runs:
+        out = [g.kind == "serve_offline" and shape_of(r) in away for r in g.rows]
+        if not all(out):
+            seen.append(g.take([not o for o in out]))
+        if any(out):
+            unseen.append(g.take(out))
+    return seen, unseen
+
+
+def _error(g: Group, predicted: Vector) -> Error:
+    return error(g.measured_s, predicted)
+
+
+def error(measured: Vector, predicted: Vector) -> Error:
+    """Compare seconds with seconds."""
+    from scipy.stats import spearmanr
+
+    off = np.abs(predicted / measured - 1)
+    varied = len(measured) > 2 and np.ptp(measured) > 0 and np.ptp(predicted) > 0
+    return Error(
+        n=len(measured),
+        mape=float(off.mean()),
+        median=float(np.median(off)),
+        worst=float(off.max()),
+        bias=float(np.mean(np.log(measured / predicted))),
+        spearman=float(spearmanr(measured, predicted).statistic) if varied else float("nan"),
+    )

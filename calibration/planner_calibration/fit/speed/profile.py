@@ -1,0 +1,166 @@
+"""From runs to a profile file: the call behind `planner calibrate fit`, and the TOML it writes."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planner.errors import OutputError, SpecError
+from planner.inputs.device import DeviceSpec, load_device
+from planner.inputs.measurement import Measurement
+from planner.inputs.profile import ProfileSpec, load_profile, profile_for
+from planner_calibration import runs
+from planner_calibration.fit.map_fit import MapFit
+from planner_calibration.fit.speed import rows
+from planner_calibration.fit.speed.own_runs import TILE_ROWS, Corrected, correct
+from planner_calibration.fit.write import constants, toml
+
+SPREADS = ("prefill", "decode", "throughput")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A profile corrected by runs, what it rests on, and the lines that were no runs."""
+
+    name: str
+    device_id: str
+    device: DeviceSpec
+    engine: str
+    prior: ProfileSpec
+    corrected: Corrected
+    used: tuple[Measurement, ...]
+    skipped: tuple[runs.Skipped, ...]
+
+
+def fit(
+    paths: Sequence[Path],
+    device_id: str,
+    *,
+    name: str,
+    engine: str = "",
+    prior: str | None = None,
+    machine: str | None = None,
+    n_starts: int = 3,
+) -> Fitted:
+    """Correct the profile nearest to `device_id` and `engine` with the runs in `paths`.
+
+    Args:
+        paths: run files, or folders of them.
+        device_id: the hardware the runs were made on, an id or a TOML.
+        name: of the new profile.
+        engine: whose serving runs count: "vllm", "torch", …; empty takes the only one there is.
+        prior: a profile to start from instead of the nearest.
+        machine: count only this machine's runs, where the files hold several.
+        n_starts: of each fit.
+
+    Raises:
+        SpecError: the runs are of several engines or machines, or none can be used.
+
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise SpecError(
+            f"{name!r} is no name for a profile", hint="letters, digits, dots and dashes"
+        )
+    device = load_device(device_id)
+    loaded = runs.load([p for p in paths])
+    serving = [r for r in loaded.rows if r.kind == "serve_offline" and r.status == "ok"]
+    engines = sorted({r.engine.split()[0] for r in serving})
+    if not engine and len(engines) > 1:
+        raise SpecError(
+            f"these runs are of {' and '.join(engines)}", hint="choose one with --engine"
+        )
+    engine = engine or next(iter(engines), "any")
+    chosen = [
+        r
+        for r in loaded.rows
+        if r.status == "ok"
+        and (r.kind in rows.KERNELS or (r.kind == "serve_offline" and r.engine.startswith(engine)))
+        and machine in (None, r.machine)
+    ]
+    machines = sorted({r.machine for r in chosen})
+    if len(machines) > 1:
+        raise SpecError(
+            f"these runs are of several machines: {', '.join(machines)}",
+            hint="choose one with --machine",
+        )
+    stem = Path(device_id).stem if device_id.endswith(".toml") else device_id
+    start = load_profile(prior) if prior else profile_for(stem, device, engine)[0]
+    same = stem in start.devices
+    tile_rows = TILE_ROWS if machines and machines[0].startswith("cpu") else None
+    corrected = correct(
+        rows.groups(chosen, device), start, same_device=same, n_starts=n_starts, tile_rows=tile_rows
+    )
+    return Fitted(
+        name, stem, device, engine, start, corrected, tuple(chosen), tuple(loaded.skipped)
+    )
+
+
+def to_toml(fitted: Fitted, today: date) -> str:
+    """Return the profile as `ProfileSpec` reads it, with its posterior and its held-out error."""
+    c, used = fitted.corrected, fitted.used
+    kinds = ", ".join(
+        f"{sum(r.kind == k for r in used)} {k}" for k in sorted({r.kind for r in used})
+    )
+    versions = sorted({r.engine.partition(" ")[2] for r in used if r.kind == "serve_offline"})
+    profile: dict[str, Any] = {
+        "name": fitted.name,
+        "architecture": fitted.device.architecture,
+        "devices": [fitted.device_id],
+        "engine": fitted.engine,
+        "engine_version": ", ".join(versions),
+        "fitted": today,
+        "data": f"own runs: {kinds}; prior: {fitted.prior.name} ({fitted.prior.fitted})",
+        "kernels": constants(c.kernels),
+        "overheads": constants(c.overheads),
+        "spread": dict.fromkeys(SPREADS, c.held_out_sd) | {"gain": c.gain_sd},
+    }
+    if held := c.held_out.get("serve_offline"):
+        profile["held_out"] = {
+            "how": f"each of {c.n_shapes} architectures predicted without its own runs",
+            "n": held.n,
+            "mean_ape": held.mape,
+            "median_ape": held.median,
+            "bias": math.expm1(-held.bias),
+            "coverage": c.coverage,
+        }
+    profile["posterior"] = _posterior(c.posterior)
+    return toml(
+        profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
+    )
+
+
+def _posterior(found: MapFit) -> dict[str, Any]:
+    sd = np.sqrt(np.diag(found.covariance))
+    scaled = found.covariance / np.outer(sd, sd)
+    return {
+        "constants": [p.name for p in found.priors],
+        "ln_sd": [float(f"{v:.3g}") for v in sd],
+        "correlation": [
+            [round(float(scaled[i, j]), 3) + 0.0 for j in range(i)] for i in range(1, len(sd))
+        ],
+    }
+
+
+def write(fitted: Fitted, folder: Path, today: date) -> Path:
+    """Write `folder`/NAME.toml, whole or not at all, and return its path.
+
+    Raises:
+        OutputError: the folder cannot be written.
+
+    """
+    path = folder / f"{fitted.name}.toml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(to_toml(fitted, today), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: {error.strerror}", hint="name a folder you may write to"
+        ) from None
+    return path

@@ -1,0 +1,198 @@
+"""Recorded runs as columns, and what the cost model says of each of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.columns import (
+    Arch,
+    Device,
+    Kernels,
+    Limits,
+    Overheads,
+    Parallel,
+    Precision,
+    System,
+    Workload,
+)
+from planner.cost.kernels import (
+    Gemm,
+    decode_attention_s,
+    elementwise_s,
+    gemm_s,
+    prefill_attention_s,
+)
+from planner.errors import SpecError
+from planner.inputs.device import DeviceSpec
+from planner.inputs.measurement import Measurement
+from planner.serving.offline import batch_s
+
+Vector = NDArray[np.float64]
+# Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
+Predict = Callable[[Kernels, Overheads], Vector]
+
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "auto": 2.0}
+RATES = {"float32": ("fp32",), "bfloat16": ("bf16", "fp16"), "float16": ("fp16", "bf16")}
+KERNELS = ("gemm", "attention_prefill", "attention_decode", "elementwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs of one kind and dtype: measured seconds, and their prediction from constants."""
+
+    kind: str
+    rows: tuple[Measurement, ...]
+    measured_s: Vector
+    predict: Predict
+
+    def take(self, keep: Sequence[bool]) -> "Group":
+        """Return the rows to keep."""
+        index = np.flatnonzero(keep)
+        everything = self.predict
+
+        def predict(kernels: Kernels, overheads: Overheads) -> Vector:
+            return everything(kernels, overheads)[..., index]
+
+        rows = tuple(self.rows[i] for i in index)
+        return Group(self.kind, rows, self.measured_s[index], predict)
+
+
+def seconds(row: Measurement, reference_s: float = math.nan) -> float:
+    """Return the time a row stands for.
+
+    A GPU is ours alone: the median. On a CPU other work only ever adds time: the least disturbed repeat, or,
+    where reference work ran beside it, the ratio to that at the machine's best (`reference_s`).
+    """
+    quiet = row.machine.startswith("cpu")
+    if row.kind == "serve_offline":
+        if quiet and (ratio := row.values.get("e2e_per_reference")) is not None:
+            return ratio * reference_s
+        return row.values["e2e_min_s" if quiet else "e2e_s"]
+    return row.values["min_s" if quiet else "median_s"]
+
+
+def shape_of(row: Measurement) -> str:
+    """Return what tells one architecture from another, for splits that hold whole ones out."""
+    names = "n_layers d_model n_heads n_kv_heads head_dim d_ff vocab_size"
+    return " ".join(str(row.what.get(n)) for n in names.split())
+
+
+def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
+    """Return finished runs that the cost model covers, by kind and dtype.
+
+    Raises:
+        SpecError: there are none.
+
+    """
+    found: dict[tuple[str, str], list[Measurement]] = {}
+    for row in rows:
+        if row.status == "ok" and row.kind in (*KERNELS, "serve_offline"):
+            found.setdefault((row.kind, str(row.what.get("dtype", "auto"))), []).append(row)
+    if not found:
+        raise SpecError(
+            "none of these runs is a finished kernel or serving run",
+            hint="measure first: planner calibrate kernels, planner calibrate serve",
+        )
+    best = min(
+        (r.values["reference_s"] for r in rows if "reference_s" in r.values), default=math.nan
+    )
+    return [
+        Group(
+            kind,
+            tuple(part),
+            np.array([seconds(r, best) for r in part]),
+            (_serving if kind == "serve_offline" else _kernel)(kind, part, dtype, device),
+        )
+        for (kind, dtype), part in sorted(found.items())
+    ]
+
+
+def _system(arch: Arch, dtype: str, device: DeviceSpec, limits: Limits) -> System:
+    rates = device.dense_flops_per_s
+    named = next((n for n in RATES.get(dtype, ("bf16", "fp16")) if n in rates), None)
+    if named is None:
+        raise SpecError(
+            f"{device.name} lists no rate for {dtype}", hint="add it to the hardware file"
+        )
+    width = BYTES.get(dtype, 2.0)
+    return System(
+        arch=arch,
+        precision=Precision(width, width, width, width, width),
+        device=Device(
+            flops_per_s=rates[named],
+            attention_flops_per_s=rates[named],
+            hbm_bytes_per_s=device.hbm_bytes_per_s,
+            hbm_bytes=device.hbm_bytes,
+            l2_bytes=device.l2_bytes,
+            n_sms=float(device.n_sms),
+            link_bytes_per_s=device.link_bytes_per_s,
+            node_link_bytes_per_s=device.link_bytes_per_s,
+        ),
+        parallel=Parallel(),
+        kernels=Kernels(),
+        overheads=Overheads(),
+        limits=limits,
+    )
+
+
+def _column(rows: Sequence[Measurement], name: str, default: float | None = None) -> Vector:
+    def read(row: Measurement) -> Any:
+        value = row.what.get(name, default)
+        if value is None:
+            raise SpecError(f"run {row.key} does not say its {name}", hint="it was not made by us")
+        return value
+
+    return np.array([float(read(row)) for row in rows])
+
+
+def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
+    shape = ["n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"]
+    arch = Arch(
+        **{name: _column(rows, name) for name in shape},
+        untied=1.0 - _column(rows, "tied_embeddings", 0.0),
+    )
+    limits = Limits(
+        max_num_seqs=_column(rows, "flag_max_num_seqs", 4096.0),
+        max_batched_tokens=_column(rows, "flag_max_num_batched_tokens", 8192.0),
+        reserve_bytes=0.0,
+        chunked_prefill=np.array([float(not r.engine.startswith("torch")) for r in rows]),
+    )
+    system = _system(arch, dtype, device, limits)
+    work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
+
+    def predict(kernels: Kernels, overheads: Overheads) -> Vector:
+        return np.asarray(
+            batch_s(replace(system, kernels=kernels, overheads=overheads), work), dtype=np.float64
+        )
+
+    return predict
+
+
+def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
+    nothing = Arch(*(1.0,) * 7)
+    system = _system(nothing, dtype, device, Limits())
+    width = BYTES.get(dtype, 2.0)
+
+    def at(name: str) -> Vector:
+        return _column(rows, name)
+
+    def predict(kernels: Kernels, overheads: Overheads) -> Vector:
+        s = replace(system, kernels=kernels, overheads=overheads)
+        if kind == "gemm":
+            return np.asarray(gemm_s(s, Gemm(at("m"), at("n"), at("k"), width)))
+        if kind == "elementwise":
+            return np.asarray(elementwise_s(s, 3.0 * at("tokens") * at("width") * width))
+        heads, kv, pair = at("n_heads"), at("n_kv_heads"), 4.0 * at("head_dim")
+        if kind == "attention_prefill":
+            tokens = at("tokens")
+            return np.asarray(prefill_attention_s(s, tokens, tokens / 2, heads, kv, pair))
+        key_bytes = 2.0 * kv * at("head_dim") * width
+        return np.asarray(
+            decode_attention_s(s, at("seqs"), at("context"), kv, heads / kv, key_bytes, pair)
+        )
+
+    return predict

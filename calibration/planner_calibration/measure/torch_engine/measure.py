@@ -1,0 +1,109 @@
+"""Rows from the torch engine, of the same kind and settings as those from vLLM."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from planner.inputs.measurement import Measurement, Setting, content_key
+from planner.inputs.model import ModelSpec
+from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.serve.offline import Options, Point, summary
+from planner_calibration.measure.serve.reference import Reference
+from planner_calibration.measure.torch_engine.run import Engine
+
+
+def settings(spec: ModelSpec, point: Point, options: Options) -> dict[str, Setting]:
+    """Return everything chosen, as a run records it."""
+    shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+    flags = {f"flag_{k}": v for k, v in options.flags.items()}
+    threads = {"threads": options.threads} if options.threads else {}
+    return {**shape, **asdict(point), "dtype": options.dtype, **threads, **flags}
+
+
+def name() -> str:
+    """Return what the rows call the engine."""
+    return f"torch {torch.__version__}"
+
+
+def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
+    """Return each point's key on record."""
+    return [content_key("serve_offline", settings(spec, p, options), on.id, name()) for p in points]
+
+
+def serve(
+    spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine
+) -> Iterator[Measurement]:
+    """Measure every point and yield its row; out of memory is a result."""
+    before = torch.get_num_threads()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        for point in points:
+            yield _point(spec, point, options, on)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Measurement:
+    what = settings(spec, point, options)
+    common: dict[str, Any] = {
+        "engine": name(),
+        "machine": on.id,
+        "environment": {**on.environment, "threads": torch.get_num_threads()},
+    }
+    random = torch.Generator().manual_seed(0)
+    start = time.perf_counter()
+    try:
+        engine = Engine(
+            spec,
+            point.batch,
+            point.input_tokens + point.output_tokens,
+            device="cuda" if on.kind == "cuda" else "cpu",
+            dtype=options.dtype,
+            **options.flags,
+        )
+        engine.generate(_prompts(spec, point, random), point.output_tokens)  # warm up, compile
+        alone = on.kind == "cpu" and torch.get_num_threads() == 1
+        core = Reference() if alone else None
+        times, begun = [], time.perf_counter()
+        shared: list[tuple[float, float]] = []
+        for done in itertools.count():
+            spent = time.perf_counter() - begun
+            if done >= options.repeats and (
+                done >= 4 * options.repeats or spent >= options.seconds_per_point
+            ):
+                break
+            before = core.seconds() if core else 0.0
+            times.append(engine.generate(_prompts(spec, point, random), point.output_tokens))
+            if core:
+                shared.append((times[-1].cpu_s, (before + core.seconds()) / 2))
+    except torch.OutOfMemoryError as error:
+        return Measurement.of(
+            "serve_offline", what, status="oom", message=str(error)[:300], **common
+        )
+    e2e = [t.e2e_s for t in times]
+    values = summary(e2e, point, shared) | {
+        "prefill_s": statistics.median(t.prefill_s for t in times),
+        "decode_s": statistics.median(t.decode_s for t in times),
+    }
+    samples = {
+        "e2e_s": [round(t, 6) for t in e2e],
+        "prefill_s": [round(t.prefill_s, 6) for t in times],
+    }
+    return Measurement.of(
+        "serve_offline",
+        what,
+        values=values,
+        samples=samples,
+        seconds=round(time.perf_counter() - start, 2),
+        **common,
+    )
+
+
+def _prompts(spec: ModelSpec, point: Point, random: torch.Generator) -> torch.Tensor:
+    return torch.randint(0, spec.vocab_size, (point.batch, point.input_tokens), generator=random)

@@ -1,0 +1,117 @@
+"""Prefill and decode of a Llama-style config on a static key/value cache.
+
+Every sequence of a batch has the same length, as in the fixed-length workloads it measures. Query heads
+that share a key/value head are given to the attention kernel as rows of one head, so that the cache is
+read once a group.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own custom
+
+from planner.inputs.model import ModelSpec
+from planner_calibration.measure.train.model import rotary, rotate
+
+
+class Layer(nn.Module):
+    """Weights and cache of one layer."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, s: ModelSpec, batch: int, n_positions: int) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = s.n_heads, s.n_kv_heads, s.head_dim
+        width, kv_width = s.n_heads * s.head_dim, s.n_kv_heads * s.head_dim
+        self.attention_norm = nn.RMSNorm(s.d_model, eps=1e-5)
+        self.qkv = nn.Linear(s.d_model, width + 2 * kv_width, bias=False)
+        self.out = nn.Linear(width, s.d_model, bias=False)
+        self.mlp_norm = nn.RMSNorm(s.d_model, eps=1e-5)
+        self.gate_up = nn.Linear(s.d_model, 2 * s.d_ff, bias=False)
+        self.down = nn.Linear(s.d_ff, s.d_model, bias=False)
+        shape = batch, s.n_kv_heads, n_positions, s.head_dim
+        self.register_buffer("keys", torch.zeros(shape), persistent=False)
+        self.register_buffer("values", torch.zeros(shape), persistent=False)
+
+    def _qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        b, t, _ = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(b, t, -1, self.head_dim).transpose(1, 2)
+        q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    def _mlp(self, x: Tensor, y: Tensor) -> Tensor:
+        b, t, _ = x.shape
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, -1))
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        z = self.down(F.silu(gate) * up)
+        return x + z  # type: ignore[no-any-return] # a module call is untyped
+
+    def prefill(self, x: Tensor, rows: slice, cos: Tensor, sin: Tensor) -> Tensor:
+        """Compute whole prompts and fill the cache of these sequences."""
+        q, k, v = self._qkv(x, cos, sin)
+        length = x.shape[1]
+        self.keys[rows, :, :length], self.values[rows, :, :length] = k, v
+        if q.is_cuda:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        else:
+            group = self.heads // self.kv_heads
+            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self._mlp(x, y)
+
+    def decode(
+        self, x: Tensor, position: Tensor, seen: int, mask: Tensor | None, cos: Tensor, sin: Tensor
+    ) -> Tensor:
+        """Compute one token a sequence against the first `seen` cached positions."""
+        q, k, v = self._qkv(x, cos, sin)
+        self.keys.index_copy_(2, position, k)
+        self.values.index_copy_(2, position, v)
+        b = x.shape[0]
+        q = q.view(b, self.kv_heads, self.heads // self.kv_heads, self.head_dim)
+        keys, values = self.keys[:, :, :seen], self.values[:, :, :seen]
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return self._mlp(x, y.reshape(b, self.heads, 1, self.head_dim))
+
+
+class Model(nn.Module):
+    """A decoder with its cache. Weights are random: time does not depend on them."""
+
+    angles: Tensor
+
+    def __init__(self, spec: ModelSpec, batch: int, n_positions: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(spec.vocab_size, spec.d_model)
+        self.layers = nn.ModuleList(Layer(spec, batch, n_positions) for _ in range(spec.n_layers))
+        self.norm = nn.RMSNorm(spec.d_model, eps=1e-5)
+        self.head = nn.Linear(spec.d_model, spec.vocab_size, bias=False)
+        if spec.tied_embeddings:
+            self.head.weight = self.embedding.weight
+        for p in self.parameters():
+            if p.ndim == 2:
+                nn.init.normal_(p, std=0.02)
+        self.register_buffer("angles", rotary(spec.head_dim, n_positions), persistent=False)
+
+    def prefill(self, tokens: Tensor, rows: slice) -> Tensor:
+        """Return the next token of each prompt; `tokens` is (sequences, length)."""
+        cos, sin = self.angles[:, : tokens.shape[1]]
+        x = self.embedding(tokens)
+        for layer in self._layers():
+            x = layer.prefill(x, rows, cos, sin)
+        return self._next(x[:, -1:])
+
+    def decode(self, tokens: Tensor, position: Tensor, seen: int, mask: Tensor | None) -> Tensor:
+        """Return the next token of each sequence; `tokens` is (batch, 1), `position` a tensor of one."""
+        cos, sin = self.angles.index_select(1, position)
+        x = self.embedding(tokens)
+        for layer in self._layers():
+            x = layer.decode(x, position, seen, mask, cos, sin)
+        return self._next(x)
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers if isinstance(layer, Layer))
+
+    def _next(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(x))
+        return logits.argmax(dim=-1)

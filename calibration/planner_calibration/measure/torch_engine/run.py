@@ -1,0 +1,128 @@
+"""Run the torch engine on one model and batch: prefill in slices, then token by token, timed apart.
+
+On a GPU the decode step is compiled and replayed from CUDA graphs, one for each bucket of context, with
+a mask over the bucket's unused end. On a CPU the cache is sliced to its exact length.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planner.inputs.model import ModelSpec
+from planner_calibration.measure.torch_engine.model import Model
+
+BUCKET = 512  # cached positions a CUDA graph is made for at a time
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds of one batch."""
+
+    prefill_s: float
+    decode_s: float
+    tokens: Tensor  # (batch, output_tokens), what came out
+    cpu_s: float  # of this process
+
+    @property
+    def e2e_s(self) -> float:
+        """The whole batch."""
+        return self.prefill_s + self.decode_s
+
+
+class Engine:
+    """One model on one device for batches of one size and length."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        batch: int,
+        n_positions: int,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        budget_tokens: int = 8192,
+        compile: bool | None = None,
+        graphs: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.device = torch.device(device)
+        on_gpu = self.device.type == "cuda"
+        self.compile = on_gpu if compile is None else compile
+        self.graphs = on_gpu if graphs is None else graphs
+        self.batch, self.budget, self.n_positions = batch, budget_tokens, n_positions
+        torch.manual_seed(seed)
+        with torch.device(self.device):
+            model = Model(spec, batch, n_positions)
+        angles = model.angles.clone()  # stay in full precision
+        self.model = model.to(DTYPES[dtype]).eval()
+        self.model.angles = angles
+        self.tokens = torch.zeros(batch, 1, dtype=torch.long, device=self.device)
+        self.position = torch.zeros(1, dtype=torch.long, device=self.device)
+        self._steps: dict[int, Callable[[], None]] = {}
+        self._prefill = torch.compile(self.model.prefill) if self.compile else self.model.prefill
+
+    @torch.inference_mode()
+    def generate(self, prompts: Tensor, output_tokens: int) -> Timed:
+        """Prefill `prompts` (batch, length) and decode greedily to `output_tokens` each."""
+        length = prompts.shape[1]
+        prompts = prompts.to(self.device)
+        out = torch.empty(self.batch, output_tokens, dtype=torch.long, device=self.device)
+        slice_ = max(1, self.budget // length)
+        start, cpu = self._now(), time.process_time()
+        for first in range(0, self.batch, slice_):
+            rows = slice(first, min(first + slice_, self.batch))
+            self.tokens[rows] = self._prefill(prompts[rows], rows)
+        prefilled = self._now()
+        out[:, :1] = self.tokens
+        for i in range(1, output_tokens):
+            self.position.fill_(length + i - 1)
+            self._step(length + i)()
+            out[:, i : i + 1] = self.tokens
+        done = self._now()
+        return Timed(prefilled - start, done - prefilled, out, time.process_time() - cpu)
+
+    def _step(self, seen: int) -> Callable[[], None]:
+        """Return what decodes one token against `seen` positions."""
+        if not self.graphs:
+            return lambda: self._decode(seen, None)
+        bucket = min(-(-seen // BUCKET) * BUCKET, self.n_positions)
+        if bucket not in self._steps:
+            self._steps[bucket] = self._captured(bucket)
+        return self._steps[bucket]
+
+    def _decode(self, seen: int, mask: Tensor | None) -> None:
+        self.tokens.copy_(self.model.decode(self.tokens, self.position, seen, mask))
+
+    def _captured(self, bucket: int) -> Callable[[], None]:
+        """Capture one decode step over a bucket as a CUDA graph."""
+        decode = (
+            torch.compile(self.model.decode, dynamic=False) if self.compile else self.model.decode
+        )
+        places = torch.arange(bucket, device=self.device)
+
+        def step() -> None:
+            mask = (places <= self.position).view(1, 1, 1, bucket)
+            self.tokens.copy_(decode(self.tokens, self.position, bucket, mask))
+
+        kept = self.tokens.clone()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # warm up off the main stream, as capture demands
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        self.tokens.copy_(kept)  # the warm-up moved it on
+        replay: Callable[[], None] = graph.replay
+        return replay
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()

@@ -1,0 +1,1 @@
+"""The operators of a step, a file a family."""

@@ -1,0 +1,254 @@
+"""A model's shape, validated, with its exact parameter count."""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from planner.columns import Arch
+from planner.cost import params
+from planner.inputs.family import FAMILIES, Family, Traits
+from planner.inputs.fields import Spec
+
+LARGEST = 10**9  # beyond any shape, and below where float64 columns lose count
+
+# Strict: a width of 2048.5, true or "2048" is a mistake, never a number to round.
+PositiveInt = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
+NaturalInt = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+
+
+class ModelSpec(Spec):
+    """The shape of a decoder-only transformer: everything its cost depends on, and no weights.
+
+    Counts are exact: norms, biases and tied embeddings included. Fields default to what a dense
+    Llama has, so a dense model names nothing below `vocab_size`.
+    """
+
+    name: str
+    family: Family = "llama"
+    n_layers: PositiveInt
+    d_model: PositiveInt
+    n_heads: PositiveInt
+    n_kv_heads: PositiveInt
+    head_dim: PositiveInt  # with latent attention: the part without position, and the values'
+    d_ff: PositiveInt  # of a dense layer
+    vocab_size: PositiveInt
+    tied_embeddings: bool = False
+    mlp_gated: bool = True  # gate, up and down; else up and down alone
+    attention_bias: bool = False
+    mlp_bias: bool = False
+
+    n_experts: PositiveInt = 1
+    n_active_experts: PositiveInt = 1  # routed experts a token visits
+    n_shared_experts: NaturalInt = 0  # experts every token visits besides
+    d_ff_expert: NaturalInt = 0  # of one expert; 0 without experts
+    n_dense_layers: NaturalInt = 0  # first layers that have no experts, among those that do
+
+    window: PositiveInt | None = None  # tokens a local layer looks back
+    local_fraction: float = Field(0.0, ge=0, le=1)  # share of layers that are local
+
+    kv_latent_dim: NaturalInt = 0  # latent attention: cached elements a token and layer, all told
+    q_latent_dim: NaturalInt = 0  # and the rank of its query projection; 0: full rank
+    rope_dim: NaturalInt = 0  # and the rotary part of a head, which the heads' keys share
+
+    max_position_embeddings: PositiveInt = 131072
+    rope_theta: float = Field(500000.0, gt=0)
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelSpec":
+        for wrong, message in self._faults():
+            if wrong:
+                raise ValueError(message)
+        return self
+
+    def _faults(self) -> list[tuple[bool, str]]:
+        traits = self.traits
+        kv, heads = self.n_kv_heads, self.n_heads
+        routed = self.n_experts > 1
+        return [
+            (heads % kv != 0, f"n_kv_heads {kv} must divide n_heads {heads}"),
+            (self.head_dim % 2 != 0, f"head_dim {self.head_dim} must be even, for rotary pairs"),
+            (self.attention_bias and not traits.attention_bias, self._has_no("attention_bias")),
+            (self.mlp_bias and not traits.mlp_bias, self._has_no("mlp_bias")),
+            (routed and not traits.experts, self._has_no("experts")),
+            (
+                self.n_active_experts > self.n_experts,
+                f"n_active_experts {self.n_active_experts} exceeds n_experts {self.n_experts}",
+            ),
+            (routed != (self.d_ff_expert > 0), "n_experts above 1 and d_ff_expert go together"),
+            (
+                not routed and (self.n_shared_experts > 0 or self.n_dense_layers > 0),
+                "n_shared_experts and n_dense_layers need n_experts above 1",
+            ),
+            (
+                routed and self.n_dense_layers >= self.n_layers,
+                f"n_dense_layers {self.n_dense_layers} leaves no layer with experts",
+            ),
+            (
+                (self.window is None) != (self.local_fraction == 0),
+                "window and local_fraction go together",
+            ),
+            (self.window is not None and not traits.window, self._has_no("window")),
+            (
+                traits.latent != (self.kv_latent_dim > 0),
+                f"family {self.family} {'needs a' if traits.latent else 'has no'} kv_latent_dim",
+            ),
+            (
+                not traits.latent and (self.q_latent_dim > 0 or self.rope_dim > 0),
+                "q_latent_dim and rope_dim need kv_latent_dim",
+            ),
+            (
+                traits.latent and not 0 < self.rope_dim < self.kv_latent_dim,
+                f"rope_dim {self.rope_dim} must lie between 0 and kv_latent_dim",
+            ),
+            (traits.latent and kv != heads, "latent attention has n_kv_heads equal to n_heads"),
+        ]
+
+    def _has_no(self, what: str) -> str:
+        return f"family {self.family} has no {what}"
+
+    @property
+    def traits(self) -> Traits:
+        """What sets its family apart."""
+        return FAMILIES[self.family]
+
+    @cached_property
+    def n_params(self) -> int:
+        """All weights, exactly, as transformers counts them."""
+        matrices = self.n_params_non_embedding
+        embeddings = self.vocab_size * self.d_model * (1 if self.tied_embeddings else 2)
+        return matrices + embeddings + self._vectors()
+
+    @cached_property
+    def n_params_non_embedding(self) -> int:
+        """Weights of the attention and MLP matrices: the loss law's N; norms and biases left out."""
+        arch = self._matrices()
+        per_layer = int(params.attn_params(arch) + params.mlp_params(arch))
+        return self.n_layers * per_layer - self.n_dense_layers * self._expert_surplus(arch)
+
+    @cached_property
+    def n_active_params(self) -> int:
+        """Weights a token touches: all but the experts it does not visit."""
+        idle = (self.n_experts - self.n_active_experts) * int(
+            params.expert_params(self._matrices())
+        )
+        return self.n_params - (self.n_layers - self.n_dense_layers) * idle
+
+    @property
+    def mlp_attn_ratio(self) -> float:
+        """MLP over attention weights, r; with experts, those a token visits."""
+        return float(params.mlp_attn_ratio(self._matrices()))
+
+    @property
+    def gqa(self) -> float:
+        """Query heads that share a key/value head."""
+        return self.n_heads / self.n_kv_heads
+
+    @property
+    def d_over_sqrt_n(self) -> float:
+        """Width relative to size, x = d_model / √N, with N non-embedding."""
+        return float(self.d_model / self.n_params_non_embedding**0.5)
+
+    @property
+    def aspect(self) -> float:
+        """Width over depth, d_model / n_layers."""
+        return self.d_model / self.n_layers
+
+    def summary(self) -> dict[str, Any]:
+        """Return the fields, and the counts and ratios that follow from them, ready for JSON."""
+        follows = "n_params n_params_non_embedding n_active_params mlp_attn_ratio gqa d_over_sqrt_n aspect"
+        return self.model_dump() | {name: getattr(self, name) for name in follows.split()}
+
+    def arch(self) -> Arch:
+        """Return the columns equations look at; `params.n_params` of them is the exact count.
+
+        Columns hold one kind of layer. Where the first layers are dense and the rest have experts,
+        all count as the latter, and `extra_params` takes off what that adds to the weights.
+        """
+        arch = self._matrices()
+        return replace(arch, extra_params=float(self.n_params) - params.n_params(arch))
+
+    def _matrices(self) -> Arch:
+        routed = self.n_experts > 1
+        return Arch(
+            n_layers=float(self.n_layers),
+            d_model=float(self.d_model),
+            n_heads=float(self.n_heads),
+            n_kv_heads=float(self.n_kv_heads),
+            head_dim=float(self.head_dim),
+            d_ff=float(self.d_ff_expert if routed else self.d_ff),
+            vocab_size=float(self.vocab_size),
+            untied=0.0 if self.tied_embeddings else 1.0,
+            mlp_matrices=3.0 if self.mlp_gated else 2.0,
+            n_experts=float(self.n_experts),
+            n_active_experts=float(self.n_active_experts),
+            n_shared_experts=float(self.n_shared_experts),
+            window=np.inf if self.window is None else float(self.window),
+            local_fraction=self.local_fraction,
+            kv_latent_dim=float(self.kv_latent_dim),
+            q_latent_dim=float(self.q_latent_dim),
+            rope_dim=float(self.rope_dim),
+        )
+
+    def _expert_surplus(self, arch: Arch) -> int:
+        """Weights a layer with experts has beyond a dense one."""
+        dense = arch.mlp_matrices * arch.d_model * self.d_ff
+        return int(params.mlp_params(arch) - dense)
+
+    def _vectors(self) -> int:
+        """Norms and biases: what a count of matrices leaves out."""
+        traits = self.traits
+        q, kv = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        layer = traits.norms_per_layer * self.d_model
+        layer += {"": 0, "head": 2 * self.head_dim, "full": q + kv}[traits.qk_norm]
+        if traits.latent:  # a norm before each up-projection
+            layer += self.q_latent_dim + self.kv_latent_dim - self.rope_dim
+        if traits.qkv_bias or self.attention_bias:
+            layer += q + 2 * kv
+        if self.attention_bias:
+            layer += self.d_model
+        if self.mlp_bias:
+            layer += (2 if self.mlp_gated else 1) * self.d_ff + self.d_model
+        return self.n_layers * layer + self.d_model  # and the norm before the LM head
+
+
+def llama_candidate(
+    n_layers: Any,
+    d_model: Any,
+    n_heads: Any,
+    n_kv_heads: Any,
+    head_dim: Any,
+    d_ff: Any,
+    vocab_size: Any = 128256,
+    *,
+    name: str = "candidate",
+    tied_embeddings: bool = True,
+) -> ModelSpec:
+    """Return a Llama-style spec of whole numbers that may come from float64 columns.
+
+    Tied embeddings and the vocabulary are Llama-3.2's, as in Bian et al. (arXiv 2510.18245).
+
+    Raises:
+        pydantic.ValidationError: the numbers make no legal shape.
+
+    """
+    return ModelSpec(
+        name=name,
+        family="llama",
+        n_layers=int(n_layers),
+        d_model=int(d_model),
+        n_heads=int(n_heads),
+        n_kv_heads=int(n_kv_heads),
+        head_dim=int(head_dim),
+        d_ff=int(d_ff),
+        vocab_size=int(vocab_size),
+        tied_embeddings=tied_embeddings,
+    )
+
+
+def llama_extra_params(n_layers: Any, d_model: Any) -> Any:
+    """Return the norms of a Llama: `Arch.extra_params` of a column of candidates."""
+    return (2.0 * n_layers + 1.0) * d_model

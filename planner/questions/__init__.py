@@ -1,0 +1,1 @@
+"""A room a question, named as its command: each is thin over the scenario."""

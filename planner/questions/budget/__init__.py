@@ -1,0 +1,1 @@
+"""What a latency budget buys: loads, plans, and where the milliseconds go."""

@@ -1,0 +1,97 @@
+"""Why a pick wins, in plain words, and what to train to verify it."""
+
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch, take
+from planner.results import Candidate
+from planner.scenario.intervals import Judged, operators
+from planner.scenario.shapes import Conditions
+from planner.units import show
+
+WORDS = {
+    "qkv": "the QKV projections",
+    "attention_prefill": "prefill attention",
+    "attention_decode": "decode attention (reading the KV cache)",
+    "attention_output": "the output projections",
+    "mlp_up": "the gate and up projections",
+    "mlp_down": "the down projections",
+    "elementwise": "element-wise kernels",
+    "lm_head": "the LM head",
+    "communication": "all-reduces",
+    "overhead": "engine overhead",
+}
+
+
+def seconds_by_operator(judged: Judged, row: int, c: Conditions) -> dict[str, float]:
+    """Return the whole batch's seconds, operator by operator."""
+    total: dict[str, float] = {}
+    for phase in operators(c.served.system(take(judged.arch, row)), c).values():
+        for name, op in phase["operators"].items():
+            total[name] = total.get(name, 0.0) + op["seconds"] * phase["steps"]
+    return total
+
+
+def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any) -> str:
+    """Say which operators made `pick` faster than the baseline, by how much, and at what loss."""
+    versus = pick.loss_vs_baseline or {}
+    total = sum(theirs.values())
+    change = {n: mine.get(n, 0.0) - theirs.get(n, 0.0) for n in {*mine, *theirs}}
+    faster = sorted((n for n in change if change[n] < -0.005 * total), key=lambda n: change[n])
+    slower = sorted((n for n in change if change[n] > 0.005 * total), key=lambda n: -change[n])
+    parts = []
+    ratio = pick.gain.value if pick.gain else 1.0
+    if abs(ratio - 1) < 0.005:
+        parts.append("As fast as the baseline.")
+    else:
+        word = "faster" if ratio > 1 else "slower"
+        parts.append(f"{abs(ratio - 1):.0%} {word} than the baseline over the batch:")
+        moves = [_move(n, mine, theirs, total) for n in (faster, slower)[ratio < 1][:2]]
+        against = [_move(n, mine, theirs, total) for n in (slower, faster)[ratio < 1][:1]]
+        text = " and ".join(moves) or "small savings everywhere"
+        parts.append(text + (f", while {against[0]}." if against else "."))
+    kv = pick.kv_bytes_per_token / baseline.kv_bytes_per_token
+    if abs(kv - 1) > 0.02:
+        parts.append(
+            f"Its KV cache takes {show(pick.kv_bytes_per_token, 'byte')} a token, "
+            f"{kv:.2f}× the baseline's."
+        )
+    difference = versus.get("difference", 0.0)
+    if versus.get("tie"):
+        parts.append(f"Loss differs by {difference:+.3f} nats: a tie at this evidence.")
+    else:
+        parts.append(
+            f"Loss differs by {difference:+.3f} nats (P(lower) = {versus.get('p_better', 0.5):.2f})."
+        )
+    return " ".join(parts)
+
+
+def _move(name: str, mine: Any, theirs: Any, total: float) -> str:
+    """Say how one operator's time changed, as a share of the baseline's whole batch."""
+    before, after = theirs.get(name, 0.0), mine.get(name, 0.0)
+    verb = "fell" if after < before else "rose"
+    share = abs(after - before) / total
+    return f"{WORDS.get(name, name)} {verb} from {show(before, 's')} to {show(after, 's')} ({share:.0%} of its time)"
+
+
+def to_verify(arch: Arch, row: int, align: int) -> tuple[dict[str, Any], ...]:
+    """Return the neighbours in GQA to train, in the order of the paper's early-stopping search.
+
+    Start at the evidence's group of 4 (or the largest below it that divides n_heads) and move to
+    larger groups; stop at the first whose loss is worse than at the start. d_ff refills N.
+    [Bian et al., arXiv 2510.18245, Algorithm 1.]
+    """
+    one = take(arch, row)
+    heads, d_model, head_dim = int(one.n_heads), float(one.d_model), float(one.head_dim)
+    groups = [g for g in range(1, heads + 1) if heads % g == 0]
+    start = max(g for g in groups if g <= 4)
+    layer = d_model * head_dim * (2 * one.n_heads + 2 * one.n_kv_heads) + 3 * d_model * one.d_ff
+    own = heads // int(one.n_kv_heads)
+    order = [start, *(g for g in groups if start < g <= max(own, 9))]
+    result = []
+    for group in order:
+        attention = d_model * head_dim * (2 * heads + 2 * heads / group)
+        d_ff = int(max(1, np.rint((layer - attention) / (3 * d_model * align)))) * align
+        result.append({"gqa": group, "n_kv_heads": heads // group, "d_ff": d_ff})
+    return tuple(result)

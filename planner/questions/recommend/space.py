@@ -1,0 +1,137 @@
+"""Every legal shape of a given size, a chunk at a time: the whole product is never built."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Arch
+from planner.inputs.model import llama_extra_params
+from planner.inputs.question import Question
+from planner.law.evidence import reference_depth, reference_head_dim
+
+CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Shapes of `n_params` within a tolerance, on a grid of `align`, for fixed depths and head sizes.
+
+    Legal: d_model and d_ff multiples of `align`, n_heads whole, n_kv_heads dividing n_heads.
+    """
+
+    question: Question
+    layers: tuple[int, ...]
+    head_dims: tuple[int, ...]
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Arch]:
+        """Yield columns of at most about `rows` shapes; n_layers and head_dim are single numbers."""
+        for n_layers in self.layers:
+            for head_dim in self.head_dims:
+                waiting: list[Any] = []
+                for grid in self._by_width(n_layers, head_dim, rows):
+                    waiting.append(grid)
+                    if sum(len(g[0]) for g in waiting) >= rows:
+                        yield self._arch(n_layers, head_dim, waiting)
+                        waiting = []
+                if waiting:
+                    yield self._arch(n_layers, head_dim, waiting)
+
+    def _arch(self, n_layers: int, head_dim: int, grids: list[Any]) -> Arch:
+        d_model, n_heads, n_kv_heads, d_ff = (np.concatenate(c) for c in zip(*grids, strict=True))
+        return Arch(
+            n_layers=float(n_layers),
+            d_model=d_model,
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            head_dim=float(head_dim),
+            d_ff=d_ff,
+            vocab_size=float(self.question.vocab_size),
+            extra_params=llama_extra_params(float(n_layers), d_model),
+        )
+
+    def _by_width(self, n_layers: int, head_dim: int, rows: int) -> Iterator[Any]:
+        """Yield (d_model, n_heads, n_kv_heads, d_ff) arrays, one width (or part of one) at a time."""
+        q = self.question
+        root = self.n_non_embedding(q.params) ** 0.5
+        low, high = q.d_over_sqrt_n
+        # A little wider than the range: each row is held to it by its own N below.
+        slack = 1.1 if q.params_kind == "non-embedding" else 2.0
+        first = max(1, int(low * root / slack / q.align))
+        last = int(high * root * slack / q.align) + 1
+        for d_model in np.arange(first, last + 1, dtype=float) * q.align:
+            off = self.off_matrices(n_layers, d_model)
+            n_low = (q.params * (1 - q.tolerance) - off) / n_layers
+            n_high = (q.params * (1 + q.tolerance) - off) / n_layers
+            if n_high <= 0:
+                continue
+            pairs = self._heads(d_model, head_dim, n_high)
+            if len(pairs[0]):
+                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n_low, n_high, rows)
+
+    def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
+        """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
+        q = self.question
+        most = int(n_layer / (1 + q.mlp_attn_ratio[0]) / (2 * d_model * head_dim)) + 1
+        heads, groups = np.meshgrid(np.arange(1.0, most + 1), np.array(q.gqa, dtype=float))
+        heads, groups = heads.ravel(), groups.ravel()
+        kv_heads, tp = heads / groups, q.engine.tp
+        # Tensor parallelism cuts whole heads, and KV heads are cut or copied whole.
+        legal = (heads % groups == 0) & (heads % tp == 0)
+        legal &= (kv_heads % tp == 0) | (tp % np.maximum(kv_heads, 1) == 0)
+        return heads[legal], kv_heads[legal]
+
+    def _with_d_ff(
+        self,
+        n_layers: int,
+        d_model: float,
+        head_dim: int,
+        pairs: Any,
+        n_low: float,
+        n_high: float,
+        rows: int,
+    ) -> Iterator[Any]:
+        """Fill the rest of the budget with d_ff: every multiple of the alignment that fits."""
+        align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
+        x_low, x_high = self.question.d_over_sqrt_n
+        heads, kv_heads = pairs
+        attention = d_model * head_dim * (2 * heads + 2 * kv_heads)
+        per_unit = 3 * d_model * align
+        first = np.ceil(np.maximum(n_low - attention, r_low * attention) / per_unit - 1e-9)
+        last = np.floor(np.minimum(n_high - attention, r_high * attention) / per_unit + 1e-9)
+        first = np.maximum(first, 1)
+        counts = np.maximum(last - first + 1, 0).astype(np.int64)
+        ends = np.cumsum(counts)
+        for start in range(0, int(ends[-1]), rows):
+            index = np.arange(start, min(start + rows, int(ends[-1])))
+            row = np.searchsorted(ends, index, side="right")
+            units = first[row] + (index - (ends[row] - counts[row]))
+            grid = np.full(len(row), d_model), heads[row], kv_heads[row], units * align
+            x = d_model / (n_layers * (attention[row] + 3 * d_model * grid[3])) ** 0.5
+            inside = (x >= x_low * (1 - 1e-9)) & (x <= x_high * (1 + 1e-9))
+            yield grid if inside.all() else tuple(column[inside] for column in grid)
+
+    def off_matrices(self, n_layers: int, d_model: float) -> float:
+        """Parameters outside the matrices that `--params` counts: none where it is non-embedding."""
+        if self.question.params_kind == "non-embedding":
+            return 0.0
+        return float(self.question.vocab_size * d_model + llama_extra_params(n_layers, d_model))
+
+    def n_non_embedding(self, n_params: float) -> float:
+        """Return about how many of `n_params` are the law's N."""
+        if self.question.params_kind == "non-embedding":
+            return n_params
+        width = 0.075 * n_params**0.5  # near the published optima; only sets the grid's bounds
+        return float(max(n_params - self.question.vocab_size * width, n_params / 4))
+
+
+def space_for(question: Question) -> Space:
+    """Return the space a question spans, with its default depth and head size filled in."""
+    space = Space(question, question.layers, question.head_dims)
+    n = space.n_non_embedding(question.params)
+    depth = int(reference_depth(n))
+    around = tuple(range(max(2, int(depth * 0.6)), int(depth * 1.6) + 1))
+    layers = question.layers or (around if question.search_depth else (depth,))
+    head_dims = question.head_dims or (int(reference_head_dim(n)),)
+    return Space(question, layers, head_dims)

@@ -1,0 +1,165 @@
+"""Measured kernels from a CSV file, and what the operator model says each takes.
+
+The columns: `op`, `gpu`, `dtype`, `time_s`, and what the operator needs, per device:
+
+    gemm                            m n k
+    attn_prefill attn_decode        batch n_heads n_kv_heads head_dim q_len kv_len
+    allreduce                       m (elements) tp
+    norm act rope add embed         m (tokens) n (width)
+
+`kernel` may name the implementation, `flag` why a row should not count.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.columns import Arch, Kernels, Limits, Overheads, Parallel, Precision, System
+from planner.cost.kernels import (
+    Gemm,
+    decode_attention_s,
+    elementwise_s,
+    gemm_s,
+    kv_write_s,
+    prefill_attention_s,
+)
+from planner.cost.operators.communication import all_reduce_s
+from planner.errors import SpecError
+from planner.inputs.device import load_device
+from planner.questions.validate.measured import device_id, read_rows
+
+Floats = NDArray[np.float64]
+_NUMBERS = ("m", "n", "k", "batch", "n_heads", "n_kv_heads", "head_dim", "q_len", "kv_len", "tp")
+# Reads and writes of an element of the width given: of gate and up together in `act`.
+MOVES = {"norm": 2.0, "act": 1.5, "rope": 2.0, "add": 3.0, "embed": 2.0}
+_NO_ARCH = Arch(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRows:
+    """Rows of one operator on one device in one dtype, as columns."""
+
+    op: str
+    device_id: str
+    dtype: str
+    time_s: Floats
+    columns: dict[str, Floats]
+    source: list[str]
+    kernel: list[str]
+    flag: list[str]
+
+    def take(self, rows: NDArray[np.bool_]) -> "KernelRows":
+        """Return the chosen rows."""
+        index = np.flatnonzero(rows)
+        return replace(
+            self,
+            time_s=self.time_s[index],
+            columns={k: v[index] for k, v in self.columns.items()},
+            source=[self.source[i] for i in index],
+            kernel=[self.kernel[i] for i in index],
+            flag=[self.flag[i] for i in index],
+        )
+
+
+def read_kernels(path: Path) -> list[KernelRows]:
+    """Read kernel measurements, grouped by operator, device and dtype.
+
+    Raises:
+        SpecError: no such file, or a column is missing.
+
+    """
+    return group_kernels(read_rows(path), path)
+
+
+def group_kernels(rows: list[dict[str, str]], path: Path) -> list[KernelRows]:
+    """Return the kernels of a file's rows; raises as `read_kernels` does."""
+    if missing := [c for c in ("op", "gpu", "dtype", "time_s") if c not in rows[0]]:
+        raise SpecError(
+            f"{path}: no column {missing[0]!r}",
+            hint="see `planner validate --help` for the columns",
+        )
+    groups: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["op"], row["gpu"], row["dtype"]), []).append(row)
+    return [_group(op, gpu, dtype, rows) for (op, gpu, dtype), rows in groups.items()]
+
+
+def _group(op: str, gpu: str, dtype: str, rows: list[dict[str, str]]) -> KernelRows:
+    return KernelRows(
+        op=op,
+        device_id=device_id(gpu),
+        dtype=dtype,
+        time_s=np.array([float(r["time_s"]) for r in rows]),
+        columns={c: np.array([float(r.get(c) or "nan") for r in rows]) for c in _NUMBERS},
+        source=[r.get("source", "") for r in rows],
+        kernel=[r.get("kernel", "") for r in rows],
+        flag=[r.get("flag", "") for r in rows],
+    )
+
+
+def system_for(rows: KernelRows, kernels: Kernels) -> System:
+    """Return a system of the rows' device and dtype; kernels know nothing of a model."""
+    kv = 1.0 if "kv_fp8" in rows.dtype or "kv_int8" in rows.dtype else 2.0
+    weights = {"fp8": 1.0, "int8": 1.0}.get(rows.dtype, 2.0)
+    return System(
+        arch=_NO_ARCH,
+        precision=Precision(weights, 2.0, kv, 2.0, weights),
+        device=load_device(rows.device_id).columns({1.0: rows.dtype}.get(weights, "bf16")),
+        parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
+        kernels=kernels,
+        overheads=Overheads(),
+        limits=Limits(),
+    )
+
+
+def predicted_s(rows: KernelRows, kernels: Kernels) -> Floats:
+    """Return the time of every row. Benchmarks run in short bursts, at the full clock."""
+    s = system_for(rows, replace(kernels, sustained_clock=1.0))
+    predict = OPERATORS.get(rows.op)
+    if predict is None:
+        moved = MOVES[rows.op] * rows.columns["m"] * rows.columns["n"]
+        return np.asarray(elementwise_s(s, moved * s.precision.activation_bytes))
+    return np.asarray(predict(s, rows.columns))
+
+
+def _gemm(s: System, c: dict[str, Floats]) -> Floats:
+    return np.asarray(gemm_s(s, Gemm(c["m"], c["n"], c["k"], s.precision.weight_bytes)))
+
+
+def _prefill(s: System, c: dict[str, Floats]) -> Floats:
+    """New tokens with what they write to the cache; a single one is a decode."""
+    tokens, context = c["batch"] * c["q_len"], c["kv_len"] - c["q_len"] / 2
+    heads, kv_heads = c["n_heads"], c["n_kv_heads"]
+    attention = prefill_attention_s(s, tokens, context, heads, kv_heads, 4.0 * c["head_dim"])
+    written = kv_write_s(s, tokens, 2.0 * kv_heads * c["head_dim"])
+    return np.where(c["q_len"] > 1, attention + written, _decode(s, c))
+
+
+def _decode(s: System, c: dict[str, Floats]) -> Floats:
+    kv_heads = c["n_kv_heads"]
+    return np.asarray(
+        decode_attention_s(
+            s,
+            c["batch"],
+            c["kv_len"],
+            kv_heads,
+            c["n_heads"] / kv_heads,
+            2.0 * kv_heads * c["head_dim"] * s.precision.kv_bytes,
+            4.0 * c["head_dim"],
+        )
+    )
+
+
+def _all_reduce(s: System, c: dict[str, Floats]) -> Floats:
+    return np.asarray(all_reduce_s(s, c["m"] * s.precision.activation_bytes))
+
+
+OPERATORS: dict[str, Callable[[System, dict[str, Floats]], Floats]] = {
+    "gemm": _gemm,
+    "attn_prefill": _prefill,
+    "attn_decode": _decode,
+    "allreduce": _all_reduce,
+}

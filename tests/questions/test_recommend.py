@@ -1,0 +1,243 @@
+"""What `recommend` promises: legal picks, honest intervals, limits that bind by name."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import planner as pl
+from planner.errors import Infeasible, SpecError, UnknownName
+from planner.inputs.law import default_law
+from planner.questions.recommend.ask import question
+from planner.questions.recommend.space import space_for
+from planner.scenario.shapes import Conditions, evaluate
+from planner.scenario.system import serve
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return pl.recommend(params="1B", tokens="100B")
+
+
+def test_the_contract_holds(answer):
+    """Issue 2, item 8: the keys others read."""
+    result = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    top = [
+        "schema",
+        "inputs",
+        "basis",
+        "warnings",
+        "baseline",
+        "picks",
+        "pareto",
+        "n_evaluated",
+        "elapsed_s",
+    ]
+    assert set(top) <= set(result)
+    assert set(result["picks"]) == {"loss_optimal", "fastest", "balanced"}
+    plain = [
+        "n_layers",
+        "d_model",
+        "n_heads",
+        "n_kv_heads",
+        "head_dim",
+        "d_ff",
+        "vocab_size",
+        "n_params",
+        "n_params_non_embedding",
+        "mlp_attn_ratio",
+        "gqa",
+        "d_over_sqrt_n",
+        "bound",
+        "warnings",
+        "kv_bytes_per_token",
+        "weight_bytes",
+        "max_concurrency",
+    ]
+    for c in [result["baseline"], *result["picks"].values(), *result["pareto"]]:
+        assert set(plain) <= set(c)
+        for metric in ["loss", "accuracy", "output_tokens_per_s", "ttft_s", "tpot_s"]:
+            assert c[metric]["low"] <= c[metric]["value"] <= c[metric]["high"]
+
+
+def test_the_picks_are_what_their_names_say(answer):
+    best, fastest, balanced = (answer.picks[n] for n in ("loss_optimal", "fastest", "balanced"))
+    assert best.loss.value <= min(fastest.loss.value, balanced.loss.value)
+    assert fastest.loss.value <= answer.target_loss
+    assert balanced.p_loss_at_most_target >= 0.8
+    assert fastest.output_tokens_per_s.value >= balanced.output_tokens_per_s.value
+    assert best.gqa == answer.baseline.gqa
+
+
+def test_the_front_is_sorted_and_no_row_beats_another(answer):
+    loss = [c.loss.value for c in answer.pareto]
+    speed = [c.output_tokens_per_s.value for c in answer.pareto]
+    assert loss == sorted(loss) and speed == sorted(speed)
+    assert any(c.name == "fastest" for c in answer.pareto)
+
+
+def test_the_front_is_that_of_the_whole_space(answer):
+    q = question("1B", "100B")
+    c = Conditions(serve(q.on, q.engine), q.workload.columns(), default_law(1e9)[0], 1e11)
+    tables = [evaluate(a, c) for a in space_for(q).chunks()]
+    loss = np.concatenate([t["loss"] for t in tables])
+    speed = np.concatenate([t["output_tokens_per_s"] for t in tables])
+    for pick in answer.pareto:
+        beats = (loss < pick.loss.value - 1e-12) & (
+            speed > pick.output_tokens_per_s.value * (1 + 1e-12)
+        )
+        assert not beats.any()
+
+
+def test_the_same_question_has_the_same_answer(answer):
+    again = pl.recommend(params="1B", tokens="100B")
+    assert dataclasses.replace(again, elapsed_s=0) == dataclasses.replace(answer, elapsed_s=0)
+
+
+def test_numbers_and_text_ask_the_same():
+    assert question("3e9", "100B", ttft="300ms") == question(3e9, 1e11, ttft=0.3)
+
+
+def test_more_confidence_never_makes_the_pick_faster():
+    speeds = [
+        pl.recommend(1e9, 1e11, confidence=c).picks["fastest"].output_tokens_per_s.value
+        for c in (0.5, 0.7, 0.9)
+    ]
+    assert speeds == sorted(speeds, reverse=True)
+
+
+def test_a_latency_limit_drops_shapes_that_miss_it():
+    free = pl.recommend(1e9, 1e11)
+    limit = free.picks["loss_optimal"].tpot_s.value * 0.6
+    tight = pl.recommend(1e9, 1e11, tpot=limit)
+    assert tight.n_feasible < free.n_feasible
+    assert all(c.tpot_s.value <= limit for c in tight.pareto)
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"tpot": "100us"}, "--tpot"),
+        ({"ttft": "1us"}, "--ttft"),
+        ({"max_loss": 1.0}, "--max-loss"),
+        ({"on": "l4", "params": 1e11, "tokens": 1e12}, "short"),
+        ({"on": "l4", "params": 8e9, "input_tokens": 10**6}, "fits one request"),
+        ({"align": 8192, "tolerance": 1e-6}, "no legal shape"),
+    ],
+)
+def test_an_impossible_question_names_what_binds(asked, names):
+    with pytest.raises(Infeasible, match=names) as caught:
+        pl.recommend(**{"params": 1e9, "tokens": 1e11} | asked)
+    assert caught.value.hint
+
+
+def test_the_nearest_feasible_value_is_feasible():
+    with pytest.raises(Infeasible) as caught:
+        pl.recommend(1e9, 1e11, tpot="1ms")
+    nearest = caught.value.hint.split()[-1]
+    scaled = f"{float(nearest.removesuffix('ms')) * 1.01}ms"
+    assert pl.recommend(1e9, 1e11, tpot=scaled).n_feasible > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"params": -1e9}, SpecError),
+        ({"params": "1e30"}, SpecError),
+        ({"params": float("nan")}, SpecError),
+        ({"on": "h100sxm"}, UnknownName),
+        ({"law": "bian"}, UnknownName),
+        ({"dtype": "fp64"}, SpecError),
+        ({"dtype": "fp8"}, SpecError),  # an A100 has no fp8 rate
+        ({"head_dim": 63}, SpecError),
+        ({"mlp_attn_ratio": "5,0.5"}, SpecError),
+        ({"ttft": "300"}, SpecError),
+        ({"engine": "no-such"}, SpecError),
+        ({"on": "dgx-h100"}, SpecError),  # a node is not a device
+        ({"law": "hoffmann-2022"}, SpecError),  # says nothing about shape
+        ({"tokens": 1e6}, SpecError),  # worse than guessing
+    ],
+)
+def test_bad_input_is_named(asked, error):
+    with pytest.raises(error) as caught:
+        pl.recommend(**{"params": 1e9, "tokens": 1e11} | asked)
+    assert caught.value.hint and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("vocab_size", [32_000, 1_000_000])
+def test_a_total_budget_counts_embeddings_of_the_baseline_too(vocab_size):
+    r = pl.recommend(3e9, 1e11, params_kind="total", vocab_size=vocab_size)
+    for c in (*r.pareto, r.baseline):
+        assert c.n_params == pytest.approx(3e9, rel=0.0101)
+    assert all(0.04 * 0.999 <= c.d_over_sqrt_n <= 0.14 * 1.001 for c in r.pareto)
+
+
+@pytest.mark.parametrize("tp", [2, 8])
+def test_every_shape_can_be_cut_by_tensor_parallelism(tp):
+    r = pl.recommend(3e9, 1e11, tp=tp, on="h100-sxm")
+    for c in (*r.pareto, r.baseline):
+        kv = c.n_kv_heads
+        assert c.n_heads % tp == 0 and (kv % tp == 0 or tp % kv == 0)
+
+
+@pytest.mark.parametrize("params", [1e7, 1e8, 1e9])
+def test_no_pick_is_slower_than_a_baseline_that_would_do(params):
+    r = pl.recommend(params, params * 100, vocab_size=32_000)
+    for name in ("fastest", "balanced"):
+        assert r.picks[name].gain.value >= 1 - 1e-9
+
+
+def test_a_shapes_probability_does_not_depend_on_its_neighbours():
+    """Own noise is integrated: widening the search leaves P(loss ≤ target) of a shape as it was."""
+    narrow = pl.recommend(1e9, 1e11, layers=16)
+    wide = pl.recommend(1e9, 1e11, layers=(16, 20), gqa=(1, 2, 4, 8))
+    chance = {tuple(c.shape.values()): c.p_loss_at_most_target for c in narrow.pareto}
+    shared = [c for c in wide.pareto if tuple(c.shape.values()) in chance]
+    assert shared
+    for c in shared:
+        assert c.p_loss_at_most_target == pytest.approx(chance[tuple(c.shape.values())], abs=0.005)
+
+
+def test_the_normal_cdf_is_scipys():
+    from scipy.stats import norm
+
+    from planner.scenario.intervals import normal_cdf
+
+    z = np.linspace(-8, 8, 1001)
+    np.testing.assert_allclose(normal_cdf(z), norm.cdf(z), atol=1e-7)
+
+
+def test_depth_is_searched_on_request():
+    r = pl.recommend(1e9, 1e11, layers="auto")
+    assert len({c.n_layers for c in r.pareto}) > 1
+    assert r.inputs["search_depth"]
+
+
+def test_outside_the_evidence_a_warning_names_why():
+    inside = pl.recommend(1e9, 1e11)
+    wide = pl.recommend(1e9, 1e11, mlp_attn_ratio=(0.5, 12.0), max_loss=3.0)
+    assert not any("MLP/attention" in w for w in inside.warnings)
+    assert any("MLP/attention" in w for w in wide.warnings)
+
+
+def test_export_gives_the_picks_as_configs(tmp_path, answer):
+    from planner.cli.recommend import _export
+    from planner.inputs.hf import from_hf
+
+    _export(answer, tmp_path)
+    pick = answer.picks["fastest"]
+    spec = from_hf(tmp_path / "fastest")
+    assert (spec.d_model, spec.d_ff, spec.n_params) == (pick.d_model, pick.d_ff, pick.n_params)
+
+
+def test_a_stated_volume_adds_the_cheapest_over_its_life():
+    r = pl.recommend(1e9, 1e11, serve_requests="1B", usd_per_hour=2.0)
+    cost = {name: c.lifetime_usd for name, c in r.picks.items()}
+    assert cost["cheapest"].value <= min(c.value for c in cost.values())
+    assert cost["cheapest"].low < cost["cheapest"].value < cost["cheapest"].high
+    # 6 N D at 40 % of an A100's 312 TFLOP/s, and a batch's devices over its requests.
+    pick = r.picks["cheapest"]
+    train_h = 6 * pick.n_params * 1e11 / (0.4 * 312e12) / 3600
+    serve_h = 1e9 * 1024 / pick.output_tokens_per_s.value / 3600
+    assert cost["cheapest"].value == pytest.approx(2.0 * (train_h + serve_h), rel=1e-9)

@@ -1,0 +1,193 @@
+"""Scores are what they say, flagged rows stay apart, and vLLM's own files are read."""
+
+import json
+
+import numpy as np
+import pytest
+
+from planner.errors import SpecError
+from planner.inputs.bench_results import read_bench
+from planner.inputs.engine import EngineSpec
+from planner.inputs.profile import load_profile
+from planner.questions.validate.kernel_rows import predicted_s, read_kernels
+from planner.questions.validate.measured import device_id, read_runs, setup, workload_of
+from planner.questions.validate.scoring import prepare
+from planner.questions.validate.validate import score, validate_kernels, validate_runs
+
+HEADER = (
+    "engine,engine_version,gpu,tp,dtype,model,n_layers,d_model,n_heads,n_kv_heads,head_dim,d_ff,"
+    "vocab,tied_embeddings,batch,input_len,output_len,metric,value,kv_overflow,flag"
+)
+LLAMA = "Llama,32,4096,32,8,128,14336,128256,False"
+SMALL = "Small,16,2048,32,8,64,8192,128256,True"
+
+
+def rows():
+    for shape in (LLAMA, SMALL):
+        for batch in (1, 8, 64):
+            for metric, flag in (("e2e_latency_s", ""), ("tpot_s", ""), ("ttft_s", "cold")):
+                yield f"vLLM,0.10,H100-80GB,1,bfloat16,{shape},{batch},512,128,{metric},1.0,False,{flag}"
+    yield f"vLLM,0.6.3,A100-SXM4-40GB,1,float16,{LLAMA},64,2048,2048,e2e_latency_s,1.0,True,"
+
+
+def file_of(tmp_path, lines, name="runs.csv"):
+    path = tmp_path / name
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A file whose rows are what is predicted, times 1.1, but for two."""
+    path = file_of(tmp_path, rows())
+    runs = read_runs(path)
+    lines = []
+    for i, (line, p) in enumerate(zip(rows(), prepare(runs).predict(), strict=True)):
+        factor = {0: 2.0, 3: 0.5}.get(i, 1.1)
+        cells = line.split(",")
+        cells[-3] = repr(float(p) * factor)
+        lines.append(",".join(cells))
+    return file_of(tmp_path, lines, "measured.csv")
+
+
+def test_scores_are_of_predicted_over_measured(measured):
+    v = validate_runs(read_runs(measured), "file")
+    assert v.overall.n == 13
+    errors = [abs(1 / 1.1 - 1)] * 11 + [0.5, 1.0]
+    assert v.overall.mean_ape == pytest.approx(np.mean(errors))
+    assert v.overall.median_ape == pytest.approx(abs(1 / 1.1 - 1))
+    assert v.overall.bias == pytest.approx(1 / 1.1 - 1)
+    assert sorted(w.error for w in v.worst[:2]) == pytest.approx([-0.5, 1.0])
+    assert set(v.groups["metric"]) == {"e2e_latency_s", "tpot_s"}
+
+
+def test_flagged_rows_stay_apart(measured):
+    v = validate_runs(read_runs(measured), "file")
+    assert v.flagged["cold"].n == 6
+    assert "ttft_s" not in v.groups["metric"]
+
+
+def test_overflow_is_found_where_the_file_says_so(measured):
+    v = validate_runs(read_runs(measured), "file")
+    assert v.overflow == {"measured": 1, "found": 1, "false_alarms": 0}
+
+
+def test_cross_validation_predicts_each_architecture_by_the_others(measured):
+    seen = []
+
+    def refit(known, unseen):
+        assert not {r.architecture for r in known} & {r.architecture for r in unseen}
+        seen.append(len(unseen))
+        return np.array([r.value for r in unseen])
+
+    v = validate_runs([r for r in read_runs(measured) if "h100" in r.device_id], "f", refit=refit)
+    assert v.cross_validated
+    assert v.overall.mean_ape == 0
+    assert sum(seen) == 18
+
+
+def test_a_rank_and_a_coverage():
+    s = score(np.array([1.0, 2.0, 3.0]), np.array([1.1, 1.9, 3.9]), np.array([0.1, 0.1, 0.1]))
+    assert s.spearman == pytest.approx(1.0)
+    assert s.coverage == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "known"),
+    [
+        ("A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("A100-80GB", "a100-sxm-80gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
+        ("H100-SXM5-80GB", "h100-sxm"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("H200", "h200-sxm"),
+        ("l40s", "l40s"),
+    ],
+)
+def test_gpus_are_known_by_the_names_people_write(gpu, known):
+    assert device_id(gpu) == known
+
+
+def test_formats_and_versions_are_read():
+    fp8 = setup({"engine": "vLLM", "engine_version": "0.6", "dtype": "w_fp8_kv_fp8"})
+    assert (fp8.name, fp8.dtype, fp8.kv_dtype) == ("vllm-0.6", "fp8", "fp8")
+    assert setup({"engine": "SGLang", "dtype": "awq", "tp": "2"}).dtype == "int4"
+    assert setup({"engine": "vLLM", "engine_version": "0.14.0"}).name == "vllm"
+    assert setup({"engine": "transformers", "dtype": "gptq-int8"}).dtype == "w8a16"
+
+
+def test_an_unknown_metric_says_the_line(tmp_path):
+    path = file_of(tmp_path, [next(rows()).replace("e2e_latency_s", "speed")])
+    with pytest.raises(SpecError, match=r"line 2.*speed"):
+        read_runs(path)
+
+
+def test_an_unknown_engine_says_which_there_are(tmp_path):
+    path = file_of(tmp_path, [next(rows()).replace("vLLM,0.10", "nonesuch,1")])
+    with pytest.raises(SpecError, match=r"line 2.*nonesuch") as raised:
+        read_runs(path)
+    assert "sglang" in raised.value.hint
+
+
+def test_a_missing_column_is_named(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("engine,gpu\nvLLM,H100\n")
+    with pytest.raises(SpecError, match="model"):
+        read_runs(path)
+
+
+def test_kernels_are_scored_by_operator(tmp_path):
+    path = tmp_path / "kernels.csv"
+    path.write_text(
+        "op,gpu,dtype,time_s,m,n,k,batch,n_heads,n_kv_heads,head_dim,q_len,kv_len,tp\n"
+        "gemm,A100-80GB,bfloat16,1e-4,64,4096,4096,,,,,,,1\n"
+        "attn_decode,A100-80GB,bfloat16,1e-4,,,,16,32,8,128,1,1024,1\n"
+        "attn_prefill,A100-80GB,bfloat16,1e-3,,,,2,32,8,128,1024,1024,1\n"
+        "allreduce,A100-80GB,float16,1e-4,1000000,,,,,,,,,4\n"
+        "norm,A100-80GB,float16,1e-5,512,4096,,,,,,,,1\n"
+    )
+    v = validate_kernels(read_kernels(path), "kernels")
+    assert set(v.groups["model"]) == {"gemm", "attn_decode", "attn_prefill", "allreduce", "norm"}
+    kernels = load_profile("a100-vllm").columns()[0]
+    assert all(np.all(predicted_s(g, kernels) > 0) for g in read_kernels(path))
+
+
+def test_vllm_bench_serve(tmp_path):
+    """The keys `vllm bench serve --save-result` writes."""
+    path = tmp_path / "serve.json"
+    path.write_text(
+        json.dumps(
+            {
+                "model_id": "meta-llama/Llama-3.1-8B",
+                "max_concurrency": 16,
+                "completed": 100,
+                "total_input_tokens": 102400,
+                "total_output_tokens": 12800,
+                "output_throughput": 1500.0,
+                "mean_ttft_ms": 90.0,
+                "mean_tpot_ms": 9.0,
+                "mean_itl_ms": 9.0,
+            }
+        )
+    )
+    runs = {r.metric: r for r in read_bench(path, on="h100-sxm", engine=EngineSpec())}
+    assert runs["ttft_s"].value == pytest.approx(0.09)
+    assert runs["output_tokens_per_s"].value == 1500
+    assert (runs["tpot_s"].batch, runs["tpot_s"].input_tokens, runs["tpot_s"].output_tokens) == (
+        16,
+        1024,
+        128,
+    )
+    assert workload_of(runs.values()).n_requests.tolist() == [100.0] * 4
+    v = validate_runs(list(runs.values()), path.name)
+    assert 0 < v.overall.mean_ape < 1
+
+
+def test_vllm_bench_latency_needs_what_the_file_leaves_out(tmp_path):
+    path = tmp_path / "latency.json"
+    path.write_text(json.dumps({"avg_latency": 1.5, "latencies": [1.5]}))
+    args = {"on": "h100-sxm", "engine": EngineSpec(), "model": "llama-3.1-8b", "batch": 8.0}
+    with pytest.raises(SpecError, match="input-tokens"):
+        read_bench(path, **args)
+    (run,) = read_bench(path, **args, input_tokens=1024.0, output_tokens=128.0)
+    assert (run.metric, run.value) == ("e2e_latency_s", 1.5)
