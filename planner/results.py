@@ -1,15 +1,35 @@
-"""What a search or a prediction returns: frozen records that become JSON, rows or a table."""
+"""What a question returns: typed records that go to JSON and come back equal, with their specs.
 
+A record of metrics holds them by the names of `planner.metrics`; in JSON they stand beside its other
+keys. `read_result` checks a file before anything uses it; the JSON Schema is made of these classes.
+"""
+
+import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
-SCHEMA = 1
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+
+from planner.errors import SpecError
+from planner.inputs.conditions import Conditions
+from planner.inputs.fields import validate
+from planner.inputs.model import ModelSpec
+from planner.inputs.question import Question
+from planner.metrics import METRICS, SIMULATED
+
+SCHEMA = 2
 INTERVAL = 0.8  # share of outcomes expected between `low` and `high`
 Z = 1.2815515655446004  # standard normal quantile of that interval
-
-METRICS = ("loss", "accuracy", "output_tokens_per_s", "ttft_s", "tpot_s")
+HINT = "write it again with `--json --out FILE`; result files are not meant to be edited"
 SHAPE_KEYS = (
     "n_layers",
     "d_model",
@@ -24,11 +44,19 @@ SHAPE_KEYS = (
     "gqa",
     "d_over_sqrt_n",
 )
-WHOLE = {*SHAPE_KEYS} - {"mlp_attn_ratio", "gqa", "d_over_sqrt_n"}
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Record(BaseModel):
+    """A frozen part of a result, without NaN or infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Estimate(Record):
     """A predicted number with its 80 % interval."""
 
     value: float
@@ -39,167 +67,306 @@ class Estimate:
     def lognormal(cls, value: float, ln_sd: float) -> "Estimate":
         """Spread `value` by a relative error whose logarithm has standard deviation `ln_sd`."""
         factor = math.exp(Z * ln_sd)
-        return cls(value, value / factor, value * factor)
+        return cls(value=value, low=value / factor, high=value * factor)
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the three numbers by name."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-
-def flat_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return records as CSV rows of one shape, an estimate as three columns."""
-    flat = []
-    for record in records:
-        row: dict[str, Any] = {}
-        for key, value in record.items():
-            if isinstance(value, Estimate):
-                row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
-            else:
-                row[key] = value
-        flat.append(row)
-    keys = list(dict.fromkeys(k for row in flat for k in row))
-    return [{k: row.get(k) for k in keys} for row in flat]
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        slack = 1e-9 * abs(self.value)
+        if not self.low - slack <= self.value <= self.high + slack:
+            raise ValueError("the value lies outside its own interval")
+        return self
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One shape with everything predicted of it."""
+Value = Estimate | int | float | None
 
-    name: str
-    shape: Mapping[str, float]  # SHAPE_KEYS
-    metrics: Mapping[str, Estimate]  # METRICS
-    kv_bytes_per_token: float
-    weight_bytes: float
-    max_concurrency: int
-    bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
-    memory: Mapping[str, float] = field(default_factory=dict)  # bytes by part, one device
-    p_loss_at_most_target: float | None = None
-    lifetime_usd: Estimate | None = None  # training and serving, where a volume is stated
-    gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
-    loss_vs_baseline: Mapping[str, Any] | None = None
-    verify: tuple[Mapping[str, Any], ...] = ()
-    why: str = ""
-    warnings: tuple[str, ...] = ()
-    breakdown: Mapping[str, Any] | None = None
+
+class Warned(Record):
+    """A warning: `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Limited(Record):
+    """One limit, and what a candidate reaches of it."""
+
+    limit: str
+    met: bool
+    value: float | None = None
+    bound: float | None = None
+    message: str = ""
+
+
+class Measures(Record):
+    """A record that holds metrics by name.
+
+    In JSON what is `lifted` stands beside the other keys; keys that nothing claims belong to `rest`.
+    """
+
+    lifted: ClassVar[tuple[str, ...]] = ("metrics",)
+    rest: ClassVar[str] = ""
+
+    metrics: dict[str, Value]
 
     def __getattr__(self, name: str) -> Any:
-        """Read a shape field or a metric by its own name: ``pick.d_model``, ``pick.loss.value``."""
-        for part in ("metrics", "shape"):
-            values = object.__getattribute__(self, part)
-            if name in values:
-                return values[name]
-        raise AttributeError(name)
+        """Read what is lifted by its own name: ``pick.d_model``, ``pick.loss.value``."""
+        for part in self.lifted:
+            if name in (held := self.__dict__.get(part) or {}):
+                return held[name]
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; fields that do not apply are left out."""
-        shape = {k: int(v) if k in WHOLE else float(v) for k, v in self.shape.items()}
-        if float(shape["gqa"]).is_integer():
-            shape["gqa"] = int(shape["gqa"])
-        result: dict[str, Any] = {"name": self.name, **shape}
-        result |= {name: e.to_dict() for name, e in self.metrics.items()}
-        result |= {
-            "kv_bytes_per_token": self.kv_bytes_per_token,
-            "weight_bytes": self.weight_bytes,
-            "max_concurrency": self.max_concurrency,
-            "memory_bytes": dict(self.memory),
-            "bound": self.bound,
-            "warnings": list(self.warnings),
-        }
-        optional = {
-            "p_loss_at_most_target": self.p_loss_at_most_target,
-            "lifetime_usd": self.lifetime_usd.to_dict() if self.lifetime_usd else None,
-            "gain": self.gain.to_dict() if self.gain else None,
-            "loss_vs_baseline": self.loss_vs_baseline,
-            "why": self.why or None,
-            "verify": list(self.verify) or None,
-            "breakdown": self.breakdown,
-        }
-        return result | {k: v for k, v in optional.items() if v is not None}
+    def get(self, name: str, default: Any = None) -> Any:
+        """Read any of its keys; `default` where there is none."""
+        return getattr(self, name, default)
+
+    @model_serializer(mode="wrap")
+    def _lift(self, write: Any) -> dict[str, Any]:
+        plain: dict[str, Any] = write(self)
+        parts = [plain.pop(part) for part in self.lifted]
+        kept = {k: v for k, v in plain.items() if v is not None}
+        head = {"name": kept.pop("name")} if "name" in kept else {}
+        return head | {k: v for part in parts for k, v in part.items()} | kept
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "metrics" in data:
+            return data
+        kept: dict[str, Any] = {part: {} for part in cls.lifted}
+        for key, value in data.items():
+            home = "metrics" if key in METRICS or key in SIMULATED else cls.rest
+            home = "shape" if key in SHAPE_KEYS and "shape" in cls.lifted else home
+            if key in cls.model_fields or home not in kept:
+                kept[key] = value
+            else:
+                kept[home][key] = value
+        return kept
 
     def row(self) -> dict[str, Any]:
-        """Return one flat CSV row."""
-        flat = self.to_dict()
-        row = {k: flat[k] for k in ("name", *SHAPE_KEYS)}
-        for name, e in self.metrics.items():
-            row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
-        keep = ("kv_bytes_per_token", "weight_bytes", "max_concurrency", "bound")
-        return row | {k: flat[k] for k in keep}
+        """Return one flat CSV row: what is lifted, estimates as three cells, and what binds."""
+        cells = {k: v for part in self.lifted for k, v in getattr(self, part).items()}
+        head = {"name": self.name} if "name" in type(self).model_fields else {}
+        return head | flat(cells) | {"bound": self.get("bound", "")}
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """The answer of `recommend`."""
+def shape_of(model: ModelSpec) -> dict[str, float]:
+    """Return a model's shape and what follows from it, whole numbers as such."""
+    shape = {key: getattr(model, key) for key in SHAPE_KEYS}
+    return shape | ({"gqa": int(model.gqa)} if float(model.gqa).is_integer() else {})
 
-    inputs: Mapping[str, Any]
-    command: str
-    basis: Mapping[str, str]  # speed, loss, accuracy
-    warnings: tuple[str, ...]
-    target_loss: float
-    baseline: Candidate
-    picks: Mapping[str, Candidate | None]  # loss_optimal, fastest, balanced
-    pareto: tuple[Candidate, ...]  # lowest loss first
-    binding: tuple[Mapping[str, Any], ...]  # what holds the fastest pick back
-    n_evaluated: int
-    n_feasible: int
-    elapsed_s: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON contract of `planner recommend --json`."""
-        return {
-            "schema": SCHEMA,
-            "kind": "recommend",
-            "command": self.command,
-            "inputs": dict(self.inputs),
-            "basis": dict(self.basis),
-            "warnings": list(self.warnings),
-            "target_loss": self.target_loss,
-            "baseline": self.baseline.to_dict(),
-            "picks": {k: p.to_dict() if p else None for k, p in self.picks.items()},
-            "pareto": [c.to_dict() for c in self.pareto],
-            "binding": [dict(b) for b in self.binding],
-            "n_evaluated": self.n_evaluated,
-            "n_feasible": self.n_feasible,
-            "elapsed_s": self.elapsed_s,
-        }
+class Candidate(Measures):
+    """One shape with everything predicted of it."""
+
+    lifted: ClassVar[tuple[str, ...]] = ("shape", "metrics")
+
+    name: str
+    shape: dict[str, float] = Field(default_factory=dict)  # SHAPE_KEYS; follows from the model
+    model: ModelSpec
+    bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
+    memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
+    warnings: tuple[Warned, ...] = ()
+    p_loss_at_most_target: float | None = Field(default=None, ge=0, le=1)
+    gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
+    loss_vs_baseline: dict[str, float | bool] | None = None
+    why: str = ""
+    verify: tuple[dict[str, float], ...] | None = None
+    breakdown: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_its_models(self) -> Self:
+        own = shape_of(self.model)
+        for key, value in self.shape.items():
+            if not math.isclose(value, own[key], rel_tol=1e-9):
+                raise ValueError(f"{key} is {value:g}, and {own[key]:g} in its model")
+        object.__setattr__(self, "shape", own)
+        return self
+
+    @field_serializer("model")
+    def _short(self, model: ModelSpec) -> dict[str, Any]:
+        return model.model_dump(mode="json", exclude_defaults=True)
+
+
+class Result(Record):
+    """What every result says of itself."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_: Literal[2] = Field(default=SCHEMA, alias="schema")
+    kind: str
+    command: str = ""
+    basis: dict[str, str] = Field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the front as CSV rows."""
-        return [c.row() for c in self.pareto]
-
-    def __rich__(self) -> Any:
-        """Render as a terminal table."""
-        from planner.report.text import recommendation
-
-        return recommendation(self)
+        """Return flat CSV rows."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The answer of `predict`: one model on one system."""
+class Asked(Conditions):
+    """A scenario as a result records it."""
 
-    inputs: Mapping[str, Any]
-    command: str
-    basis: Mapping[str, str]
-    warnings: tuple[str, ...]
+    model: ModelSpec
+
+
+class Prediction(Result):
+    """The answer of `predict`: one model in one scenario."""
+
+    kind: Literal["predict"] = "predict"
+    inputs: Asked
     candidate: Candidate
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON contract of `planner predict --json`."""
-        head = {
-            "schema": SCHEMA,
-            "kind": "predict",
-            "command": self.command,
-            "inputs": dict(self.inputs),
-            "basis": dict(self.basis),
-        }
-        return head | self.candidate.to_dict() | {"warnings": list(self.warnings)}
+    @model_serializer(mode="wrap")
+    def _lift(self, write: Any) -> dict[str, Any]:
+        plain: dict[str, Any] = write(self)
+        candidate = plain.pop("candidate")
+        return plain | {k: v for k, v in candidate.items() if k not in ("warnings", "model")}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "candidate" in data:
+            return data
+        own = {k: v for k, v in data.items() if k in cls.model_fields or k == "schema"}
+        inputs = own.get("inputs")
+        model = inputs.get("model") if isinstance(inputs, Mapping) else None
+        rest = {k: v for k, v in data.items() if k not in own}
+        return own | {"candidate": rest | {"model": model, "warnings": own.get("warnings", ())}}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one CSV row."""
         return [self.candidate.row()]
 
-    def __rich__(self) -> Any:
-        """Render as a terminal table."""
-        from planner.report.text import prediction
 
-        return prediction(self)
+class Binding(Record):
+    """One constraint the fastest pick leans on."""
+
+    constraint: str
+    limit: float
+    value: float
+    relaxing: str  # what loosening it would do, in words
+
+
+class Dropped(Record):
+    """How many shapes a limit refused, and how near the best of them came, the others met."""
+
+    limit: str
+    bound: float
+    n: int = Field(ge=0)
+    nearest: float | None
+    unit: str = ""
+
+
+class WhyNot(Record):
+    """Why a shape asked about was not chosen: every limit with its value and bound."""
+
+    shape: str
+    model: ModelSpec | None
+    limits: tuple[Limited, ...]
+    verdict: str
+
+
+class Recommendation(Result):
+    """The answer of `recommend` and `pareto`."""
+
+    kind: Literal["recommend", "pareto"] = "recommend"
+    inputs: Question
+    target_loss: float
+    baseline: Candidate
+    picks: dict[str, Candidate | None]
+    pareto: tuple[Candidate, ...]  # lowest loss first
+    binding: tuple[Binding, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    why_not: tuple[WhyNot, ...] = ()
+    n_evaluated: int = Field(ge=0)
+    n_feasible: int = Field(ge=0)
+    elapsed_s: float = 0.0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the front as CSV rows."""
+        return [c.row() for c in self.pareto]
+
+
+class Point(Measures):
+    """One setting of a what-if."""
+
+    lifted: ClassVar[tuple[str, ...]] = ("settings", "metrics")
+    rest: ClassVar[str] = "settings"
+
+    settings: dict[str, Any]  # what the rows differ in, by option
+    bound: str
+    refused: Limited | None = None  # why this setting may not be asked
+    n_params: int | None = None  # where the rows are different models
+
+
+class WhatIf(Result):
+    """The answer of `what_if`: a row a setting."""
+
+    kind: Literal["what-if"] = "what-if"
+    inputs: dict[str, Any]  # model, settings, vary
+    vary: tuple[str, ...]  # what the rows differ in
+    points: tuple[Point, ...]
+    timelines: tuple[dict[str, list[float]], ...] = ()  # of each point, where few were simulated
+    elapsed_s: float = 0.0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat CSV row a point."""
+        return same_columns(p.row() for p in self.points)
+
+
+class Plan(Measures):
+    """What one configuration carries within the limits, and how many of it the load takes.
+
+    Latencies are at the statistic the limits hold at, at the load one replica carries.
+    """
+
+    configuration: str
+    on: str
+    dtype: str
+    tp: int
+    replicas: int
+    rate_per_s: float  # one replica carries; 0: not even idle within the limits
+    rate_per_s_per_device: float
+    share_of_saturation: float
+    binds: str
+    refused: Limited | None = None
+
+
+class Budget(Result):
+    """The answer of `budget`."""
+
+    kind: Literal["budget"] = "budget"
+    inputs: dict[str, Any]
+    plans: tuple[Plan, ...]  # a configuration each, best first
+    fewest_gpus: Plan | None
+    cheapest: Plan | None
+    relax: tuple[dict[str, Any], ...]  # what a looser limit would buy the first plan
+    operators: tuple[dict[str, Any], ...]  # where its milliseconds go
+    changes: tuple[dict[str, Any], ...]  # what would win them back
+    elapsed_s: float = 0.0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat CSV row a plan."""
+        own = ("configuration", "replicas", "rate_per_s", "rate_per_s_per_device", "binds")
+        return same_columns({n: getattr(p, n) for n in own} | p.row() for p in self.plans)
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as CSV cells, an estimate as three."""
+    row: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Estimate):
+            row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
+        else:
+            row[key] = value
+    return row
+
+
+def same_columns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with the columns of all of them."""
+    rows = list(rows)
+    keys = list(dict.fromkeys(k for row in rows for k in row))
+    return [{k: row.get(k) for k in keys} for row in rows]

@@ -31,6 +31,10 @@ RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accel
 Dtype = Literal["bf16", "fp16", "fp8", "int8", "w8a16", "int4"]
 
 
+class NoSuchFormat(SpecError):
+    """A device that does not compute in a number format."""
+
+
 class DeviceSpec(Spec):
     """Nameplate numbers, each with the document it came from."""
 
@@ -55,12 +59,12 @@ class DeviceSpec(Spec):
         """Return the dense rate at `dtype`; an absent dtype is unsupported, never extrapolated.
 
         Raises:
-            SpecError: the device does not compute in `dtype`.
+            NoSuchFormat: the device does not compute in `dtype`.
 
         """
         rates = self.dense_flops_per_s
         if COMPUTES_IN.get(dtype, dtype) not in rates:
-            raise SpecError(
+            raise NoSuchFormat(
                 f"{self.name} has no {dtype} rate",
                 hint=f"it computes in {', '.join(d for d in BYTES if COMPUTES_IN.get(d, d) in rates)}",
             )

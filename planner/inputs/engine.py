@@ -46,6 +46,9 @@ class EngineSpec(Spec):
     max_batched_tokens: int = Field(default=8192, ge=1)
     chunked_prefill: bool = True
     block_tokens: int = Field(default=16, ge=1)
+    draft: str | None = None  # a small model that proposes tokens: preset, path
+    draft_tokens: int = Field(default=4, ge=1, le=64)  # proposed at a time
+    acceptance: float = Field(default=0.7, ge=0, le=1)  # chance that a proposed token is kept
 
     @model_validator(mode="before")
     @classmethod

@@ -5,29 +5,24 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.inputs.engine import EngineSpec
-from planner.inputs.fields import Spec
-from planner.inputs.workload import WorkloadSpec
+from planner.inputs.conditions import Conditions
+from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
 
 Range = tuple[float, float]
-MIN_TOKENS, MAX_TOKENS = 1e6, 1e16  # of training: what any public law could speak of
 
 
-class Question(Spec):
-    """Budget, serving conditions, limits, and how far to look.
+class Question(Conditions):
+    """A size and conditions, limits, and how far to look.
 
     The defaults are the serving setup of Bian et al. (arXiv 2510.18245) and stay inside the law's
     evidence: r in [0.5, 5], d_model/√N in [0.04, 0.14], groups of up to 9 query heads.
+    `depth_term` without `layers` searches depths around the reference.
     """
 
     params: float = Field(ge=1e6, le=1e13)
     tokens: float = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
     params_kind: Literal["non-embedding", "total"] = "non-embedding"
-    on: str = "a100-sxm-40gb"
-    engine: EngineSpec = EngineSpec()
-    workload: WorkloadSpec = WorkloadSpec()
     layers: tuple[int, ...] = ()  # empty: the reference depth for the size
-    search_depth: bool = False  # search depths around the reference, and let depth act on the loss
     head_dims: tuple[int, ...] = ()  # empty: 64 up to 1B, 128 above
     gqa: tuple[int, ...] = tuple(range(1, 10))
     align: int = Field(default=128, ge=1, le=8192)
@@ -36,14 +31,12 @@ class Question(Spec):
     mlp_attn_ratio: Range = (0.5, 5.0)
     d_over_sqrt_n: Range = (0.04, 0.14)
     max_loss: float | None = Field(default=None, gt=0)
-    ttft_s: float | None = Field(default=None, gt=0)
+    ttft_s: float | None = Field(default=None, gt=0)  # means, in the workload asked for
     tpot_s: float | None = Field(default=None, gt=0)
+    e2e_s: float | None = Field(default=None, gt=0)
     serve_requests: float | None = Field(default=None, gt=0)  # over its life; adds a cheapest pick
-    usd_per_hour: float | None = Field(default=None, gt=0)  # of one device; default: the price list
     train_mfu: float = Field(default=0.4, gt=0, le=1)
     confidence: float = Field(default=0.5, ge=0, lt=1)
-    law: str | None = None
-    profile: str | None = None
 
     @model_validator(mode="after")
     def _positive(self) -> Self:

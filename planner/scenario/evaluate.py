@@ -1,250 +1,336 @@
-"""What a load does to systems: latency, throughput, what binds, dollars and joules; in columns."""
+"""Columns in, metrics out: the one function that looks at a scenario.
 
-from dataclasses import dataclass, replace
-from typing import Any
+`Evaluation` holds one group of rows, or the many shapes of a search, and computes a metric when it is
+asked for. `evaluate` takes scenarios of any kind, groups them and returns their table.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from planner.columns import Step, System, Workload, take
-from planner.cost import energy, memory, money
+from planner.columns import Arch, Step, System, Table, Workload
+from planner.cost import memory, params
 from planner.cost.breakdown import breakdown
+from planner.cost.money import lifetime_usd
 from planner.equation import remembering
-from planner.serving import closed_loop as steady
-from planner.serving.open_loop import Flow, open_loop, saturation_per_s
-from planner.serving.pools import Pools, closed, disaggregated
+from planner.law.accuracy import NINE_TASKS, accuracy
+from planner.law.predict import predict_loss
+from planner.metrics import METRICS, SERVING
+from planner.scenario import legal
+from planner.scenario.scenario import (
+    Deployment,
+    Resolved,
+    Scenario,
+    arch_of,
+    group_of,
+    load_of,
+    load_row,
+    resolve,
+    rows_of,
+)
+from planner.serving.kinds import KINDS, Load
 from planner.serving.speculative import check_step, tokens_a_check
 
-Floats = NDArray[np.float64]
-Columns = dict[str, NDArray[Any]]
-BOUNDS = ("compute", "hbm", "link", "overhead")
+T = TypeVar("T")
+THREADS = 2
+RESOURCES = ("compute", "hbm", "link", "overhead")
+SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+# Ratios a shape is chosen by, besides its metrics.
+RATIOS: dict[str, Callable[[Arch], Any]] = {
+    "n_params": params.n_params,
+    "n_params_non_embedding": params.n_params_non_embedding,
+    "mlp_attn_ratio": params.mlp_attn_ratio,
+    "gqa": params.gqa,
+    "d_over_sqrt_n": params.d_over_sqrt_n,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is asked of a deployment, all replicas together; NaN rate: a closed loop."""
+class Evaluation:
+    """Shapes under conditions; each metric a column, computed when first asked for.
 
-    workload: Workload  # batch: requests in flight, over all replicas
-    rate_per_s: Floats
-    burstiness: Floats
-    input_cv: Floats
-    replicas: Floats
-    prefill_replicas: Floats  # above 0: prompts are these replicas' business, decoding the others'
-
-
-def rows_of(s: System, rows: Any) -> System:
-    """Take rows of every part of a system; one row's number gives a system of numbers."""
-    parts: dict[str, Any] = {name: take(getattr(s, name), rows) for name in _PARTS}
-    return System(**parts, speculation=s.speculation and take(s.speculation, rows))
-
-
-_PARTS = ("arch", "precision", "device", "parallel", "kernels", "overheads", "limits")
-
-
-def figures(s: System, load: Load, tdp_w: float, usd_per_device_hour: float) -> Columns:
-    """Return a column for every figure, NaN where the model does not fit in memory.
-
-    ttft_s, tpot_s, e2e_s: means. Rates: of all replicas. `bound`: what most of the time goes to,
-    or capacity (requests wait for a place in memory), saturated (arrivals beyond what is served).
+    `bound` is what most of the time goes to: compute, hbm, link, overhead; or capacity (requests
+    wait for a place in memory), saturated (more arrives than can be served).
     """
-    n = len(load.rate_per_s)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        table: Columns = {}
-        kinds = {
-            (False, False): _closed,
-            (True, False): _open,
-            (False, True): _closed_pools,
-            (True, True): _open_pools,
+
+    def __init__(self, resolved: Resolved, arch: Arch, system: System | None = None) -> None:
+        """Look at `arch` under `resolved`; `system` where its rows differ in engine settings."""
+        self.resolved, self.arch = resolved, arch
+        self.system = system or resolved.deployment.system(arch)
+        self.load: Load = resolved.load
+        self.means = resolved.kind.means(self.system, self.load)
+        if np.any(self.load.prefill_replicas > 0):
+            assert resolved.kind.pools
+            self.means = resolved.kind.pools(self.system, self.load)
+        self._known: dict[str, Any] = {}
+
+    @property
+    def workload(self) -> Workload:
+        """Lengths, and how many requests there are."""
+        return self.load.workload
+
+    @property
+    def tdp_w(self) -> float:
+        """Power limit of one device."""
+        return self.resolved.deployment.device.tdp_w
+
+    @property
+    def usd_per_device_hour(self) -> float:
+        """Price of one device; NaN where none is known."""
+        return self.resolved.deployment.usd_per_device_hour
+
+    @property
+    def loss(self) -> Any:
+        """Predicted loss, nats per token."""
+        t = self.resolved.trained
+        if t is None:
+            return np.nan
+        return predict_loss(t.law.columns(), t.law.shapes(self.arch, t.tokens, depth=t.depth_term))
+
+    @property
+    def accuracy(self) -> Any:
+        """Mean accuracy over the nine tasks."""
+        return accuracy(NINE_TASKS, self["loss"])
+
+    @property
+    def lifetime_usd(self) -> Any:
+        """Training and serving together; NaN where no volume is stated."""
+        return lifetime_usd(self.life) if self.resolved.terms else np.nan
+
+    @property
+    def life(self) -> Any:
+        """The shapes' lives under the terms asked for."""
+        r = self.resolved
+        assert r.terms and r.trained
+        n = params.n_params(self.arch)
+        return r.terms.life(r.deployment, n, r.trained.tokens, self["requests_per_s"])
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                self._known[name] = self._compute(name)
+        return self._known[name]
+
+    def _compute(self, name: str) -> Any:
+        if name in self.means:
+            return self.means[name]()
+        if name in ("bound", "mfu", "mbu"):
+            self._known |= self._work()
+            return self._known[name]
+        if name in RATIOS:
+            return RATIOS[name](self.arch)
+        if name in METRICS:
+            of = METRICS[name].of
+            return np.nan if of is None else of(self)  # None: this kind of workload has none
+        return getattr(self.arch, name)
+
+    def table(self, names: Iterable[str]) -> Table:
+        """Return columns of equal length."""
+        with remembering():
+            found = {name: self[name] for name in names}
+        n = max(np.size(self.system.arch.n_layers), *(np.size(c) for c in found.values()))
+        return {name: np.broadcast_to(column, (n,)) for name, column in found.items()}
+
+    def phases(self) -> dict[str, tuple[Step, Any, Any]]:
+        """Return each phase's step, how many of it there are, and engine seconds they take.
+
+        Of the whole batch where the workload is one, else of one request.
+        """
+        span_s = self["span_s"]
+        return {phase: (step, per_s * span_s, span_s) for phase, (step, per_s) in self["mix"].items()}
+
+    def _work(self) -> dict[str, Any]:
+        """Return what most of the time goes to, and the shares of nameplate rates in use."""
+        s, time = self.system, dict.fromkeys(RESOURCES, 0.0)
+        flops: Any = 0.0
+        bytes_: Any = 0.0
+        for step, per_s in self["mix"].values():
+            if s.speculation is not None:
+                step, per_s = check_step(s.speculation, step), per_s / tokens_a_check(s.speculation)
+            for part in breakdown(s, step).values():
+                flops = flops + part.flops * per_s
+                bytes_ = bytes_ + part.bytes_ * per_s
+                for name in RESOURCES:
+                    spent = np.where(part.bound == name, part.seconds * per_s, 0.0)
+                    time[name] = time[name] + spent
+        most = np.argmax(np.stack(np.broadcast_arrays(*time.values())), axis=0)
+        bound = np.where(self["waits"], "capacity", np.array(RESOURCES)[most])
+        late, used = self["late"], self["used"]
+        # Pipeline batches share the devices of all stages, each holding a pp-th of the layers.
+        return {
+            "bound": np.where(late, "saturated", bound),
+            "mfu": np.where(late, np.nan, flops / s.device.flops_per_s * used),
+            "mbu": np.where(late, np.nan, bytes_ / s.device.hbm_bytes_per_s * used),
         }
-        is_open, split = ~np.isnan(load.rate_per_s), load.prefill_replicas > 0
-        for (by_rate, pools), run in kinds.items():
-            rows = (is_open == by_rate) & (split == pools)
-            if rows.any():
-                part = run(rows_of(s, rows), _load_rows(load, rows))
-                for name, column in part.items():
-                    empty = np.full(n, "" if _text(column) else np.nan, dtype=object)
-                    table.setdefault(name, empty)[rows] = column
-        table = {k: c if _text(c) else c.astype(np.float64) for k, c in table.items()}
-        fits = np.broadcast_to(memory.max_concurrency(s, load.workload), (n,)) / s.parallel.pp
-        devices = s.parallel.tp * s.parallel.pp * (load.replicas + load.prefill_replicas)
-        w = load.workload
-        table |= {
-            "max_concurrency": fits * s.parallel.pp,
-            "n_devices": np.broadcast_to(devices, (n,)),
-        }
-        table["output_tokens_per_s"] = table["requests_per_s"] * w.output_tokens
-        table["total_tokens_per_s"] = table["requests_per_s"] * (w.input_tokens + w.output_tokens)
-        table["output_tokens_per_s_per_device"] = table["output_tokens_per_s"] / devices
-        table |= _money(table, w, usd_per_device_hour)
-        table |= _energy(table, tdp_w)
-        room = memory.kv_capacity_tokens(s) * np.maximum(load.replicas, 1)
-        used = table["in_flight"] * (w.input_tokens + w.output_tokens / 2)
-        table["kv_utilisation"] = np.minimum(used / room, 1.0)
-    lost = np.broadcast_to(fits < 1 / np.asarray(s.parallel.pp), (n,))
-    table["bound"] = np.where(lost, "does not fit", table["bound"])
-    return {
-        k: c if _text(c) else np.where(lost & (k not in _ALWAYS), np.nan, c)
-        for k, c in table.items()
-    }
 
 
-_ALWAYS = ("max_concurrency", "n_devices")
+@dataclass(slots=True)
+class Evaluated:
+    """Scenarios and their table: a row each, refused ones included.
 
-
-def _text(column: NDArray[Any]) -> bool:
-    return column.dtype.kind == "U" or (column.dtype == object and isinstance(column[0], str))
-
-
-def _load_rows(load: Load, rows: NDArray[np.bool_]) -> Load:
-    return replace(
-        take(load, rows),
-        workload=take(load.workload, rows),
-    )
-
-
-def _closed(s: System, load: Load) -> Columns:
-    """A closed loop, its requests dealt to the replicas evenly."""
-    w = replace(load.workload, batch=np.maximum(load.workload.batch / load.replicas, 1.0))
-    used = np.minimum(load.workload.batch, load.replicas)  # fewer requests than replicas
-    with remembering():
-        cycle = steady.cycle_s(s, w)
-        here = steady.in_flight(s, w)
-        prompts = here / steady.prompts_a_step(s, w)
-        steps = steady.decode_steps(w)
-        beside = s.limits.chunked_prefill * np.minimum(steady.steps_for_others(s, w), steps)
-        prompt = steady.prompt_step(s, w, steady.riding_beside(s, w), steady.prompts_a_step(s, w))
-        decode = Step(decode_seqs=here, decode_context=steady.mean_context(w))
-        mix = [(prompt, prompts / cycle), (decode, (steps - beside) / cycle)]
-        share = np.clip(1 - steps * steady.decode_step_s(s, w) / cycle, 0.0, 1.0)
-        result = {
-            "ttft_s": steady.closed_ttft_s(s, w),
-            "tpot_s": steady.closed_tpot_s(s, w),
-            "e2e_s": steady.closed_e2e_s(s, w),
-            "requests_per_s": steady.closed_output_tokens_per_s(s, w) / w.output_tokens * used,
-            "in_flight": here * s.parallel.pp * used,
-            "prompt_share": share,
-        }
-        bound = _work(s, mix, used / np.maximum(load.replicas, 1.0))
-        waits = w.batch / s.parallel.pp > here * (1 + 1e-9)
-    bound["bound"] = np.where(waits, "capacity", bound["bound"])
-    return _wide(result | bound, len(load.replicas))
-
-
-def _open(s: System, load: Load) -> Columns:
-    """An open loop, dealt to replicas and pipeline batches evenly."""
-    engines = load.replicas * s.parallel.pp
-    rate = load.rate_per_s / engines
-    o = open_loop(s, load.workload, Flow(rate, load.burstiness, load.input_cv))
-    return _opened(s, load, o, o.decoding * engines, o.saturation_per_s * engines, o.prompt_share)
-
-
-def _opened(s: System, load: Load, o: Any, in_flight: Any, most: Any, prompt_share: Any) -> Columns:
-    w = load.workload
-    with remembering():
-        decode = Step(
-            decode_seqs=np.maximum(o.decoding, 1.0), decode_context=steady.mean_context(w)
-        )
-        prompt = steady.prompt_step(s, w, o.decoding, 1.0)
-        engines = load.replicas * s.parallel.pp
-        each = load.rate_per_s / engines
-        decode_s = np.maximum(o.tpot_s, 1e-12)
-        busy = np.minimum(o.decoding, 1.0) * (1 - prompt_share)
-        bound = _work(s, [(prompt, each), (decode, busy / decode_s)], 1.0)
-    served = np.minimum(load.rate_per_s, most)
-    late = load.rate_per_s >= most
-    bound = {k: np.where(late, np.nan, c) for k, c in bound.items() if k != "bound"} | {
-        "bound": np.where(late, "saturated", bound["bound"])
-    }
-    result = {
-        "ttft_s": o.ttft_s,
-        "tpot_s": o.tpot_s,
-        "e2e_s": o.e2e_s,
-        "requests_per_s": served,
-        "in_flight": in_flight,
-        "prompt_share": prompt_share,
-        "saturation_per_s": most,
-    }
-    return _wide(result | bound, len(load.replicas))
-
-
-def _open_pools(s: System, load: Load) -> Columns:
-    pools = Pools(load.prefill_replicas, load.replicas)
-    o = disaggregated(
-        s, load.workload, pools, Flow(load.rate_per_s, load.burstiness, load.input_cv)
-    )
-    share = load.prefill_replicas / (load.prefill_replicas + load.replicas)
-    in_flight = o.decoding * load.replicas * s.parallel.pp
-    return _opened(s, load, o, in_flight, o.saturation_per_s, share)
-
-
-def _closed_pools(s: System, load: Load) -> Columns:
-    pools = Pools(load.prefill_replicas, load.replicas)
-    rate, o = closed(s, load.workload, pools)
-    share = load.prefill_replicas / (load.prefill_replicas + load.replicas)
-    in_flight = o.decoding * load.replicas * s.parallel.pp
-    return _opened(s, replace(load, rate_per_s=rate), o, in_flight, o.saturation_per_s, share)
-
-
-def _work(s: System, mix: list[tuple[Step, Any]], used: Any) -> Columns:
-    """Return what most of the time goes to, and the shares of nameplate rates in use.
-
-    `mix` holds steps and how many of each an engine takes in a second.
+    `refused` says of a row why it may not be asked; what does not fit has the bound "does not fit"
+    and only the metrics that hold of any model.
     """
-    time: dict[str, Any] = dict.fromkeys(BOUNDS, 0.0)
-    flops = bytes_ = 0.0
-    for step, per_s in mix:
-        if s.speculation is not None:
-            step, per_s = check_step(s.speculation, step), per_s / tokens_a_check(s.speculation)
-        for part in breakdown(s, step).values():
-            flops = flops + part.flops * per_s
-            bytes_ = bytes_ + part.bytes_ * per_s
-            for name in BOUNDS:
-                time[name] = time[name] + np.where(part.bound == name, part.seconds * per_s, 0.0)
-    names = np.array(BOUNDS)
-    stacked = np.stack(np.broadcast_arrays(*time.values()))
-    # Pipeline batches share the devices of all stages, each holding a pp-th of the layers.
-    return {
-        "bound": names[np.argmax(stacked, axis=0)],
-        "mfu": flops / s.device.flops_per_s * used,
-        "mbu": bytes_ / s.device.hbm_bytes_per_s * used,
+
+    scenarios: Sequence[Scenario]
+    table: Table
+    refused: list[legal.Refusal | None]
+    groups: list[Evaluation]
+    places: dict[int, tuple[Evaluation, int]]  # of each answered row: its group, and where in it
+
+    def evaluation(self, row: int) -> tuple[Evaluation, int]:
+        """Return the group a row was evaluated in, and its place there."""
+        return self.places[row]
+
+    def deployment(self, row: int) -> Deployment:
+        """Return what serves a row."""
+        return self.evaluation(row)[0].resolved.deployment
+
+    def system(self, row: int) -> System:
+        """Return one row's system, as numbers."""
+        e, place = self.evaluation(row)
+        return rows_of(e.system, place)
+
+    def load(self, row: int) -> Load:
+        """Return one row's load, as numbers."""
+        e, place = self.evaluation(row)
+        return load_row(e.load, place)
+
+    def answered(self) -> list[int]:
+        """Return the rows that may be asked and fit."""
+        bounds = self.table["bound"]
+        return [i for i, no in enumerate(self.refused) if no is None and bounds[i] != legal.NO_ROOM]
+
+
+def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> Evaluated:
+    """Return the metrics of every scenario, each a column; NaN where there is none.
+
+    Args:
+        scenarios: of any models, devices, engines and kinds of workload.
+        names: of `planner.metrics.METRICS`; those of quality need a law, which
+            `Scenario`'s conditions name.
+
+    Raises:
+        UnknownName: no such hardware, profile, law or draft model.
+        SpecError: a file is malformed.
+
+    """
+    refused: list[legal.Refusal | None] = [legal.refusal(s) for s in scenarios]
+    grouped: dict[tuple[Any, ...], list[int]] = {}
+    for i, s in enumerate(scenarios):
+        if refused[i] is None:
+            grouped.setdefault(group_of(s), []).append(i)
+    n = len(scenarios)
+    groups: list[Evaluation] = []
+    places: dict[int, tuple[Evaluation, int]] = {}
+    columns = {name: np.full(n, np.nan) for name in names}
+    columns["bound"] = np.full(n, legal.REFUSED, dtype=object)
+    quality = any(METRICS[name].spread == "draws" for name in names if name in METRICS)
+    for rows in grouped.values():
+        chosen = [scenarios[i] for i in rows]
+        try:
+            deployment = resolve(chosen[0])
+        except legal.NoSuchFormat as error:  # no such format: these rows, not the grid
+            for i in rows:
+                refused[i] = legal.Refusal("dtype", str(error), error.hint)
+            continue
+        for part in _by_law(rows, scenarios) if quality else [rows]:
+            group = _group(part, scenarios, deployment, quality)
+            groups.append(group)
+            places |= {row: (group, place) for place, row in enumerate(part)}
+            found = group.table([*names, "bound", "max_concurrency"])
+            lost = found["max_concurrency"] < 1
+            for name in names:
+                always = name in METRICS and METRICS[name].always
+                columns[name][part] = np.where(lost & (not always), np.nan, found[name])
+            columns["bound"][part] = np.where(lost, legal.NO_ROOM, found["bound"])
+    columns["bound"] = columns["bound"].astype(str)
+    return Evaluated(scenarios, columns, refused, groups, places)
+
+
+def _group(
+    rows: list[int], scenarios: Sequence[Scenario], deployment: Deployment, quality: bool
+) -> Evaluation:
+    chosen = [scenarios[i] for i in rows]
+    first, arch = chosen[0], arch_of([s.model for s in chosen])
+    law = Resolved.of(first, first.model.n_params_non_embedding).trained if quality else None
+    resolved = Resolved(deployment, load_of(chosen), KINDS[first.workload.kind], law)
+    return Evaluation(resolved, arch, deployment.system(arch, [s.engine for s in chosen]))
+
+
+def _by_law(rows: list[int], scenarios: Sequence[Scenario]) -> list[list[int]]:
+    """Part rows by model: each size has a law fitted nearest."""
+    parts: dict[int, list[int]] = {}
+    for i in rows:
+        parts.setdefault(scenarios[i].model.n_params_non_embedding, []).append(i)
+    return list(parts.values())
+
+
+def evaluate_all(
+    chunks: Iterator[Arch],
+    r: Resolved,
+    names: Sequence[str],
+    then: Callable[[Table], T],
+    threads: int = THREADS,
+) -> Iterator[T]:
+    """Evaluate shapes chunk after chunk and yield what `then` makes of each, in order.
+
+    A few at a time: numpy lets threads run side by side, and `then` runs in them too.
+    """
+    columns = (*SHAPE, *names)
+
+    def work(arch: Arch) -> T:
+        return then(Evaluation(r, arch).table(columns))
+
+    with ThreadPoolExecutor(threads) as pool:
+
+        def start(n: int) -> list[Future[T]]:
+            return [pool.submit(work, arch) for arch in islice(chunks, n)]
+
+        waiting = start(threads + 1)
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += start(1)
+
+
+def memory_by_part(e: Evaluation) -> dict[str, float]:
+    """Return bytes on one device of a single row: weights, cache in use, activations, engine, free."""
+    s, w = e.system, e.workload
+    tokens = float(e["in_flight"]) * float(w.input_tokens + w.output_tokens)
+    share = s.parallel.tp * s.parallel.pp
+    held = float(memory.kv_bytes_per_token(s)) * tokens / share
+    used = {
+        "weights": float(memory.weight_bytes(s)),
+        "activations": float(memory.activation_peak_bytes(s)),
+        "engine": float(s.limits.reserve_bytes),
+        "kv_cache": min(held, float(memory.kv_room_bytes(s))),
     }
+    return used | {"free": max(0.0, float(memory.usable_bytes(s)) - sum(used.values()))}
 
 
-def _money(table: Columns, w: Workload, usd_per_device_hour: float) -> Columns:
-    bill = money.Bill(
-        usd_per_device_hour,
-        table["n_devices"],
-        table["requests_per_s"],
-        w.input_tokens,
-        w.output_tokens,
-        table["prompt_share"],
-    )
-    return {
-        "usd_per_input_mtok": money.usd_per_input_mtok(bill),
-        "usd_per_output_mtok": money.usd_per_output_mtok(bill),
-        "usd_per_request": money.usd_per_request(bill),
-        "usd_per_hour": usd_per_device_hour * table["n_devices"],
-    }
-
-
-def _energy(table: Columns, tdp_w: float) -> Columns:
-    draw = energy.Draw(
-        tdp_w,
-        energy.IDLE_SHARE,
-        table["n_devices"],
-        table["mfu"],
-        table["mbu"],
-        table["output_tokens_per_s"],
-    )
-    return {"watts": energy.watts(draw), "joules_per_token": energy.joules_per_token(draw)}
-
-
-def _wide(columns: Columns, n: int) -> Columns:
-    return {k: np.broadcast_to(np.asarray(c), (n,)) for k, c in columns.items()}
-
-
-def most_per_s(s: System, load: Load) -> Floats:
-    """Return the arrivals per second all replicas together can serve."""
-    with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        each = saturation_per_s(s, load.workload)
-    return np.asarray(each * load.replicas * s.parallel.pp, dtype=np.float64)
+def operators(e: Evaluation) -> dict[str, dict[str, Any]]:
+    """Return each phase's steps, and the seconds and binding resource of every operator; one row."""
+    result = {}
+    for phase, (step, n_steps, _) in e.phases().items():
+        parts = breakdown(e.system, step)
+        total = sum(float(p.seconds) for p in parts.values())
+        result[phase] = {
+            "steps": float(n_steps),
+            "seconds": total * float(n_steps),
+            "step_s": total,
+            "operators": {
+                name: {
+                    "seconds": float(p.seconds),
+                    "share": float(p.seconds) / total,
+                    "flops": float(p.flops),
+                    "bytes": float(p.bytes_),
+                    "bound": str(p.bound),
+                }
+                for name, p in parts.items()
+                if float(p.seconds) > 0
+            },
+        }
+    return result

@@ -1,32 +1,43 @@
-"""Rows of a table become candidates: intervals, what binds, memory by part, breakdown, warnings."""
+"""The interval of each metric: its own spread where it has one, draws of the law for loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Step, System, Table
+from planner.columns import Arch, Table
 from planner.columns import take as take_rows
-from planner.cost import memory
-from planner.cost.breakdown import breakdown
-from planner.cost.step import step_s
-from planner.equation import remembering
+from planner.cost.money import lifetime_usd, train_usd
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.evidence import widening_sd
 from planner.law.predict import Comparison, compare, loss_draws
-from planner.results import METRICS, SHAPE_KEYS, Candidate, Estimate
-from planner.scenario.lifetime import with_interval
-from planner.scenario.shapes import Conditions, life_in
-from planner.serving import offline
+from planner.metrics import METRICS, SERVING
+from planner.results import Candidate, Estimate, Value, Warned
+from planner.scenario.evaluate import Evaluation, memory_by_part
+from planner.scenario.scenario import Deployment, Resolved, Trained
 
 N_DRAWS = 1000
-# Which of the profile's spreads a metric's interval takes.
-SPREAD = {"output_tokens_per_s": "throughput", "ttft_s": "prefill", "tpot_s": "decode"}
+EXACT = ("", "draws")  # spreads that are no field of a profile
+
+
+def estimate(name: str, value: float, d: Deployment) -> Value:
+    """Return one metric with the interval its own spread gives it here; None where there is none."""
+    if not np.isfinite(value):
+        return None
+    m = METRICS[name]
+    if m.spread in EXACT:
+        return int(value) if m.whole else float(value)
+    return Estimate.lognormal(float(value), d.sd(m.spread))
+
+
+def estimates(table: Table, row: int, d: Deployment, names: Sequence[str]) -> dict[str, Value]:
+    """Return the metrics of one row, each with its interval."""
+    return {name: estimate(name, float(table[name][row]), d) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Draws:
     """Rows with their paired draws of loss and accuracy, each (N_DRAWS, n)."""
 
     table: Table
@@ -57,6 +68,11 @@ class Judged:
             sd, limit = np.hypot(sd, sd[0]), self.law_loss[:, :1]
         return normal_cdf((limit - self.law_loss) / sd).mean(axis=0)
 
+    def estimates(self, row: int) -> dict[str, Value]:
+        """Return loss and accuracy of one row with their intervals."""
+        drawn = {"loss": self.loss, "accuracy": self.accuracy}
+        return {name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()}
+
 
 def _normal(seed: int) -> Any:
     """Return the same standard normal draws for every row: an interval must not depend on others."""
@@ -72,164 +88,52 @@ def normal_cdf(z: Any) -> Any:
     return np.where(z > 0, 1 - tail, tail)
 
 
-def judge(table: Table, arch: Arch, c: Conditions) -> Judged:
+def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
     """Draw losses and accuracies for every row, sharing what the rows share."""
-    shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-    columns = c.law.columns()
+    shapes = t.law.shapes(arch, t.tokens, depth=t.depth_term)
+    columns = t.law.columns()
     law_loss = loss_draws(columns, shapes, N_DRAWS, noise=False)
     own = np.hypot(columns.noise_sd, widening_sd(columns, shapes))
     own_sd = np.broadcast_to(own, law_loss.shape[1])
     loss = law_loss + own_sd * _normal(0)[:, None]
-    shares = accuracy_draws(NINE_TASKS, loss, other_data=not c.same_data)
-    return Judged(table, arch, law_loss, own_sd, loss, shares)
+    shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data)
+    return Draws(table, arch, law_loss, own_sd, loss, shares)
 
 
 def _interval(value: float, draws: Any) -> Estimate:
     low, high = np.quantile(draws, [0.1, 0.9])
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def law_warnings(t: Trained, arch: Arch) -> tuple[Warned, ...]:
+    """Return the ways in which a shape leaves the law's evidence."""
+    found = t.law.warnings(arch, t.tokens, depth=t.depth_term)
+    return tuple(Warned(code=w.code, message=w.message) for w in found)
 
 
 def candidate(
-    name: str, judged: Judged, row: int, c: Conditions, bounds: Sequence[str] | None = None
+    name: str, model: Any, draws: Draws, row: int, r: Resolved, more: Mapping[str, Any] | None = None
 ) -> Candidate:
-    """Build the candidate of one row; `bounds` saves asking what binds, row by row."""
-    t = {key: float(column[row]) for key, column in judged.table.items()}
-    spread, wider = c.served.profile.spread, c.served.wider
-    metrics = {
-        "loss": _interval(t["loss"], judged.loss[:, row]),
-        "accuracy": _interval(t["accuracy"], judged.accuracy[:, row]),
-    }
-    for metric, kind in SPREAD.items():
-        metrics[metric] = Estimate.lognormal(t[metric], getattr(spread, kind) * wider)
-    system = c.served.system(take_rows(judged.arch, row))
-    binds = bounds[row] if bounds else bound(operators(system, c), t["max_concurrency"], c)
+    """Return one row as a candidate: every metric with its interval, what binds, memory by part."""
+    assert r.trained
+    arch = take_rows(draws.arch, row)
+    metrics = draws.estimates(row) | estimates(draws.table, row, r.deployment, SERVING)
+    if r.terms:
+        metrics["lifetime_usd"] = _lifetime(Evaluation(r, arch), metrics["output_tokens_per_s"])
     return Candidate(
         name=name,
-        shape={key: t[key] for key in SHAPE_KEYS},
-        metrics={m: metrics[m] for m in METRICS},
-        kv_bytes_per_token=t["kv_bytes_per_token"],
-        weight_bytes=t["weight_bytes"],
-        max_concurrency=int(t["max_concurrency"]),
-        bound=binds,
-        memory=memory_by_part(system, c),
-        lifetime_usd=with_interval(life_in(c, t), metrics["output_tokens_per_s"])
-        if c.terms
-        else None,
-        warnings=tuple(
-            w.message for w in c.law.warnings(system.arch, c.tokens, depth=c.depth_term)
-        ),
+        model=model,
+        metrics={m: metrics[m] for m in METRICS if m in metrics},
+        bound=str(draws.table["bound"][row]),
+        memory_bytes=memory_by_part(Evaluation(r, arch)),
+        warnings=law_warnings(r.trained, arch),
+        **(more or {}),
     )
 
 
-def memory_by_part(system: System, c: Conditions) -> dict[str, float]:
-    """Return bytes on one device: weights, KV cache in use, activations, engine, what is free."""
-    used = {
-        "weights": float(memory.weight_bytes(system)),
-        "activations": float(memory.activation_peak_bytes(system)),
-        "engine": float(system.limits.reserve_bytes),
-    }
-    tokens = float(offline.running(system, c.workload)) * (
-        c.workload.input_tokens + c.workload.output_tokens
-    )
-    share = system.parallel.tp * system.parallel.pp
-    used["kv_cache"] = float(memory.kv_bytes_per_token(system)) * tokens / share
-    return used | {"free": max(0.0, float(system.device.hbm_bytes) - sum(used.values()))}
-
-
-def phases(system: System, c: Conditions) -> dict[str, tuple[Step, float]]:
-    """Return the batch's steps of each kind and how many there are; their time is `batch_s`."""
-    w = c.workload
-    prefill = offline.prefill_step(system, w)
-    decode = offline.decode_step(system, w, offline.running(system, w))
-    prefill_s = float(offline.prefill_all_s(system, w))
-    decode_s = float(offline.batch_s(system, w)) - prefill_s
-    return {
-        "prefill": (prefill, prefill_s / float(step_s(system, prefill))),
-        "decode": (decode, decode_s / float(step_s(system, decode))),
-    }
-
-
-def operators(system: System, c: Conditions) -> dict[str, dict[str, Any]]:
-    """Return each phase's steps, and the seconds and binding resource of every operator."""
-    result = {}
-    for phase, (step, n_steps) in phases(system, c).items():
-        parts = breakdown(system, step)
-        total = sum(float(p.seconds) for p in parts.values())
-        result[phase] = {
-            "steps": n_steps,
-            "seconds": total * n_steps,
-            "step_s": total,
-            "operators": {
-                name: {
-                    "seconds": float(p.seconds),
-                    "share": float(p.seconds) / total,
-                    "flops": float(p.flops),
-                    "bytes": float(p.bytes_),
-                    "bound": str(p.bound),
-                }
-                for name, p in parts.items()
-                if float(p.seconds) > 0
-            },
-        }
-    return result
-
-
-def bound(parts: Mapping[str, Any], fits: float, c: Conditions) -> str:
-    """Return what takes most of the batch's time; capacity where requests had to queue."""
-    if fits < c.workload.batch:
-        return "capacity"
-    time: dict[str, float] = {}
-    for phase in parts.values():
-        for op in phase["operators"].values():
-            time[op["bound"]] = time.get(op["bound"], 0.0) + op["seconds"] * phase["steps"]
-    return max(time, key=lambda k: time[k])
-
-
-def all_bounds(judged: Judged, c: Conditions) -> list[str]:
-    """Return what `bound` says of every row, all at once."""
-    system, w = c.served.system(judged.arch), c.workload
-    n = len(judged)
-    time: dict[str, Any] = {}
-    with remembering():
-        prefill = offline.prefill_step(system, w)
-        decode = offline.decode_step(system, w, offline.running(system, w))
-        prefill_s = offline.prefill_all_s(system, w)
-        decode_s = offline.batch_s(system, w) - prefill_s
-        for step, spent_s in ((prefill, prefill_s), (decode, decode_s)):
-            steps = spent_s / step_s(system, step)
-            for part in breakdown(system, step).values():
-                names, seconds = np.broadcast_arrays(part.bound, part.seconds * steps)
-                for name in np.unique(names):
-                    mine = np.broadcast_to(np.where(names == name, seconds, 0.0), (n,))
-                    time[str(name)] = time.get(str(name), 0.0) + mine
-    kinds = list(time)
-    most = np.argmax(np.stack([time[k] for k in kinds]), axis=0)
-    fits = np.broadcast_to(judged.table["max_concurrency"], (n,)) >= w.batch
-    return [kinds[k] if fit else "capacity" for k, fit in zip(most, fits, strict=True)]
-
-
-def gain(a: Candidate, b: Candidate, c: Conditions) -> Estimate:
-    """Return the throughput of `a` over that of `b`; errors both share cancel."""
-    ratio = a.output_tokens_per_s.value / b.output_tokens_per_s.value
-    ln_sd = c.served.profile.spread.gain * c.served.wider
-    same = all(a.shape[k] == b.shape[k] for k in SHAPE_KEYS)
-    return Estimate(1.0, 1.0, 1.0) if same else Estimate.lognormal(ratio, ln_sd)
-
-
-def against(
-    pick: Candidate, baseline: Candidate, comparison: Comparison, p_target: float, c: Conditions
-) -> Candidate:
-    """Add to a pick how it stands against the baseline and the target."""
-    versus = {
-        "difference": comparison.difference,
-        "low": comparison.low,
-        "high": comparison.high,
-        "p_better": comparison.p_better,
-        "tie": bool(comparison.tie),
-    }
-    return replace(
-        pick,
-        gain=gain(pick, baseline, c),
-        loss_vs_baseline=versus,
-        p_loss_at_most_target=float(p_target),
-    )
+def _lifetime(e: Evaluation, speed: Any) -> Estimate:
+    """Return the lifetime cost; its serving part is as uncertain as the throughput."""
+    life = e.life
+    trained, total = float(train_usd(life)), float(lifetime_usd(life))
+    served = (total - trained) * speed.value
+    return Estimate(value=total, low=trained + served / speed.high, high=trained + served / speed.low)

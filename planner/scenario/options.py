@@ -71,13 +71,13 @@ KNOBS: dict[str, Knob] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class Multiple:
     """A value relative to the model's own."""
 
     factor: float
 
 
-def read_knobs(texts: Sequence[str], flag: str = "--vary") -> dict[str, list[Any]]:
+def read_vary(texts: Sequence[str], flag: str = "--vary") -> dict[str, list[Any]]:
     """Read ``name=values`` of every text; a name with dashes is the same as with underscores.
 
     Raises:
@@ -109,7 +109,7 @@ def _values(name: str, text: str) -> list[Any]:
     if KNOBS[name].kind not in ("whole", "rate"):
         raise SpecError(f"--vary: {name}={text}: a range of no numbers", hint="list the values")
     low, high = _value(name, first), _value(name, last)
-    if isinstance(low, Times) or isinstance(high, Times) or low > high or low <= 0:
+    if isinstance(low, Multiple) or isinstance(high, Multiple) or low > high or low <= 0:
         raise SpecError(f"--vary: {name}={text}: no range", hint=f"write e.g. {name}=1..8")
     values, by = [], _value(name, step) if colon else None
     value = low
@@ -132,7 +132,7 @@ def _value(name: str, text: str) -> Any:
             raise SpecError(f"{where}: {text!r} is neither true nor false", hint=f"{name}=false")
         return text == "true"
     if knob.turns == "shape" and text.endswith("x"):
-        return Times(_number(where, text[:-1]))
+        return Multiple(_number(where, text[:-1]))
     if knob.kind == "whole":
         return 0 if text == "0" and knob.least == 0 else whole(text, where)
     if knob.kind == "rate":
@@ -171,3 +171,116 @@ def product(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     for name, values in vary.items():
         rows = [{**row, name: value} for row in rows for value in values]
     return rows
+
+
+from collections import namedtuple
+from types import SimpleNamespace
+from planner.inputs.deployment import DeploymentSpec
+from planner.inputs.engine import EngineSpec
+from planner.inputs.training import TrainingSpec
+from planner.inputs.workload import WorkloadSpec
+from planner.inputs.fields import validate
+from planner.inputs.model import ModelSpec
+
+Specs = namedtuple("Specs", "deployment engine workload training")
+NAMES = {"engine": "name", "rate": "rate_per_s", "requests": "n_requests"}
+_OF = {"deployment": DeploymentSpec, "engine": EngineSpec, "workload": WorkloadSpec, "training": TrainingSpec}
+OPTIONS = {n: SimpleNamespace(group="model") for n in ModelSpec.model_fields if n not in ("name",)}
+OPTIONS |= {"model": SimpleNamespace(group="model"), "gqa": SimpleNamespace(group="model")}
+for _g, _c in _OF.items():
+    for _f in _c.model_fields:
+        _n = next((k for k, v in NAMES.items() if v == _f), _f)
+        OPTIONS[_n] = SimpleNamespace(group=_g, field=_f)
+
+
+def settings_of(*given):
+    out = {}
+    for spec in given:
+        if isinstance(spec, str):
+            out["engine"] = spec
+        elif spec is not None:
+            for k in spec.model_fields_set:
+                out[next((n for n, v in NAMES.items() if v == k), k)] = getattr(spec, k)
+    return out
+
+
+def specs(*given, **settings):
+    settings = settings_of(*given) | settings
+    parts = {g: {} for g in _OF}
+    for n, v in settings.items():
+        if n not in OPTIONS or OPTIONS[n].group == "model":
+            raise UnknownName.among("option", n, OPTIONS)
+        if n == "rate" and isinstance(v, str):
+            v = parse(v, "1/s")
+        if isinstance(v, str) and n in ("tokens",):
+            from planner.units import count
+            v = count(v)
+        parts[OPTIONS[n].group][OPTIONS[n].field] = v
+    flags = {"name": "--engine", "rate_per_s": "--rate"}
+    return Specs(**{g: validate(c, parts[g], "", flags=flags) for g, c in _OF.items()})
+
+
+def plain(v):
+    return f"{v.factor:g}x" if isinstance(v, Multiple) else v
+
+
+def shape(base, setting):
+    changes = {}
+    for name, value in setting.items():
+        if name == "gqa":
+            continue
+        if isinstance(value, Multiple):
+            value = max(round(getattr(base, name) * value.factor), 1)
+        changes[name] = value
+    if "gqa" in setting:
+        heads = changes.get("n_heads", base.n_heads)
+        group = setting["gqa"]
+        group = base.gqa * group.factor if isinstance(group, Multiple) else group
+        if heads % group:
+            raise SpecError(f"--vary: gqa={group:g} does not divide {heads} heads", hint="gqa must divide n_heads: vary both, or choose a divisor")
+        changes["n_kv_heads"] = int(heads / group)
+    if not changes:
+        return base
+    words = ", ".join(f"{k} {v}" for k, v in changes.items())
+    return validate(ModelSpec, base.model_dump() | changes, f"{base.name} with {words}")
+
+
+def question(params, tokens, **settings):
+    from planner.inputs.question import Question
+    from planner.inputs.conditions import Conditions
+    from planner.units import count
+    names = {"head_dim": "head_dims", "ttft": "ttft_s", "tpot": "tpot_s", "e2e": "e2e_s"}
+    own, rest = {}, {}
+    for k, v in settings.items():
+        f = names.get(k, k)
+        if f in Question.model_fields and f not in Conditions.model_fields:
+            if f in ("ttft_s", "tpot_s", "e2e_s") and isinstance(v, str):
+                v = parse(v, "s")
+            if f in ("layers", "head_dims", "gqa"):
+                if v == "auto":
+                    rest["depth_term"] = True
+                    continue
+                if v is None:
+                    continue
+                v = tuple(int(x) for x in v.split(",")) if isinstance(v, str) else (v,) if isinstance(v, int) else tuple(v)
+            if f == "serve_requests" and v is not None:
+                v = count(v)
+            if f in ("mlp_attn_ratio", "d_over_sqrt_n") and isinstance(v, str):
+                v = tuple(float(x) for x in v.split(","))
+            if v is not None:
+                own[f] = v
+        elif v is not None:
+            rest[f] = v
+    found = specs(**rest)
+    given = {**dict(found.deployment), **dict(found.training), "engine": found.engine, "workload": found.workload}
+    given |= {"params": count(params, "--params"), "tokens": count(tokens, "--tokens")}
+    return validate(Question, given | own, "", flags={"head_dims": "--head-dim", "ttft_s": "--ttft", "tpot_s": "--tpot"}, hint="see `planner recommend --help`")
+
+
+def seconds(time, flag):
+    if time is None or isinstance(time, int | float):
+        return time
+    try:
+        return parse(time, "s")
+    except SpecError as error:
+        raise SpecError(f"{flag}: {error}", hint=error.hint) from None

@@ -1,246 +1,315 @@
-"""Settings in, a table of what each achieves out: one vectorised pass a device and format."""
+"""The noun: a model on a deployment, served by an engine, under a workload. Specs in, columns out.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+Nothing else builds a `System` of specs, so that the same scenario gives the same numbers whoever
+asks.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.columns import Arch, Limits, Parallel, System, Workload, take
-from planner.cost import memory
+from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
+from planner.inputs.conditions import Conditions
+from planner.inputs.device import DeviceSpec, load_device
 from planner.inputs.engine import EngineSpec
-from planner.inputs.fields import validate
+from planner.inputs.law import LawSpec, default_law, load_law
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
-from planner.inputs.price import PricesSpec
-from planner.scenario.evaluate import Load, figures, rows_of
-from planner.scenario.options import KNOBS, Times
-from planner.scenario.system import Served, serve
+from planner.inputs.price import load_prices
+from planner.inputs.profile import ProfileSpec, load_profile, profile_for
+from planner.inputs.workload import WorkloadSpec
+from planner.scenario.options import specs
+from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
+from planner.serving.trace import read_trace
 
-Columns = dict[str, NDArray[Any]]
-Setting = Mapping[str, Any]
-GROUPED = ("on", "engine", "dtype", "kv_dtype", "draft")  # what columns cannot hold
-LIMITS = (
-    "memory_fraction",
-    "max_num_seqs",
-    "max_batched_tokens",
-    "block_tokens",
-    "chunked_prefill",
-)
+ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
-DEFAULTS: dict[str, Any] = {
-    "on": "a100-sxm-40gb",
-    "engine": "vllm",
-    "dtype": "bf16",
-    "kv_dtype": None,
-    "tp": 1,
-    "pp": 1,
-    "ep": 1,
-    "replicas": 1,
-    "prefill_replicas": 0,
-    "concurrency": 64,
-    "rate": None,
-    "input_tokens": 4096,
-    "output_tokens": 1024,
-    "prefix_hit": 0.0,
-    "burstiness": 1.0,
-    "input_cv": 0.0,
-    "output_cv": 0.0,
-    "n_requests": np.inf,
-    "draft": None,
-    "draft_tokens": 4,
-    "acceptance": 0.7,
-}
+
+class Scenario(Conditions):
+    """A model under conditions: what every question is about."""
+
+    model: ModelSpec
+
+    @classmethod
+    def of(cls, model: str | ModelSpec, conditions: Conditions) -> "Scenario":
+        """Return `model` (a preset's name, a path, or a spec) under `conditions`.
+
+        Raises:
+            UnknownName: no such model.
+            SpecError: its file is malformed.
+
+        """
+        own = {name: getattr(conditions, name) for name in Conditions.model_fields}
+        return cls.model_construct(**own, model=load_model(model))
+
+
+def conditions(
+    engine: EngineSpec | str | None = None, workload: WorkloadSpec | None = None, **settings: Any
+) -> Conditions:
+    """Return conditions from specs, from options by name (`planner.scenario.options`), or both.
+
+    Raises:
+        UnknownName: no option of that name.
+        SpecError: a value that cannot be; its flag is named.
+
+    """
+    if isinstance(engine, str):
+        settings["engine"] = engine
+        engine = None
+    found = specs(engine, workload, **settings)
+    return Conditions(
+        **dict(found.deployment), **dict(found.training), engine=found.engine, workload=found.workload
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars an hour for a device: one for all, or by the list."""
+class Deployment:
+    """A device and an engine with the profile that describes them; lacks only the model."""
 
-    usd_per_hour: float | None = None
-    prices: PricesSpec | None = None
+    device: DeviceSpec
+    engine: EngineSpec
+    profile: ProfileSpec
+    spread_factor: float  # the profile's spread is multiplied by this here
+    basis: str
+    usd_per_device_hour: float  # NaN where no price is known
+    price_basis: str
 
-    def of(self, device: str) -> float:
-        """Return the price of `device`, NaN where none is known."""
-        if self.usd_per_hour is not None:
-            return self.usd_per_hour
-        known = self.prices.usd_per_hour if self.prices else {}
-        return known.get(device, float("nan"))
+    def sd(self, spread: str) -> float:
+        """Return the standard deviation of the logarithm that `spread` of the profile has here."""
+        return float(getattr(self.profile.spread, spread)) * self.spread_factor
 
-
-@dataclass(slots=True)
-class Points:
-    """Rows of settings with their figures, and the systems they were computed on."""
-
-    settings: list[dict[str, Any]]
-    table: Columns
-    served: list[Served] = field(default_factory=list)  # of each row
-    archs: list[ModelSpec] = field(default_factory=list)  # of each row
-
-    def system(self, row: int) -> System:
-        """Return one row's system, as numbers."""
-        return rows_of(system_of(self.served[row], [self.archs[row]], [self.settings[row]]), 0)
-
-    def workload(self, row: int) -> Workload:
-        """Return one row's lengths and concurrency, as numbers."""
-        return take(load_of([self.settings[row]]).workload, 0)
-
-
-def shape(base: ModelSpec, setting: Setting) -> ModelSpec:
-    """Return `base` with the shape knobs of `setting`.
-
-    Raises:
-        SpecError: they make no legal shape; says why.
-
-    """
-    changes: dict[str, Any] = {}
-    for name in (n for n in setting if KNOBS.get(n) and KNOBS[n].turns == "shape"):
-        value = setting[name]
-        if name == "gqa":
-            continue
-        if isinstance(value, Times):
-            value = max(round(getattr(base, name) * value.factor), 1)
-        changes[name] = value
-    if "gqa" in setting:
-        heads = changes.get("n_heads", base.n_heads)
-        group = setting["gqa"]
-        group = base.gqa * group.factor if isinstance(group, Times) else group
-        if heads % group:
-            raise SpecError(
-                f"--vary: gqa={group:g} does not divide {heads} heads",
-                hint="gqa must divide n_heads: vary both, or choose a divisor",
-            )
-        changes["n_kv_heads"] = int(heads / group)
-    if not changes:
-        return base
-    values = base.model_dump() | changes
-    return validate(ModelSpec, values, f"{base.name} with {_say(changes)}")
-
-
-def _say(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in changes.items())
-
-
-def evaluate(model: ModelSpec, settings: Sequence[Setting], price: Price) -> Points:
-    """Return the figures of every setting, `DEFAULTS` standing in for what it does not name.
-
-    Raises:
-        UnknownName: no such hardware, profile or draft model.
-        SpecError: a shape or an engine that cannot be.
-
-    """
-    rows = [DEFAULTS | dict(s) for s in settings]
-    known: dict[tuple[Any, ...], ModelSpec] = {}
-    archs = []
-    for row in rows:
-        key = tuple(row.get(n) for n, k in KNOBS.items() if k.turns in ("model", "shape"))
-        if key not in known:
-            known[key] = shape(load_model(row["model"]) if row.get("model") else model, row)
-        archs.append(known[key])
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for i, row in enumerate(rows):
-        groups.setdefault(tuple(row[n] for n in GROUPED), []).append(i)
-    points = Points(rows, {}, served=[None] * len(rows), archs=archs)  # type: ignore[list-item]
-    for group in groups.values():
-        first = rows[group[0]]
-        served = _served(first)
-        chosen = [rows[i] for i in group]
-        system = system_of(served, [archs[i] for i in group], chosen)
-        figures_ = figures(system, load_of(chosen), served.device.tdp_w, price.of(first["on"]))
-        spread, wider = served.profile.spread, served.wider
-        figures_ |= {
-            "sd_ttft_s": np.full(len(group), spread.prefill * wider),
-            "sd_tpot_s": np.full(len(group), spread.decode * wider),
-            "sd_output_tokens_per_s": np.full(len(group), spread.throughput * wider),
-        }
-        for name, column in figures_.items():
-            empty = np.full(len(rows), "" if column.dtype.kind == "U" else np.nan, dtype=object)
-            points.table.setdefault(name, empty)[group] = column
-        for i in group:
-            points.served[i] = served
-    points.table = {n: _typed(c) for n, c in points.table.items()}
-    return points
-
-
-def _typed(column: NDArray[Any]) -> NDArray[Any]:
-    return column.astype(str if isinstance(column[0], str) else np.float64)
-
-
-def _served(row: Setting) -> Served:
-    values = {"name": row["engine"], "dtype": row["dtype"], "kv_dtype": row["kv_dtype"]}
-    engine = validate(EngineSpec, values, "engine")
-    return serve(row["on"], engine, profile=row.get("profile"))
-
-
-def _column(rows: Sequence[Setting], name: str, default: float | None = None) -> Any:
-    values = [float(r[name]) if r.get(name) is not None else default for r in rows]
-    return np.array(values, dtype=np.float64)
-
-
-def system_of(served: Served, archs: Sequence[ModelSpec], rows: Sequence[Setting]) -> System:
-    """Return the columns of rows that share a device, an engine and formats."""
-    unique = {id(a): a for a in archs}
-    place = {key: i for i, key in enumerate(unique)}
-    which = np.array([place[id(a)] for a in archs])
-    shapes = [a.arch() for a in unique.values()]
-    if len(shapes) == 1:
-        arch = shapes[0]
-    else:
-        arch = Arch(
-            **{
-                f.name: np.array([float(getattr(a, f.name)) for a in shapes])[which]
-                for f in fields(Arch)
-                if len({float(getattr(a, f.name)) for a in shapes}) > 1
-            }
-            | {
-                f.name: getattr(shapes[0], f.name)
-                for f in fields(Arch)
-                if len({float(getattr(a, f.name)) for a in shapes}) == 1
-            }
+    def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
+        """Return the columns for `arch`: one shape or many, under this engine or row by row."""
+        kernels, overheads = self.profile.columns()
+        own = self.engine
+        system = System(
+            arch=arch,
+            precision=own.precision(),
+            device=self.device.columns(own.dtype),
+            parallel=_columns(Parallel, own.parallel(), [e.parallel() for e in engines]),
+            kernels=kernels,
+            overheads=overheads,
+            limits=_columns(Limits, own.limits(), [e.limits() for e in engines]),
         )
-    system = served.system(arch)
-    parallel = Parallel(
-        tp=_column(rows, "tp"),
-        pp=_column(rows, "pp"),
-        ep=_column(rows, "ep"),
-        devices_per_node=system.parallel.devices_per_node,
+        if own.draft:
+            tokens = _column([e.draft_tokens for e in engines] or [own.draft_tokens])
+            kept = _column([e.acceptance for e in engines] or [own.acceptance])
+            system = with_draft(system, load_model(own.draft).arch(), tokens, kept)
+        return system
+
+
+def _column(values: Sequence[float]) -> Any:
+    """Return a number where all rows agree, else a column."""
+    first = float(values[0])
+    same = all(v == first for v in values)
+    return first if same else np.array(values, dtype=np.float64)
+
+
+def _columns(cls: Any, own: Any, rows: Sequence[Any]) -> Any:
+    if not rows:
+        return own
+    return cls(**{f.name: _column([getattr(r, f.name) for r in rows]) for f in fields(cls)})
+
+
+def arch_of(models: Sequence[ModelSpec]) -> Arch:
+    """Return the shapes of rows as columns; what they share stays a number."""
+    unique = {id(m): m.arch() for m in models}
+    if len(unique) == 1:
+        return next(iter(unique.values()))
+    rows = [unique[id(m)] for m in models]
+    return _columns(Arch, rows[0], rows)  # type: ignore[no-any-return]
+
+
+def resolve(c: Conditions) -> Deployment:
+    """Look up the device, the profile that fits it or the one asked for, and the price.
+
+    Raises:
+        UnknownName: no such device or profile.
+        SpecError: the device does not compute in the engine's dtype, or a file is malformed.
+
+    """
+    device = load_device(c.on)
+    device.flops_per_s(c.engine.dtype)
+    if c.profile:
+        profile, factor, basis = load_profile(c.profile), 1.0, f"profile {c.profile}, as asked"
+    else:
+        profile, factor, basis = profile_for(c.on, device, c.engine.name)
+    if c.usd_per_hour is not None:
+        usd, price_basis = c.usd_per_hour, "as given"
+    else:
+        prices = load_prices(c.prices)
+        usd, price_basis = prices.usd_per_hour.get(c.on, float("nan")), prices.basis
+    return Deployment(device, c.engine, profile, factor, basis, usd, price_basis)
+
+
+def group_of(c: Conditions) -> tuple[Any, ...]:
+    """Return what scenarios must share to be evaluated as columns together."""
+    e = c.engine
+    place = (c.on, c.profile, c.usd_per_hour, c.prices, c.tokens, c.law, c.depth_term)
+    return (*place, e.name, e.dtype, e.kv_dtype, e.draft, c.workload.kind, c.prefill_replicas > 0)
+
+
+@functools.lru_cache(maxsize=8)
+def _seen(path: str, modified: float) -> Any:
+    return read_trace(path)
+
+
+def trace_of(w: WorkloadSpec) -> Any:
+    """Return the requests of a workload's trace, read once; raises as `read_trace` does."""
+    from pathlib import Path
+
+    path = str(w.trace)
+    return _seen(path, Path(path).stat().st_mtime if Path(path).is_file() else 0.0)
+
+
+def _numbers(c: Conditions) -> dict[str, float]:
+    """Return one row of a load as numbers."""
+    w = c.workload
+    row = {
+        "input_tokens": float(w.input_tokens),
+        "output_tokens": float(w.output_tokens),
+        "batch": float(w.concurrency or w.burst or w.batch),
+        "n_requests": float(w.n_requests or np.inf),
+        "prefix_hit": w.prefix_hit,
+        "rate_per_s": float("nan") if w.rate_per_s is None else w.rate_per_s,
+        "burstiness": w.burstiness,
+        "input_cv": w.input_cv,
+        "replicas": float(c.replicas),
+        "prefill_replicas": float(c.prefill_replicas),
+    }
+    if w.trace:
+        seen = trace_of(w)
+        given, made = seen.input_tokens.mean(), max(float(seen.output_tokens.mean()), 1.0)
+        span = float(seen.arrival_s[-1])
+        rate = w.rate_per_s or (max(len(seen) - 1, 1) / span if span > 0 else len(seen) / 1e-3)
+        row |= {"input_tokens": float(given), "output_tokens": made, "rate_per_s": float(rate)}
+        row["input_cv"] = float(seen.input_tokens.std() / given)
+    return row
+
+
+def load_of(rows: Sequence[Conditions]) -> Load:
+    """Return what is asked in rows of one kind of workload, as columns.
+
+    Raises:
+        SpecError: a trace cannot be read.
+
+    """
+    numbers = [_numbers(c) for c in rows]
+    columns = {name: _column([n[name] for n in numbers]) for name in numbers[0]}
+    names = ("input_tokens", "output_tokens", "batch", "n_requests", "prefix_hit")
+    workload = Workload(**{n: columns.pop(n) for n in names})
+    return Load(workload, **columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A law and the tokens it is asked about."""
+
+    law: LawSpec
+    tokens: float
+    depth_term: bool
+    basis: str
+
+    @property
+    def same_data(self) -> bool:
+        """Whether the law speaks of the accuracy link's own corpus and tokenizer."""
+        return self.law.conditional is not None and self.law.conditional.published is not None
+
+
+def trained(c: Conditions, n_params_non_embedding: float) -> Trained:
+    """Return the law asked for, or the one fitted nearest the size.
+
+    Raises:
+        UnknownName: no such law.
+
+    """
+    law, basis = (
+        (load_law(c.law), f"law {c.law}, as asked") if c.law else default_law(n_params_non_embedding)
     )
-    own: Limits = system.limits
-    limits = replace(own, **{n: _column(rows, n, float(getattr(own, n))) for n in LIMITS})
-    system = replace(system, parallel=parallel, limits=limits)
-    draft = rows[0]["draft"]
-    if draft:
-        tokens, acceptance = _column(rows, "draft_tokens"), _column(rows, "acceptance")
-        system = with_draft(system, load_model(draft).arch(), tokens, acceptance)
-    return system
+    return Trained(law, c.tokens, c.depth_term, basis)
 
 
-def load_of(rows: Sequence[Setting]) -> Load:
-    """Return the load columns of rows."""
-    workload = Workload(
-        input_tokens=_column(rows, "input_tokens"),
-        output_tokens=_column(rows, "output_tokens"),
-        batch=_column(rows, "concurrency"),
-        n_requests=_column(rows, "n_requests"),
-        prefix_hit=_column(rows, "prefix_hit"),
-    )
-    return Load(
-        workload,
-        rate_per_s=_column(rows, "rate", np.nan),
-        burstiness=_column(rows, "burstiness"),
-        input_cv=_column(rows, "input_cv"),
-        replicas=_column(rows, "replicas"),
-        prefill_replicas=_column(rows, "prefill_replicas"),
-    )
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What turns a shape's speed into money over its life.
+
+    [Sardana et al. 2024, arXiv 2401.00448: what a model costs over its life moves the best choice.]
+    """
+
+    served_requests: float
+    train_mfu: float
+
+    def life(self, d: Deployment, n_active: Any, n_tokens: float, requests_per_s: Any) -> Life:
+        """Return the columns of a life: trained and served on the same kind of device."""
+        hourly = d.usd_per_device_hour * d.engine.n_devices
+        return Life(
+            n_active_params=n_active,
+            n_tokens=n_tokens,
+            flops_per_s=d.device.flops_per_s("bf16"),
+            train_mfu=self.train_mfu,
+            usd_per_device_hour=d.usd_per_device_hour,
+            served_requests=self.served_requests,
+            usd_per_request=hourly / HOUR_S / requests_per_s,
+        )
 
 
-def short_by(s: System, w: Workload) -> NDArray[np.float64]:
-    """Return the bytes a device lacks for one request; negative where there is room."""
-    share = s.parallel.tp * s.parallel.pp
-    kv = memory.kv_bytes_per_token(s) * (w.input_tokens + w.output_tokens) / share
-    need = memory.weight_bytes(s) + memory.activation_peak_bytes(s) + s.limits.reserve_bytes + kv
-    room = memory.usable_bytes(s) * s.limits.memory_fraction
-    return np.atleast_1d(np.asarray(need - room, dtype=np.float64))
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Conditions with everything looked up: ready to be asked about any shape."""
+
+    deployment: Deployment
+    load: Load
+    kind: Kind
+    trained: Trained | None = None
+    terms: Terms | None = None
+
+    @classmethod
+    def of(
+        cls, c: Conditions, n_params_non_embedding: float | None = None, terms: Terms | None = None
+    ) -> "Resolved":
+        """Look everything up; without a size nothing is said of quality.
+
+        Raises:
+            UnknownName: no such device, profile or law.
+            SpecError: a price is needed and none is known; the device lacks the dtype.
+
+        """
+        n = n_params_non_embedding
+        deployment = resolve(c)
+        if terms and np.isnan(deployment.usd_per_device_hour):
+            raise SpecError(
+                f"no price is listed for {c.on}", hint="give one, e.g. --usd-per-hour 2.50"
+            )
+        law = None if n is None else trained(c, n)
+        return cls(deployment, load_of([c]), KINDS[c.workload.kind], law, terms)
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """Where the numbers are from, in words."""
+        words = {"speed": self.deployment.basis}
+        if self.trained:
+            words["loss"] = self.trained.basis
+        if self.terms:
+            words["money"] = self.deployment.price_basis
+        return words | ({"accuracy": ACCURACY_BASIS} if self.trained else {})
+
+    def at(self, row: int) -> "Resolved":
+        """Return one row of conditions that hold several."""
+        return replace(self, load=load_row(self.load, row))
+
+
+def load_row(load: Load, rows: Any) -> Load:
+    """Take rows of a load."""
+    return replace(take(load, rows), workload=take(load.workload, rows))
+
+
+def rows_of(s: System, rows: Any) -> System:
+    """Take rows of every part of a system; one row's number gives a system of numbers."""
+    parts: dict[str, Any] = {f.name: getattr(s, f.name) for f in fields(s)}
+    return System(**{name: part and take(part, rows) for name, part in parts.items()})

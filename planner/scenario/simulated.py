@@ -1,86 +1,96 @@
-"""Points through the simulated scheduler: percentiles, goodput, queues, which no closed form has."""
+"""Scenarios through the simulated scheduler: percentiles, goodput, queues, which no closed form has."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from planner.columns import System
 from planner.errors import SpecError
 from planner.inputs.workload import WorkloadSpec
-from planner.scenario.scenario import Points
-from planner.serving.load import requests_of
+from planner.metrics import LATENCIES, STATISTICS
+from planner.results import Value
+from planner.scenario.evaluate import Evaluated
+from planner.scenario.scenario import Scenario, trace_of
+from planner.serving.arrivals import gamma
+from planner.serving.lengths import lognormal
+from planner.serving.requests import Requests
 from planner.serving.simulate import Simulation, simulate
 from planner.serving.simulate_pools import simulate_pools
 from planner.serving.slo import Slo
+from planner.serving.step_times import StepTimes
 
-N_REQUESTS = 1000
-POINTS = ("p50", "p90", "p95", "p99")
-_NAMES = [f"{q}_{p}" for q in ("ttft_s", "tpot_s", "itl_s", "e2e_s") for p in POINTS]
-
-
-def workload(setting: Any, n: int | None = None) -> WorkloadSpec:
-    """Return the workload a setting asks for."""
-    keys = ("input_tokens", "output_tokens", "prefix_hit", "burstiness")
-    more = {k: setting[k] for k in ("input_cv", "output_cv", "trace", "seed") if setting.get(k)}
-    rate = setting["rate"]
-    return WorkloadSpec(
-        **{k: setting[k] for k in keys},
-        **more,
-        batch=setting["concurrency"],
-        rate_per_s=rate,
-        n_requests=n or (None if setting.get("trace") else _enough(setting)),
-    )
+N_REQUESTS = 1000  # of a run without an end of its own: a p99 stands on ten of them
 
 
-def _enough(setting: Any) -> int:
-    """Return how many requests a run needs for its burst not to rule it."""
-    if setting["rate"]:
-        return N_REQUESTS
-    return int(max(N_REQUESTS, 4 * setting["concurrency"]))
+def requests_of(w: WorkloadSpec, n: int | None = None) -> Requests:
+    """Return the workload's requests, drawn once: the same seed gives the same requests.
 
-
-def run(points: Points, row: int, n: int | None = None) -> Simulation:
-    """Simulate one row.
+    `n` of them, else as many as the workload says, else enough for its start not to rule it.
 
     Raises:
-        SpecError: a closed loop over separate prefill and decode replicas.
+        SpecError: the trace cannot be read.
 
     """
-    setting = points.settings[row]
-    w = workload(setting, n)
-    system = points.system(row)
-    if setting["prefill_replicas"]:
-        if not w.open_loop:
+    n = n or w.n_requests
+    if w.trace:
+        seen: Requests = trace_of(w)
+        if w.rate_per_s and len(seen) > 1:
+            seen = seen.faster(w.rate_per_s * float(seen.arrival_s[-1]) / (len(seen) - 1) or 1.0)
+        return seen.at(slice(0, n)) if n else seen
+    at_once = w.burst or (None if w.rate_per_s or w.concurrency else w.batch)
+    n = n or at_once or max(N_REQUESTS, 4 * (w.concurrency or 0))
+    rng = np.random.default_rng(w.seed)
+    input_tokens = lognormal(rng, w.input_tokens, w.input_cv, n)
+    output_tokens = lognormal(rng, w.output_tokens, w.output_cv, n)
+    arrival = gamma(rng, w.rate_per_s, w.burstiness, n) if w.rate_per_s else np.zeros(n)
+    return Requests(arrival, input_tokens, output_tokens)
+
+
+def run(
+    s: Scenario,
+    system: System,
+    requests: Requests | None = None,
+    times: StepTimes | None = None,
+) -> Simulation:
+    """Simulate one scenario on its system; `requests` in place of its own.
+
+    Raises:
+        SpecError: a kept concurrency over separate prefill and decode replicas.
+
+    """
+    w = s.workload
+    coming = requests_of(w) if requests is None else requests
+    if s.prefill_replicas:
+        if w.concurrency:
             raise SpecError(
-                "the simulation of prefill_replicas needs arrivals", hint="vary rate instead"
+                "the simulation of prefill_replicas needs arrivals", hint="give --rate instead"
             )
         return simulate_pools(
-            system,
-            requests_of(w),
-            setting["prefill_replicas"],
-            setting["replicas"],
-            prefix_hit=w.prefix_hit,
+            system, coming, s.prefill_replicas, s.replicas, prefix_hit=w.prefix_hit
         )
     return simulate(
         system,
-        requests_of(w),
-        concurrency=None if w.open_loop else w.batch,
-        replicas=setting["replicas"],
+        coming,
+        concurrency=w.concurrency,
+        replicas=s.replicas,
         prefix_hit=w.prefix_hit,
+        times=times,
     )
 
 
-def simulated_point(points: Points, row: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the simulated figures of one row, and how its first engine fared over time.
+def simulated_point(found: Evaluated, row: int) -> tuple[dict[str, Value], dict[str, list[float]]]:
+    """Return the simulated metrics of one row, and how its first engine fared over time.
 
-    None throughout where the model does not fit.
+    None throughout where the model does not fit or may not be asked.
     """
-    if points.table["bound"][row] == "does not fit":
-        return dict.fromkeys(_NAMES), {}
-    sim = run(points, row)
+    if row not in found.answered():
+        return dict.fromkeys(f"{n}_{p}" for n in LATENCIES for p in STATISTICS), {}
+    sim = run(found.scenarios[row], found.system(row))
     return simulated(sim), timeline(sim)
 
 
-def timeline(sim: Simulation, n: int = 200) -> dict[str, Any]:
+def timeline(sim: Simulation, n: int = 200) -> dict[str, list[float]]:
     """Return the first engine's state at `n` moments evenly spaced, as columns to plot."""
     t = sim.timeline()
     if not t["time_s"].size:
@@ -92,22 +102,19 @@ def timeline(sim: Simulation, n: int = 200) -> dict[str, Any]:
     return {"time_s": moments.tolist()} | {name: t[name][rows].tolist() for name in names}
 
 
-def simulated(sim: Simulation, slo: Slo | None = None) -> dict[str, Any]:
-    """Return the figures of a simulation, flat."""
-    out: dict[str, Any] = {}
-    for name, s in sim.latency.items():
-        for p in POINTS:
-            value = s.at(p)
-            out[f"{name}_{p}"] = float(value) if np.isfinite(value) else None
+def simulated(sim: Simulation, slo: Slo | None = None) -> dict[str, Value]:
+    """Return the metrics of a simulation: those of `planner.metrics.SIMULATED` it has."""
     means = sim.means
-    out |= {
+    values: Mapping[str, float] = {
+        f"{name}_{p}": s.at(p) for name, s in sim.latency.items() for p in STATISTICS
+    } | {
         "simulated_output_tokens_per_s": sim.output_tokens_per_s,
-        "gpu_utilisation": float(means["gpu_utilisation"]),
-        "waiting": float(means["waiting"]),
-        "max_waiting": float(means["max_waiting"]),
+        "gpu_utilisation": means["gpu_utilisation"],
+        "waiting": means["waiting"],
+        "max_waiting": means["max_waiting"],
         "preemptions": sim.preemptions,
-        "refused": int(sim.refused.sum()),
+        "refused_requests": int(sim.refused.sum()),
     }
     if slo is not None:
-        out |= {"goodput_per_s": sim.goodput(slo), "met_share": sim.met_share(slo)}
-    return out
+        values = {**values, "goodput_per_s": sim.goodput(slo), "met_share": sim.met_share(slo)}
+    return {name: float(v) if np.isfinite(v) else None for name, v in values.items()}

@@ -3,79 +3,31 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from planner.errors import SpecError
+from planner.inputs.deployment import DEFAULT_DEVICE
+from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
-from planner.inputs.price import load_prices
-from planner.questions.budget.attribution import changes, operators
-from planner.questions.budget.feasible import lit, named, require_light, require_someone, word
-from planner.questions.budget.max_load import Carried, Replica, relaxed, saturating
-from planner.questions.recommend.ask import Time, seconds
-from planner.questions.what_if import basis, finite, say, warnings
-from planner.results import SCHEMA, Estimate, flat_rows
-from planner.scenario.legal import require_room
-from planner.scenario.scenario import DEFAULTS, Points, Price, evaluate
+from planner.inputs.workload import WorkloadSpec
+from planner.metrics import LATENCIES, SERVING, STATISTICS
+from planner.questions.budget.attribution import HARDLY, changes, operators
+from planner.questions.budget.bounds import named, require_any_plan, require_possible, within_bounds
+from planner.questions.budget.max_load import MaxLoad, Replica, at_rate, relaxed
+from planner.questions.what_if import basis
+from planner.results import Budget, Estimate, Plan
+from planner.scenario import legal
+from planner.scenario.evaluate import Evaluated, evaluate
+from planner.scenario.intervals import estimates
+from planner.scenario.options import plain, seconds, settings_of
+from planner.scenario.scenario import Scenario, conditions
+from planner.scenario.simulated import simulated
 from planner.serving.slo import Slo
+from planner.warnings import serving_warnings
 
-STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 RELAX = (1.25, 2.0)
-LATENCIES = {"ttft_s": "ttft_s", "tpot_s": "tpot_s", "itl_s": "tpot_s", "e2e_s": "tpot_s"}
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The answer of `budget`."""
-
-    inputs: Mapping[str, Any]
-    command: str
-    basis: Mapping[str, str]
-    warnings: tuple[str, ...]
-    plans: tuple[Mapping[str, Any], ...]  # a configuration each, best first
-    fewest_gpus: Mapping[str, Any] | None
-    cheapest: Mapping[str, Any] | None
-    relax: tuple[Mapping[str, Any], ...]  # what a looser limit would buy the first plan
-    operators: tuple[Mapping[str, Any], ...]  # where its milliseconds go
-    changes: tuple[Mapping[str, Any], ...]  # what would win them back
-    elapsed_s: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON contract of `planner budget --json`."""
-        return {
-            "schema": SCHEMA,
-            "kind": "budget",
-            "command": self.command,
-            "inputs": dict(self.inputs),
-            "basis": dict(self.basis),
-            "warnings": list(self.warnings),
-            "plans": [_jsonable(p) for p in self.plans],
-            "fewest_gpus": _jsonable(self.fewest_gpus),
-            "cheapest": _jsonable(self.cheapest),
-            "relax": list(self.relax),
-            "operators": list(self.operators),
-            "changes": list(self.changes),
-            "elapsed_s": self.elapsed_s,
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat CSV row a plan."""
-        return flat_rows(self.plans)
-
-    def __rich__(self) -> Any:
-        """Render as terminal tables."""
-        from planner.report.budget import budget
-
-        return budget(self)
-
-
-def _jsonable(plan: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if plan is None:
-        return None
-    return {k: v.to_dict() if isinstance(v, Estimate) else v for k, v in plan.items()}
+Time = str | float | None  # text with a unit, or seconds
 
 
 def budget(
@@ -87,17 +39,16 @@ def budget(
     itl: Time = None,
     e2e: Time = None,
     at: str = "p99",
-    on: Sequence[str] = ("a100-sxm-40gb",),
+    on: Sequence[str] = (DEFAULT_DEVICE,),
     dtypes: Sequence[str] = ("bf16",),
     tps: Sequence[int] = (1, 2, 4, 8),
-    rate_per_s: float | None = None,
-    settings: Mapping[str, Any] | None = None,
-    usd_per_hour: float | None = None,
-    prices: str | None = None,
-    profile: str | None = None,
+    rate: str | float | None = None,
+    engine: EngineSpec | str | None = None,
+    workload: WorkloadSpec | None = None,
     command: str = "",
+    **settings: Any,
 ) -> Budget:
-    """Return what each configuration carries within `slo`, and how many devices `rate_per_s` takes.
+    """Return what each configuration carries within `slo`, and how many devices `rate` takes.
 
     Args:
         model: a preset's name, a path, or a spec.
@@ -109,45 +60,38 @@ def budget(
         at: statistic at which they hold: mean, p50, p90, p95, p99.
         on: hardware ids or paths.
         dtypes: weight formats to consider; one a device cannot compute in is left out.
-        tps: tensor-parallel degrees to consider.
-        rate_per_s: arrivals to serve in all; None: how much one replica carries.
-        settings: other knobs, by name.
-        usd_per_hour: price of a device; else `prices`, a TOML; else the list that ships.
-        prices: path of a price list.
-        profile: speed profile, name or path.
+        tps: tensor-parallel degrees to consider; one that cuts a head is left out.
+        rate: arrivals to serve in all, ``"12/s"``; None: how much one replica carries.
+        engine: the rest of the engine's settings.
+        workload: lengths and the like.
         command: recorded in the result.
+        settings: any other option by name.
 
     Raises:
-        Infeasible: a limit below the speed of light, or that nothing meets even when idle; the
-            model fits nowhere. Says which bound, and the nearest feasible value.
-        SpecError: no limit at all, or a value that cannot be.
-        UnknownName: no such model, hardware or profile.
+        Infeasible: a limit below what nameplate rates allow, or that nothing meets even when idle;
+            the model fits nowhere. Says which bound, and the nearest feasible value.
+        SpecError: no limit at all, a value that cannot be, or no configuration that may be asked.
+        UnknownName: no such model, option, hardware or profile.
 
     """
     started = time.perf_counter()
-    if slo is None:
-        asked = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e}
-        limits = {f"{k}_s": seconds(v, f"--{k}") for k, v in asked.items()}
-        slo = Slo(**{k: v for k, v in limits.items() if v is not None}, at=at)
-    if not slo.limits:
-        raise SpecError("no limit to keep", hint="give --ttft, --tpot, --itl or --e2e")
-    if slo.at not in STATISTICS:
-        raise SpecError(f"--at: {slo.at!r} is no statistic", hint=f"one of {', '.join(STATISTICS)}")
+    slo = slo or _slo({"ttft_s": ttft, "tpot_s": tpot, "itl_s": itl, "e2e_s": e2e}, at)
+    require_limits(slo)
     spec = load_model(model)
-    base = {**(settings or {}), "profile": profile}
-    rows = _configurations(on, dtypes, tps, base)
-    price = Price(usd_per_hour, None if usd_per_hour is not None else load_prices(prices))
-    points = evaluate(spec, [saturating(r) for r in rows], price)
-    require_room(spec, points)
-    fits = [i for i in range(len(rows)) if points.table["bound"][i] != "does not fit"]
-    require_light(points, fits, slo)
-    replicas = {i: Replica(points, i) for i in fits if lit(points, i, slo)}
-    carried = {i: replica.carries(slo) for i, replica in replicas.items()}
-    require_someone(points, carried, slo)
-    plans = [_plan(points, i, carried[i], rate_per_s, slo) for i in carried]
-    plans.sort(key=_worth)
-    able = [p for p in plans if p["rate_per_s"] > 0]
-    best = next(i for i in carried if named(points, i) == able[0]["configuration"])
+    base = settings_of(engine, workload) | settings
+    wanted = None if rate is None else conditions(rate=rate).workload.rate_per_s
+    grid = [{"on": d, "dtype": f, "tp": tp} for d in on for f in dtypes for tp in tps]
+    scenarios = [at_rate(Scenario.of(spec, conditions(**base | row)), HARDLY) for row in grid]
+    found = evaluate(scenarios)
+    legal.require_room(found)
+    fits = found.answered()
+    require_possible(found, fits, slo)
+    replicas = {i: Replica(found, i) for i in fits if within_bounds(found, i, slo)}
+    loads = {i: replica.max_load(slo) for i, replica in replicas.items()}
+    require_any_plan(found, loads, slo)
+    plans = _plans(found, loads, wanted, slo)
+    able = [plan for plan in plans if plan.rate_per_s > 0]
+    best = next(i for i in loads if named(scenarios[i]) == able[0].configuration)
     return Budget(
         inputs={
             "model": spec.model_dump(mode="json"),
@@ -155,109 +99,118 @@ def budget(
             "on": list(on),
             "dtypes": list(dtypes),
             "tps": list(tps),
-            "rate_per_s": rate_per_s,
-            "settings": {k: say(v) for k, v in {**DEFAULTS, **base}.items() if v != np.inf},
+            "rate_per_s": wanted,
+            "settings": {k: plain(v) for k, v in base.items()},
         },
         command=command,
-        basis=basis(points, price, simulated=True),
-        warnings=warnings(points, {}),
+        basis=basis(found, simulated=True),
+        warnings=serving_warnings(scenarios, found.table, range(len(grid))),
         plans=tuple(plans),
-        fewest_gpus=min(
-            able, key=lambda p: (p["n_devices"], p["usd_per_hour"] or 0.0, -p["rate_per_s"])
-        ),
-        cheapest=_cheapest(able, rate_per_s),
-        relax=tuple(_relaxing(replicas[best], slo, carried[best])),
-        operators=tuple(operators(points, best, carried[best])),
-        changes=tuple(changes(spec, points, best, carried[best], price)),
+        fewest_gpus=min(able, key=lambda p: (p.n_devices, p.usd_per_hour or 0.0, -p.rate_per_s)),
+        cheapest=_cheapest(able),
+        relax=tuple(_relaxing(replicas[best], slo, loads[best])),
+        operators=tuple(operators(found, best, loads[best])),
+        changes=tuple(changes(scenarios[best], loads[best])),
         elapsed_s=time.perf_counter() - started,
     )
 
 
-def _configurations(
-    on: Sequence[str], dtypes: Sequence[str], tps: Sequence[int], base: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    from planner.inputs.device import load_device
-
-    rows, refused = [], None
-    for device in on:
-        spec = load_device(device)
-        for dtype in dtypes:
-            try:
-                spec.flops_per_s(dtype)
-            except SpecError as error:
-                refused = error
-                continue
-            rows += [{**base, "on": device, "dtype": dtype, "tp": tp} for tp in tps]
-    if not rows:
-        raise refused or SpecError("no configuration to consider", hint="give --on and --dtype")
-    return rows
+def _slo(asked: Mapping[str, Time], at: str) -> Slo:
+    limits = {name: seconds(v, LATENCIES[name].flag) for name, v in asked.items()}
+    return Slo(**{name: v for name, v in limits.items() if v is not None}, at=at)
 
 
-def _plan(points: Points, i: int, c: Carried, rate_per_s: float | None, slo: Slo) -> dict[str, Any]:
-    t, served = points.table, points.served[i]
-    spread, wider = served.profile.spread, served.wider
-    each = int(t["n_devices"][i])
-    copies = 1
-    if rate_per_s is not None and c.rate_per_s > 0:
-        copies = math.ceil(rate_per_s / c.rate_per_s)
-    usd = finite(t["usd_per_hour"][i])
-    row: dict[str, Any] = {
-        "configuration": named(points, i),
-        "on": points.settings[i]["on"],
-        "dtype": points.settings[i]["dtype"],
-        "tp": points.settings[i]["tp"],
-        "replicas": copies if c.rate_per_s > 0 else 0,
-        "n_devices": copies * each if c.rate_per_s > 0 else 0,
-        "rate_per_s": c.rate_per_s,
-        "rate_per_s_per_device": c.rate_per_s / each,
-        "share_of_saturation": c.rate_per_s / float(t["saturation_per_s"][i]),
-        "binds": c.binds,
+def require_limits(slo: Slo) -> None:
+    """Refuse a budget that limits nothing.
+
+    Raises:
+        SpecError: no limit, or a statistic that is none.
+
+    """
+    if not slo.limits:
+        flags = [x.flag for x in LATENCIES.values()]
+        raise SpecError("no limit to keep", hint=f"give {', '.join(flags[:-1])} or {flags[-1]}")
+    if slo.at not in ("mean", *STATISTICS):
+        known = ", ".join(("mean", *STATISTICS))
+        raise SpecError(f"--at: {slo.at!r} is no statistic", hint=f"one of {known}")
+
+
+def _plans(
+    found: Evaluated, loads: Mapping[int, MaxLoad], wanted: float | None, slo: Slo
+) -> list[Plan]:
+    """Return a plan a configuration, best first: by price where known, else by devices."""
+    copies = {
+        i: math.ceil(wanted / load.rate_per_s) if wanted and load.rate_per_s > 0 else 1
+        for i, load in loads.items()
     }
-    for name, value in c.seen.items():
-        sd = {"ttft_s": spread.prefill}.get(LATENCIES[name], spread.decode) * wider
-        row[name] = Estimate.lognormal(value, sd) if np.isfinite(value) else None
-    sim = c.simulation
-    if sim is not None and c.rate_per_s > 0:
-        row |= {
-            "output_tokens_per_s": Estimate.lognormal(
-                sim.output_tokens_per_s, spread.throughput * wider
-            ),
-            "goodput_per_s": sim.goodput(slo),
-            "gpu_utilisation": float(sim.means["gpu_utilisation"]),
-            "kv_utilisation": float(sim.means["kv_utilisation"]),
-            "waiting": float(sim.means["waiting"]),
-        }
-    row["usd_per_hour"] = None if usd is None or c.rate_per_s == 0 else usd * copies
-    if row["usd_per_hour"] is not None:
-        served_per_s = rate_per_s if rate_per_s is not None else c.rate_per_s
-        mtok = served_per_s * points.settings[i]["output_tokens"] * 3600 / 1e6
-        row["usd_per_output_mtok"] = row["usd_per_hour"] / mtok
-    return row
+    # What the plan does as a whole: the same question what-if answers, so the same numbers.
+    whole = evaluate(
+        [
+            at_rate(found.scenarios[i], wanted or load.rate_per_s or HARDLY, copies[i])
+            for i, load in loads.items()
+        ]
+    )
+    plans = [
+        _plan(found, i, load, whole, row, copies[i], slo)
+        for row, (i, load) in enumerate(loads.items())
+    ]
+
+    def worth(p: Plan) -> tuple[Any, ...]:
+        usd = p.metrics["usd_per_request"]
+        able = p.rate_per_s > 0
+        return (not able, usd is None, usd or 0.0, p.n_devices, -p.rate_per_s_per_device)
+
+    return sorted(plans, key=worth)
 
 
-def _worth(plan: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Order plans: those that can, by price where known, else by devices; most load first."""
-    able = plan["rate_per_s"] > 0
-    usd = plan.get("usd_per_output_mtok")
-    per_device = -plan["rate_per_s_per_device"]
-    return (not able, usd is None, usd or 0.0, plan["n_devices"], per_device)
+def _plan(
+    found: Evaluated, i: int, load: MaxLoad, whole: Evaluated, row: int, copies: int, slo: Slo
+) -> Plan:
+    s, d, able = found.scenarios[i], found.deployment(i), load.rate_per_s > 0
+    metrics = estimates(whole.table, row, d, SERVING)
+    if not able:
+        metrics = dict.fromkeys(metrics)
+        metrics["n_devices"] = 0.0
+    # What users see is the simulation's, at the limits' statistic.
+    for name, value in load.latencies.items():
+        sd = d.sd(LATENCIES[name].spread)
+        metrics[name] = Estimate.lognormal(value, sd) if math.isfinite(value) else None
+    if able:
+        seen = simulated(load.simulation, slo)
+        kept = ("goodput_per_s", "met_share", "gpu_utilisation", "waiting")
+        metrics |= {name: seen[name] for name in kept}
+        metrics["kv_utilisation"] = float(load.simulation.means["kv_utilisation"])
+    each = s.engine.n_devices * (s.replicas + s.prefill_replicas)
+    return Plan(
+        configuration=named(s),
+        on=s.on,
+        dtype=s.engine.dtype,
+        tp=s.engine.tp,
+        replicas=copies if able else 0,
+        rate_per_s=load.rate_per_s,
+        rate_per_s_per_device=load.rate_per_s / each,
+        share_of_saturation=load.rate_per_s / float(found.table["saturation_per_s"][i]),
+        binds=load.binds,
+        metrics=metrics,
+    )
 
 
-def _cheapest(able: Sequence[Mapping[str, Any]], rate_per_s: float | None) -> Any:
-    """Return the plan of the lowest bill, or per request where no rate was asked for."""
-    priced = [p for p in able if p["usd_per_hour"] is not None]
-    key = "usd_per_hour" if rate_per_s is not None else "usd_per_output_mtok"
-    return min(priced, key=lambda p: p[key], default=None)
+def _cheapest(able: Sequence[Plan]) -> Plan | None:
+    """Return the plan of the lowest bill for what it serves."""
+    priced = [p for p in able if p.usd_per_request is not None]
+    return min(priced, key=lambda p: p.usd_per_request, default=None)
 
 
-def _relaxing(replica: Replica, slo: Slo, now: Carried) -> list[dict[str, Any]]:
+def _relaxing(replica: Replica, slo: Slo, now: MaxLoad) -> list[dict[str, Any]]:
     """Return the load a looser limit would let the same configuration carry."""
     rows = []
-    options = [(f"{word(n)} × {f:g}", relaxed(slo, n, f)) for n in slo.limits for f in RELAX]
+    limits = [(n, LATENCIES[n].title) for n in slo.limits]
+    options = [(f"{title} × {f:g}", relaxed(slo, n, f)) for n, title in limits for f in RELAX]
     if slo.at in ("p95", "p99"):
         options.append((f"at p90 instead of {slo.at}", Slo(**slo.limits, at="p90")))
     for what, looser in options:
-        c = replica.carries(looser)
-        gain = c.rate_per_s / now.rate_per_s - 1 if now.rate_per_s else None
-        rows.append({"relax": what, "rate_per_s": c.rate_per_s, "gain": gain, "binds": c.binds})
+        load = replica.max_load(looser)
+        gain = load.rate_per_s / now.rate_per_s - 1 if now.rate_per_s else None
+        row = {"relax": what, "rate_per_s": load.rate_per_s, "gain": gain, "binds": load.binds}
+        rows.append(row)
     return rows

@@ -6,6 +6,7 @@ from planner.columns import Arch
 from planner.errors import SpecError
 from planner.inputs.loading import load_model
 from planner.inputs.model import llama_extra_params
+from planner.scenario.legal import whole_heads
 from planner.questions.recommend.space import Space
 
 STYLES = ("llama-3.2-1b", "llama-3.2-3b")  # the paper's baselines
@@ -26,8 +27,8 @@ def baseline(space: Space, n_layers: int, head_dim: int) -> Arch:
     group, ratio = int(style.gqa), style.d_ff / style.d_model
     best: tuple[float, tuple[float, ...]] | None = None
     for n_heads in range(group, 1024, group):
-        if n_heads % tp or ((kv := n_heads // group) % tp and tp % kv):
-            continue  # tensor parallelism could not cut it
+        if not whole_heads(n_heads, n_heads // group, tp):
+            continue
         d_model = float(n_heads * head_dim)
         budget = (question.params - space.off_matrices(n_layers, d_model)) / n_layers
         attention = d_model * head_dim * (2 * n_heads + 2 * n_heads // group)

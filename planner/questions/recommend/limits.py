@@ -1,15 +1,24 @@
-"""The limits a shape must meet, and which one binds when none can."""
+"""The limits a shape must meet, which one binds when none can, and why a shape was not chosen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from planner.columns import Table
-from planner.errors import Infeasible
+from planner.errors import Infeasible, SpecError
+from planner.inputs.loading import load_model
+from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
-from planner.scenario.system import Served
-from planner.units import show
+from planner.law.predict import TIE_NATS
+from planner.metrics import LATENCIES
+from planner.questions.recommend.space import Space
+from planner.results import Binding, Candidate, Dropped, Limited
+from planner.scenario.legal import whole_heads
+from planner.units import show, whole
+
+NEAR = 0.05  # a pick within 5 % of a bound leans on it: about one step of the grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +40,13 @@ class Limit:
         return f"{abs(value):.3f}" if self.column == "loss" else show(abs(value), self.unit)
 
 
-def require_weights_fit(q: Question, served: Served) -> None:
-    """Refuse at once a size whose matrices alone exceed the memory, before any shape is weighed.
-
-    Raises:
-        Infeasible: by how much, and what would help.
-
-    """
-    weights = q.params * served.engine.precision().weight_bytes / served.engine.n_devices
-    room = served.device.hbm_bytes * served.engine.memory_fraction
-    if q.params_kind == "non-embedding" and weights * (1 - q.tolerance) > room:
-        fits = 2 ** int(np.ceil(np.log2(weights * served.engine.n_devices / room)))
-        raise Infeasible(
-            f"{show(q.params)} parameters take {show(weights, 'byte')} a device and {q.on} has "
-            f"{show(room, 'byte')} for them: {show(weights - room, 'byte')} short",
-            hint=f"try --tp {fits}, a smaller --dtype, or a device with more memory",
-        )
-
-
 def limits_of(q: Question) -> list[Limit]:
     """Return the limits a question sets; that one request fits in memory is always one."""
-    asked = [
-        Limit("--max-loss", "loss", q.max_loss, "nats") if q.max_loss else None,
-        Limit("--ttft", "ttft_s", q.ttft_s, "s") if q.ttft_s else None,
-        Limit("--tpot", "tpot_s", q.tpot_s, "s") if q.tpot_s else None,
-    ]
-    fits = Limit("memory", "max_concurrency", -1.0, "", sign=-1.0)
-    return [fits, *filter(None, asked)]
+    limits = [Limit("memory", "max_concurrency", -1.0, "", sign=-1.0)]
+    if q.max_loss:
+        limits.append(Limit("--max-loss", "loss", q.max_loss, "nats"))
+    asked = [(x, getattr(q, x.name, None)) for x in LATENCIES.values()]
+    return limits + [Limit(x.flag, x.name, limit, "s") for x, limit in asked if limit]
 
 
 @dataclass(slots=True)
@@ -68,6 +57,7 @@ class Tally:
     n_evaluated: int = 0
     n_feasible: int = 0
     nearest: dict[str, float] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
 
     def keep(self, table: Table) -> Any:
         """Return the mask of rows that meet every limit, and remember the near misses."""
@@ -76,10 +66,10 @@ class Tally:
         self.n_evaluated += len(ok)
         self.n_feasible += int(ok.sum())
         for i, limit in enumerate(self.limits):
+            self._drop(limit.flag, int(np.size(ok) - np.sum(met[i])))
             others = np.logical_and.reduce([*met[:i], *met[i + 1 :], np.ones(len(ok), bool)])
             if others.any():
-                best = float(limit.value(table)[others].min())
-                self.nearest[limit.flag] = min(self.nearest.get(limit.flag, np.inf), best)
+                self._near(limit.flag, float(limit.value(table)[others].min()))
         return ok
 
     def merge(self, other: "Tally") -> None:
@@ -87,7 +77,28 @@ class Tally:
         self.n_evaluated += other.n_evaluated
         self.n_feasible += other.n_feasible
         for flag, best in other.nearest.items():
-            self.nearest[flag] = min(self.nearest.get(flag, np.inf), best)
+            self._near(flag, best)
+        for flag, n in other.dropped.items():
+            self._drop(flag, n)
+
+    def _near(self, flag: str, best: float) -> None:
+        self.nearest[flag] = min(self.nearest.get(flag, np.inf), best)
+
+    def _drop(self, flag: str, n: int) -> None:
+        self.dropped[flag] = self.dropped.get(flag, 0) + n
+
+    def record(self) -> tuple[Dropped, ...]:
+        """Return what each limit refused, for the result."""
+        return tuple(
+            Dropped(
+                limit=x.flag,
+                bound=x.sign * x.at_most,
+                n=self.dropped.get(x.flag, 0),
+                nearest=x.sign * self.nearest[x.flag] if x.flag in self.nearest else None,
+                unit=x.unit,
+            )
+            for x in self.limits
+        )
 
     def infeasible(self, q: Question) -> Infeasible:
         """Name the limit whose loosening alone, by the least, would let a shape through."""
@@ -112,6 +123,133 @@ class Tally:
             )
         nearest = limit.say(alone[flag])
         return Infeasible(
-            f"no shape meets {flag} {limit.say(limit.at_most)}; it is what binds",
+            f"no shape meets {flag} {limit.say(limit.at_most)} in the workload asked for (a "
+            f"{q.workload.kind}); it is what binds",
             hint=f"the nearest feasible value is {flag} {nearest.replace(' ', '')}",
         )
+
+
+def binding(q: Question, table: Table, row: int, target: float) -> list[Binding]:
+    """Return what binds the row of the fastest pick; `table` holds the fronts it was chosen from."""
+    pick = {name: float(table[name][row]) for name in table if name != "bound"}
+    found: list[Binding | None] = [_loss_target(table, pick, target, q.max_loss is None)]
+    found += [
+        _at_bound(f"{name} in [{low:g}, {high:g}], the law's evidence", pick[column], low, high)
+        for name, column, (low, high) in (
+            ("r", "mlp_attn_ratio", q.mlp_attn_ratio),
+            ("d_model/√N", "d_over_sqrt_n", q.d_over_sqrt_n),
+        )
+    ]
+    if pick["gqa"] >= max(q.gqa):
+        text = "larger groups would be faster, at an unknown cost in loss; see --gqa"
+        most = max(q.gqa)
+        found.append(_bind(f"GQA up to {most}", most, pick["gqa"], text))
+    for x in LATENCIES.values():
+        limit = getattr(q, x.name, None)
+        if limit and pick[x.name] > (1 - NEAR) * limit:
+            text = f"the pick takes {show(pick[x.name], 's')} of the {show(limit, 's')} allowed"
+            found.append(_bind(x.flag, limit, pick[x.name], text))
+    return [b for b in found if b]
+
+
+def _bind(constraint: str, limit: float, value: float, relaxing: str) -> Binding:
+    return Binding(constraint=constraint, limit=limit, value=value, relaxing=relaxing)
+
+
+def _loss_target(table: Table, pick: Any, target: float, default: bool) -> Binding | None:
+    """Price the loss target: the fastest shape a hundredth of a nat above it."""
+    speed = table["output_tokens_per_s"]
+    faster = speed[table["loss"] <= target + TIE_NATS]
+    buys = float(np.max(faster)) / pick["output_tokens_per_s"] - 1
+    if buys < 0.005:
+        return None
+    whose = "the baseline's loss" if default else "--max-loss"
+    text = f"{TIE_NATS} nats more, which is within a tie, would buy {buys:+.0%} tokens/s"
+    return _bind(f"loss ≤ {target:.3f} ({whose})", target, pick["loss"], text)
+
+
+def _at_bound(name: str, value: float, low: float, high: float) -> Binding | None:
+    for bound in (low, high):
+        if abs(np.log(value / bound)) < NEAR:
+            text = "the search stops there; widen it only with training runs of your own"
+            return _bind(name, bound, value, text)
+    return None
+
+
+SHAPE_HINT = "write e.g. d_model=3840,n_heads=16,n_kv_heads=2,d_ff=7680, or a model's name"
+_ASKED = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff")
+
+
+def shape_asked(text: str, like: ModelSpec) -> ModelSpec:
+    """Read a shape: ``d_model=3840,n_heads=16,…`` with the rest as `like` has it, or a model.
+
+    Raises:
+        SpecError: no such field, or no legal shape.
+        UnknownName: no such model.
+
+    """
+    if "=" not in text:
+        return load_model(text)
+    values = {name: getattr(like, name) for name in (*_ASKED, "vocab_size")}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in _ASKED:
+            raise SpecError(f"--why-not: {name!r} is no part of a shape", hint=SHAPE_HINT)
+        values[name] = whole(value.strip(), f"--why-not: {name}")
+    try:
+        return llama_candidate(**values, name=text)
+    except ValueError as error:
+        message = str(error).partition("Value error, ")[2].partition(" [")[0] or "no legal shape"
+        raise SpecError(f"--why-not: {text}: {message}", hint=SHAPE_HINT) from None
+
+
+def checks(
+    space: Space, m: ModelSpec, found: Candidate, limits: Sequence[Limit], fastest: Candidate | None
+) -> tuple[Limited, ...]:
+    """Return every limit with what a shape reaches of it: those of the search space first."""
+    q = space.question
+    n = m.n_params if q.params_kind == "total" else m.n_params_non_embedding
+    off, tp = abs(n / q.params - 1), q.engine.tp
+    (r_low, r_high), (x_low, x_high) = q.mlp_attn_ratio, q.d_over_sqrt_n
+
+    def inside(limit: str, value: float, low: float, high: float) -> Limited:
+        bound = low if value < low else high
+        return Limited(
+            limit=limit, value=value, bound=bound, met=low * (1 - 1e-9) <= value <= high * (1 + 1e-9)
+        )
+
+    def among(limit: str, value: float, known: Sequence[float]) -> Limited:
+        nearest = min(known, key=lambda k: abs(k - value))
+        return Limited(limit=limit, value=value, bound=nearest, met=value in known)
+
+    rows = [
+        Limited(limit="--tolerance of --params", value=off, bound=q.tolerance, met=off <= q.tolerance),
+        among("--layers", m.n_layers, space.layers),
+        among("--head-dim", m.head_dim, space.head_dims),
+        among("--gqa", m.gqa, q.gqa),
+        among("--align of d_model", m.d_model, [round(m.d_model / q.align) * q.align]),
+        among("--align of d_ff", m.d_ff, [round(m.d_ff / q.align) * q.align]),
+        Limited(limit="--tp cuts whole heads", value=m.n_heads, bound=tp,
+                met=bool(whole_heads(m.n_heads, m.n_kv_heads, tp))),
+        inside("--mlp-attn-ratio", m.mlp_attn_ratio, r_low, r_high),
+        inside("--d-over-sqrt-n", m.d_over_sqrt_n, x_low, x_high),
+    ]  # fmt: skip
+    for limit in limits:
+        value = found.get(limit.column)
+        value = getattr(value, "value", value)
+        met = value is not None and limit.sign * value <= limit.at_most
+        bound = limit.sign * limit.at_most
+        rows.append(Limited(limit=limit.flag, value=value, bound=bound, met=met))
+    sure = found.p_loss_at_most_target
+    rows.append(
+        Limited(limit="--confidence", value=sure, bound=q.confidence, met=(sure or 0) >= q.confidence)
+    )
+    if fastest is not None:
+        speed, best = found.output_tokens_per_s, fastest.output_tokens_per_s.value
+        reached = speed.value if speed is not None else None
+        rows.append(
+            Limited(limit="output tokens/s of the fastest pick", value=reached, bound=best,
+                    met=reached is not None and reached >= best * (1 - 1e-9))
+        )  # fmt: skip
+    return tuple(rows)

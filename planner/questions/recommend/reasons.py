@@ -6,8 +6,7 @@ import numpy as np
 
 from planner.columns import Arch, take
 from planner.results import Candidate
-from planner.scenario.intervals import Judged, operators
-from planner.scenario.shapes import Conditions
+from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show
 
 WORDS = {
@@ -24,17 +23,20 @@ WORDS = {
 }
 
 
-def seconds_by_operator(judged: Judged, row: int, c: Conditions) -> dict[str, float]:
-    """Return the whole batch's seconds, operator by operator."""
+def seconds_by_operator(e: Evaluation) -> dict[str, float]:
+    """Return the seconds of the whole batch, or of a request, operator by operator."""
     total: dict[str, float] = {}
-    for phase in operators(c.served.system(take(judged.arch, row)), c).values():
+    for phase in operators(e).values():
         for name, op in phase["operators"].items():
             total[name] = total.get(name, 0.0) + op["seconds"] * phase["steps"]
     return total
 
 
-def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any) -> str:
-    """Say which operators made `pick` faster than the baseline, by how much, and at what loss."""
+def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any, over: str) -> str:
+    """Say which operators made `pick` faster than the baseline, by how much, and at what loss.
+
+    `over` is what the seconds are of: the batch, or a request.
+    """
     versus = pick.loss_vs_baseline or {}
     total = sum(theirs.values())
     change = {n: mine.get(n, 0.0) - theirs.get(n, 0.0) for n in {*mine, *theirs}}
@@ -46,7 +48,7 @@ def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any) -> str:
         parts.append("As fast as the baseline.")
     else:
         word = "faster" if ratio > 1 else "slower"
-        parts.append(f"{abs(ratio - 1):.0%} {word} than the baseline over the batch:")
+        parts.append(f"{abs(ratio - 1):.0%} {word} than the baseline over {over}:")
         moves = [_move(n, mine, theirs, total) for n in (faster, slower)[ratio < 1][:2]]
         against = [_move(n, mine, theirs, total) for n in (slower, faster)[ratio < 1][:1]]
         text = " and ".join(moves) or "small savings everywhere"

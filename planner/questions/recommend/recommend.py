@@ -5,170 +5,140 @@ the target's, then search GQA locally.]
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Table, take
+from planner.columns import Arch, Table, take
 from planner.errors import SpecError
-from planner.inputs.law import default_law, load_law
+from planner.inputs.model import ModelSpec, llama_candidate, llama_extra_params
 from planner.inputs.question import Question
 from planner.law.evidence import reference_depth
+from planner.metrics import QUALITY, SERVING
 from planner.questions.recommend.baseline import baseline
-from planner.questions.recommend.binding import binding
-from planner.questions.recommend.limits import Tally, limits_of, require_weights_fit
+from planner.questions.recommend.limits import Tally, binding, checks, limits_of, shape_asked
 from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, space_for
-from planner.results import Candidate, Recommendation
-from planner.scenario.intervals import Judged, against, all_bounds, candidate, judge
-from planner.scenario.lifetime import terms_of
-from planner.scenario.shapes import ACCURACY_BASIS, Conditions, arch_of, evaluate, evaluate_all
-from planner.scenario.system import serve
+from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
+from planner.scenario.evaluate import RATIOS, SHAPE, Evaluation, evaluate_all
+from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
+from planner.scenario.legal import require_weights_fit
+from planner.scenario.options import question
+from planner.scenario.scenario import Resolved, Terms
 
 BALANCED_CONFIDENCE = 0.8
+OBJECTIVES = ("loss", "output_tokens_per_s", "gqa")
 Progress = Callable[[int], None]
 
 
 def recommend(
-    question: Question, *, command: str = "", progress: Progress | None = None
+    asked: Question | None = None,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    why_not: Sequence[str] = (),
+    **settings: Any,
 ) -> Recommendation:
-    """Search every legal shape the question spans and choose.
+    """Choose the shape to train, of every legal one that a question spans.
 
     Args:
-        question: budget, serving conditions, limits.
+        asked: size, conditions, limits; or by name:
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of shapes evaluated so far.
+        why_not: shapes to explain: which limit each breaks, its value and the bound.
+        settings: any option by name: ``params="3B"``, ``tokens="100B"``, ``on="h100-sxm"``, ``tp=2``,
+            ``tpot="20ms"``.
+
+    Returns:
+        A frozen result: `.picks["fastest"].d_model`, `.baseline.loss.low`, `.pareto`, `.to_dict()`.
 
     Raises:
         Infeasible: no shape meets the limits; the one that binds is named.
-        UnknownName: no such hardware, law or profile.
-        SpecError: the device does not compute in the dtype asked for.
+        SpecError: a value is malformed or out of range; says which.
+        UnknownName: no such option, hardware, law or profile.
+
+    Source: Bian et al., arXiv 2510.18245, Algorithm 1.
 
     """
     started = time.perf_counter()
-    space = space_for(question)
-    n = space.n_non_embedding(question.params)
-    conditions, law_basis = conditions_for(question, n)
-    tally = Tally(limits_of(question))
-    kept = search(space, conditions, tally, progress)
+    q = asked or question(**settings)
+    space = space_for(q)
+    n = space.n_non_embedding(q.params)
+    resolved = resolve_question(q, n)
+    tally = Tally(limits_of(q))
+    kept = search(space, resolved, tally, progress)
     if kept is None:
-        raise tally.infeasible(question)
-
-    depth = int(reference_depth(n))
-    depth = min(space.layers, key=lambda layers: abs(layers - depth))
-    base_arch = baseline(space, depth, space.head_dims[0])
-    base_table = {k: np.asarray(v) for k, v in evaluate(base_arch, conditions).items()}
-    require_sense(base_table, question)
-    table = join([base_table, kept])
-    judged = judge(table, arch_of(table), conditions)
-    bounds = all_bounds(judged, conditions)
-    base = candidate("baseline", judged, 0, conditions, bounds)
-    target = question.max_loss or float(table["loss"][0])
-    p_target = judged.p_at_most(question.max_loss)
-    p_target[0] = 1.0 if question.max_loss is None else p_target[0]  # it is its own target
-    legal = np.ones(len(judged), bool)
-    legal[0] = all((lim.value(base_table) <= lim.at_most).all() for lim in tally.limits)
-    chosen = choose(table, legal, p_target, target, question.confidence)
-
-    their_time = seconds_by_operator(judged, 0, conditions)
-
-    def full(name: str, row: int) -> Candidate:
-        pick = candidate(name, judged, row, conditions, bounds)
-        pick = against(pick, base, judged.compare(row, 0), p_target[row], conditions)
-        mine = seconds_by_operator(judged, row, conditions)
-        return replace(
-            pick,
-            why=why(pick, base, mine, their_time),
-            verify=to_verify(judged.arch, row, question.align),
-        )
-
-    picks = {n: None if r is None else full(n, r) for n, r in chosen.items()}
+        raise tally.infeasible(q)
+    found = weigh(space, resolved, kept, n)
+    names = {row: name for name, row in found.chosen.items() if row is not None}
+    picks = {name: row if row is None else found.pick(name, row) for name, row in found.chosen.items()}
+    fastest = found.chosen["fastest"]
     # The front leaves out the baseline, which need not be on it: row 0.
-    on_front = 1 + front(table["loss"][1:], table["output_tokens_per_s"][1:])
-    names = {row: name for name, row in chosen.items() if row is not None}
-    pareto = tuple(
-        against(
-            candidate(names.get(r, f"front-{i + 1}"), judged, r, conditions, bounds),
-            base,
-            judged.compare(r, 0),
-            p_target[r],
-            conditions,
-        )
-        for i, r in enumerate(on_front)
-    )
-    fastest = chosen["fastest"]
-    held = (
-        []
-        if fastest is None
-        else binding(question, table, fastest, target, question.max_loss is None)
-    )
+    on_front = 1 + front(found.table["loss"][1:], found.table["output_tokens_per_s"][1:])
     return Recommendation(
-        inputs=question.model_dump(mode="json"),
+        inputs=q,
         command=command,
-        basis={
-            "speed": conditions.served.basis,
-            "loss": law_basis,
-            **({"money": conditions.terms.basis} if conditions.terms else {}),
-            "accuracy": ACCURACY_BASIS,
-        },
-        warnings=tuple(warnings(judged, conditions, chosen, picks)),
-        target_loss=target,
-        baseline=replace(base, p_loss_at_most_target=float(p_target[0])),
+        basis=resolved.basis,
+        warnings=warnings(found, picks),
+        target_loss=found.target,
+        baseline=found.base,
         picks=picks,
-        pareto=pareto,
-        binding=tuple(b.to_dict() for b in held),
+        pareto=tuple(
+            found.against_baseline(names.get(row, f"front-{i + 1}"), row)
+            for i, row in enumerate(on_front)
+        ),
+        binding=() if fastest is None else tuple(binding(q, found.table, fastest, found.target)),
+        dropped=tally.record(),
+        why_not=tuple(explain(found, tally, picks["fastest"], text) for text in why_not),
         n_evaluated=tally.n_evaluated,
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,
     )
 
 
-def conditions_for(question: Question, n: float) -> tuple[Conditions, str]:
-    """Return under what shapes of about `n` parameters are judged, and the law's basis in words.
+def resolve_question(q: Question, n: float) -> Resolved:
+    """Look up what shapes of about `n` parameters are judged under.
 
     Raises:
-        SpecError: the law says nothing about shape.
+        SpecError: the law says nothing about shape; no price where one is needed.
         Infeasible: the matrices alone exceed the memory.
 
     """
-    law, basis = (
-        (load_law(question.law), f"law {question.law}, as asked")
-        if question.law
-        else default_law(n)
-    )
-    if not law.has_conditional:
+    terms = None if q.serve_requests is None else Terms(q.serve_requests, q.train_mfu)
+    resolved = Resolved.of(q, n, terms)
+    law = resolved.trained and resolved.trained.law
+    if law is None or not law.has_conditional:
         raise SpecError(
-            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
+            f"law {law and law.name} says nothing about shape, which is all a search at one N "
+            "chooses",
             hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
         )
-    served = serve(question.on, question.engine, profile=question.profile)
-    require_weights_fit(question, served)
-    conditions = Conditions(
-        served,
-        question.workload.columns(),
-        law,
-        question.tokens,
-        question.search_depth,
-        terms_of(question),
-    )
-    return conditions, basis
+    require_weights_fit(q, q.params, q.params_kind, q.tolerance)
+    return resolved
 
 
 def search(
-    space: Space, c: Conditions, tally: Tally, progress: Progress | None = None
+    space: Space, r: Resolved, tally: Tally, progress: Progress | None = None
 ) -> Table | None:
-    """Evaluate the whole space and return the front of every GQA level, feasible rows only."""
-    running = Front()
+    """Evaluate the whole space and return the front of every GQA level, feasible rows only.
 
-    def weigh(table: Table) -> tuple[Tally, Table | None]:
+    Only what is chosen by is computed: the two objectives, and what a limit looks at.
+    """
+    running = Front()
+    asked = dict.fromkeys([*OBJECTIVES, *(limit.column for limit in tally.limits)])
+    if r.terms:
+        asked["lifetime_usd"] = None
+
+    def best_of(table: Table) -> tuple[Tally, Table | None]:
         own, best = Tally(tally.limits), Front()
         best.add(rows(table, own.keep(table)))
         return own, best.all_levels()
 
-    for own, best in evaluate_all(space.chunks(), c, weigh):
+    for own, best in evaluate_all(space.chunks(), r, tuple(asked), best_of):
         tally.merge(own)
         if best is not None:
             running.add(best)
@@ -177,14 +147,102 @@ def search(
     return running.all_levels()
 
 
-def require_sense(base: Table, q: Question) -> None:
+@dataclass(frozen=True)
+class Weighed:
+    """The finalists (row 0 the baseline) with everything known of them, and the choice."""
+
+    question: Question
+    space: Space
+    resolved: Resolved
+    table: Table
+    draws: Draws
+    p_target: Any
+    target: float
+    chosen: dict[str, int | None]
+
+    @cached_property
+    def base(self) -> Candidate:
+        """The baseline."""
+        return self.candidate("baseline", 0, p_loss_at_most_target=float(self.p_target[0]))
+
+    def evaluation(self, row: int) -> Evaluation:
+        """Look at one row."""
+        return Evaluation(self.resolved, take(self.draws.arch, row))
+
+    def model(self, name: str, row: int) -> ModelSpec:
+        """Return one row as a model."""
+        return llama_candidate(*(self.table[key][row] for key in SHAPE), name=name)
+
+    def candidate(self, name: str, row: int, **more: Any) -> Candidate:
+        """Return one row as a candidate."""
+        return candidate(name, self.model(name, row), self.draws, row, self.resolved, more)
+
+    def against_baseline(self, name: str, row: int) -> Candidate:
+        """Return one row as a candidate, with how it stands against the baseline and the target."""
+        c, speed = self.draws.compare(row, 0), self.table["output_tokens_per_s"]
+        same = all(self.table[key][row] == self.table[key][0] for key in SHAPE)
+        ratio = float(speed[row] / speed[0])
+        return self.candidate(
+            name,
+            row,
+            # Errors that both share cancel in the ratio: it has a spread of its own.
+            gain=Estimate.lognormal(ratio, 0.0 if same else self.resolved.deployment.sd("gain")),
+            loss_vs_baseline={
+                "difference": c.difference,
+                "low": c.low,
+                "high": c.high,
+                "p_better": c.p_better,
+                "tie": bool(c.tie),
+            },
+            p_loss_at_most_target=float(self.p_target[row]),
+        )
+
+    def pick(self, name: str, row: int) -> Candidate:
+        """Return a pick: with the reason it won, and what to train to verify it."""
+        plain = self.against_baseline(name, row)
+        mine, theirs = (seconds_by_operator(self.evaluation(i)) for i in (row, 0))
+        over = "the batch" if self.resolved.kind.per == "batch" else "a request"
+        reason = why(plain, self.base, mine, theirs, over)
+        verify = to_verify(self.draws.arch, row, self.question.align)
+        return plain.model_copy(update={"why": reason, "verify": verify})
+
+
+def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
+    """Put the baseline before the finalists, draw their losses, and choose."""
+    q = space.question
+    assert r.trained
+    depth = int(reference_depth(n))
+    depth = min(space.layers, key=lambda layers: abs(layers - depth))
+    base = baseline(space, depth, space.head_dims[0])
+    own = {name: np.atleast_1d(getattr(base, name)) for name in SHAPE}
+    arch = arch_of(join([own, {name: kept[name] for name in SHAPE}]))
+    names = [*SHAPE, *RATIOS, *QUALITY, *SERVING, "bound"] + ["lifetime_usd"] * bool(r.terms)
+    table = Evaluation(r, arch).table(names)
+    require_sense(table, q)
+    draws = draw_losses(table, arch, r.trained)
+    target = q.max_loss or float(table["loss"][0])
+    p_target = draws.p_at_most(q.max_loss)
+    p_target[0] = 1.0 if q.max_loss is None else p_target[0]  # it is its own target
+    legal = np.ones(len(draws), bool)
+    legal[0] = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
+    chosen = choose(table, legal, p_target, target, q.confidence)
+    return Weighed(q, space, r, table, draws, p_target, target, chosen)
+
+
+def arch_of(table: Table) -> Arch:
+    """Return the Llama-style shapes of a table as columns."""
+    extra = llama_extra_params(table["n_layers"], table["d_model"])
+    return Arch(**{name: table[name] for name in SHAPE}, extra_params=extra)
+
+
+def require_sense(table: Table, q: Question) -> None:
     """Refuse a question so far outside the law that it predicts worse than guessing.
 
     Raises:
         SpecError: the predicted loss is above ln(vocab_size), that of a uniform guess.
 
     """
-    loss, guess = float(base["loss"][0]), float(np.log(q.vocab_size))
+    loss, guess = float(table["loss"][0]), float(np.log(q.vocab_size))
     if not loss < guess:
         raise SpecError(
             f"the law predicts {loss:.1f} nats, worse than guessing among {q.vocab_size} "
@@ -230,25 +288,46 @@ def choose(
     return picks
 
 
-def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks: Any) -> list[str]:
+def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> WhyNot:
+    """Say of a shape why it was not chosen: every limit, its value and the bound.
+
+    Raises:
+        SpecError: `text` is no shape.
+        UnknownName: no such model.
+
+    """
+    m = shape_asked(text, w.model("baseline", 0))
+    pair = w.model("baseline", 0).arch(), m.arch()
+    arch = Arch(**{f.name: np.array([getattr(a, f.name) for a in pair]) for f in fields(Arch)})
+    assert w.resolved.trained
+    table = Evaluation(w.resolved, arch).table((*RATIOS, *QUALITY, *SERVING, "bound"))
+    draws = draw_losses(table, arch, w.resolved.trained)
+    sure = float(draws.p_at_most(w.question.max_loss)[1])
+    found = candidate(text, m, draws, 1, w.resolved, {"p_loss_at_most_target": sure})
+    limits = checks(w.space, m, found, tally.limits, fastest)
+    broken = [x.limit for x in limits if not x.met]
+    verdict = f"it breaks {', '.join(broken)}" if broken else "it meets every limit"
+    return WhyNot(shape=text, model=m, limits=limits, verdict=verdict)
+
+
+def warnings(found: Weighed, picks: dict[str, Candidate | None]) -> tuple[Warned, ...]:
     """Return what a reader must know before acting, each once."""
-    found = []
-    if c.served.profile.architecture == "any":
-        found.append(
-            f"speeds use class-default constants, not calibrated on {c.served.device.name}: "
+    r, said = found.resolved, []
+    assert r.trained
+    if r.deployment.profile.architecture == "any":
+        words = (
+            f"speeds use class-default constants, not calibrated on {r.deployment.device.name}: "
             "trust ratios more than absolute numbers"
         )
-    picked = [r for r in chosen.values() if r is not None]
-    said = {
-        r: [w.message for w in c.law.warnings(take(judged.arch, [r]), c.tokens, depth=c.depth_term)]
-        for r in (*picked, 0)
-    }
-    found += [message for r in picked for message in said[r]]
-    found += [f"baseline: {message}" for message in said[0] if message not in found]
+        said.append(Warned(code="class-default", message=words))
+    own = [w for pick in picks.values() if pick for w in pick.warnings]
+    theirs = [w for w in law_warnings(r.trained, take(found.draws.arch, [0])) if w not in own]
+    said += [*own, *(Warned(code=w.code, message=f"baseline: {w.message}") for w in theirs)]
     for name, pick in picks.items():
         if pick is None:
-            found.append(
+            words = (
                 f"no {name} pick: no feasible shape is sure enough to have a loss at or below "
                 "the target; lower --confidence or raise --max-loss"
             )
-    return list(dict.fromkeys(found))
+            said.append(Warned(code="no-pick", message=words))
+    return tuple(dict.fromkeys(said))

@@ -9,6 +9,7 @@ import numpy as np
 from planner.columns import Arch
 from planner.inputs.model import llama_extra_params
 from planner.inputs.question import Question
+from planner.scenario.legal import whole_heads
 from planner.law.evidence import reference_depth, reference_head_dim
 
 CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
@@ -76,10 +77,8 @@ class Space:
         most = int(n_layer / (1 + q.mlp_attn_ratio[0]) / (2 * d_model * head_dim)) + 1
         heads, groups = np.meshgrid(np.arange(1.0, most + 1), np.array(q.gqa, dtype=float))
         heads, groups = heads.ravel(), groups.ravel()
-        kv_heads, tp = heads / groups, q.engine.tp
-        # Tensor parallelism cuts whole heads, and KV heads are cut or copied whole.
-        legal = (heads % groups == 0) & (heads % tp == 0)
-        legal &= (kv_heads % tp == 0) | (tp % np.maximum(kv_heads, 1) == 0)
+        kv_heads = heads / groups
+        legal = (heads % groups == 0) & whole_heads(heads, kv_heads, q.engine.tp)
         return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
@@ -132,6 +131,6 @@ def space_for(question: Question) -> Space:
     n = space.n_non_embedding(question.params)
     depth = int(reference_depth(n))
     around = tuple(range(max(2, int(depth * 0.6)), int(depth * 1.6) + 1))
-    layers = question.layers or (around if question.search_depth else (depth,))
+    layers = question.layers or (around if question.depth_term else (depth,))
     head_dims = question.head_dims or (int(reference_head_dim(n)),)
     return Space(question, layers, head_dims)

@@ -42,7 +42,7 @@ def decode_step(s: System, w: Workload, seqs: Scalar) -> Step:
 
 
 @equation
-def ttft_s(s: System, w: Workload) -> Seconds:
+def idle_ttft_s(s: System, w: Workload) -> Seconds:
     """Time to first token of one request that need not wait."""
     alone = replace(w, batch=1.0)
     step = prefill_step(s, alone)
@@ -58,8 +58,8 @@ def prefill_all_s(s: System, w: Workload) -> Seconds:
 
 
 @equation
-def tpot_s(s: System, w: Workload) -> Seconds:
-    """Time per output token after the first, with all that fit decoding together."""
+def full_batch_step_s(s: System, w: Workload) -> Seconds:
+    """An engine step in which all that fit decode together."""
     return step_s(s, decode_step(s, w, running(s, w)))
 
 
@@ -83,11 +83,11 @@ def drain_step_s(s: System, w: Workload) -> Seconds:
 def batch_s(s: System, w: Workload) -> Seconds:
     """Wall time of the whole batch, prefill included."""
     rounds = maximum(w.batch / maximum(running(s, w), 1.0), 1.0)
-    full_s = rounds * (w.output_tokens - 1.0) * tpot_s(s, w)
+    full_s = rounds * (w.output_tokens - 1.0) * full_batch_step_s(s, w)
     return prefill_all_s(s, w) + full_s + drain_steps(s, w) * drain_step_s(s, w)
 
 
 @equation
-def output_tokens_per_s(s: System, w: Workload) -> PerS:
+def batch_output_tokens_per_s(s: System, w: Workload) -> PerS:
     """Output tokens over wall time."""
     return w.batch * w.output_tokens / batch_s(s, w)

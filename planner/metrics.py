@@ -1,0 +1,219 @@
+"""The table of metrics: every number said of a scenario, once.
+
+A record names a metric, its unit, its words, how it follows from others, whose spread its interval
+takes and how it is written. Evaluation, results, JSON, CSV, terminal, pages and sliders iterate the
+table; to add a metric is to add a line here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from planner.columns import System, Workload
+from planner.cost import energy, memory, money
+from planner.serving.kinds import Load
+
+
+class Looked(Protocol):
+    """What a metric's formula may look at: columns of a scenario, and other metrics by name."""
+
+    system: System
+    load: Load
+    tdp_w: float
+    usd_per_device_hour: Any  # NaN where no price is known
+
+    def __getitem__(self, name: str) -> Any:
+        """Return another metric's column."""
+
+    @property
+    def loss(self) -> Any:
+        """Predicted loss, nats per token."""
+
+    @property
+    def accuracy(self) -> Any:
+        """Mean accuracy over the nine tasks."""
+
+    @property
+    def lifetime_usd(self) -> Any:
+        """Training and serving together; NaN where no volume is stated."""
+
+    @property
+    def workload(self) -> Workload:
+        """Lengths, and how many requests there are."""
+
+
+Group = Literal["quality", "speed", "memory", "use", "money", "energy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number said of a scenario."""
+
+    name: str  # its key in JSON and CSV, unit included
+    unit: str  # as `planner.units.show` writes it
+    title: str  # of its row or column
+    words: str
+    of: Callable[[Looked], Any] | None = None  # None: the workload's kind says
+    spread: str = ""  # field of the profile's spread; "draws": the law's; "": no interval
+    better: Literal["low", "high", ""] = ""
+    group: Group = "speed"
+    percent: bool = False
+    places: int = 0  # decimal places, where they count and not digits
+    always: bool = False  # said also of a model that does not fit
+    whole: bool = False  # a count
+
+
+def _per_device(name: str) -> Callable[[Looked], Any]:
+    return lambda v: v[name] / v["n_devices"]
+
+
+def _bill(v: Looked) -> money.Bill:
+    w = v.workload
+    return money.Bill(
+        v.usd_per_device_hour,
+        v["n_devices"],
+        v["requests_per_s"],
+        w.input_tokens,
+        w.output_tokens,
+        v["prompt_share"],
+    )
+
+
+def _draw(v: Looked) -> energy.Draw:
+    return energy.Draw(
+        v.tdp_w, energy.IDLE_SHARE, v["n_devices"], v["mfu"], v["mbu"], v["output_tokens_per_s"]
+    )
+
+
+def _kv_utilisation(v: Looked) -> Any:
+    room = memory.kv_capacity_tokens(v.system) * np.maximum(v.load.replicas, 1)
+    held = v.workload.input_tokens + v.workload.output_tokens / 2
+    return np.minimum(v["in_flight"] * held / room, 1.0)
+
+
+def _n_devices(v: Looked) -> Any:
+    p = v.system.parallel
+    return p.tp * p.pp * (v.load.replicas + v.load.prefill_replicas)
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric(
+            "loss", "", "loss [nats]", "predicted loss, nats per token",
+            lambda v: v.loss, "draws", "low", "quality", places=3,
+        ),
+        Metric(
+            "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
+            lambda v: v.accuracy, "draws", "high", "quality", percent=True,
+        ),
+        Metric(
+            "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
+            lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high",
+        ),
+        Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low"),
+        Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
+               None, "decode", "low"),
+        Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
+               None, "throughput", "low"),
+        Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
+               None, "prefill", "low"),
+        Metric("decode_step_s", "s", "decode step", "an engine step in which all in flight decode",
+               None, "decode", "low"),
+        Metric("duration_s", "s", "duration", "wall time of the whole run, where it has an end",
+               None, "throughput", "low"),
+        Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
+               None, "throughput", "high"),
+        Metric(
+            "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
+            lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
+            "throughput", "high",
+        ),
+        Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
+               _per_device("output_tokens_per_s"), "throughput", "high"),
+        Metric("in_flight", "", "run", "requests that hold memory at once, all replicas",
+               None, group="use"),
+        Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
+               None, "throughput", "high"),
+        Metric(
+            "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
+            lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True,
+        ),
+        Metric(
+            "weight_bytes", "byte", "weights", "weights on one device",
+            lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True,
+        ),
+        Metric(
+            "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
+            lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
+            always=True, whole=True,
+        ),
+        Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
+               _kv_utilisation, group="use", percent=True),
+        Metric("mfu", "", "MFU", "share of the nameplate matrix rate in use",
+               None, group="use", percent=True),
+        Metric("mbu", "", "MBU", "share of the nameplate memory bandwidth in use",
+               None, group="use", percent=True),
+        Metric("n_devices", "", "GPUs", "devices of all replicas", _n_devices, group="money",
+               always=True, whole=True),
+        Metric("usd_per_hour", "usd", "$/h", "price of all devices by the hour",
+               lambda v: v.usd_per_device_hour * v["n_devices"], better="low", group="money"),
+        Metric("usd_per_input_mtok", "usd", "$/M in", "price of a million prompt tokens",
+               lambda v: money.usd_per_input_mtok(_bill(v)), better="low", group="money"),
+        Metric("usd_per_output_mtok", "usd", "$/M out", "price of a million generated tokens",
+               lambda v: money.usd_per_output_mtok(_bill(v)), better="low", group="money"),
+        Metric("usd_per_request", "usd", "$/request", "price of a request",
+               lambda v: money.usd_per_request(_bill(v)), better="low", group="money"),
+        Metric("lifetime_usd", "usd", "lifetime cost", "training and serving a stated volume",
+               lambda v: v.lifetime_usd, better="low", group="money"),
+        Metric("watts", "watt", "power", "power of all devices",
+               lambda v: energy.watts(_draw(v)), better="low", group="energy"),
+        Metric("joules_per_token", "joule", "J/tok", "energy of a generated token",
+               lambda v: energy.joules_per_token(_draw(v)), better="low", group="energy"),
+    )
+}  # fmt: skip
+QUALITY = tuple(m.name for m in METRICS.values() if m.group == "quality")  # needs a loss law
+SERVING = tuple(n for n in METRICS if n not in (*QUALITY, "lifetime_usd"))
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A time that requests see, and the flag that limits it."""
+
+    name: str
+    flag: str
+    title: str
+    words: str
+    spread: str
+
+
+LATENCIES: dict[str, Latency] = {
+    x.name: x
+    for x in (
+        Latency("ttft_s", "--ttft", "TTFT", "time to first token", "ttft"),
+        Latency("tpot_s", "--tpot", "TPOT", "mean time per output token after the first", "decode"),
+        Latency("itl_s", "--itl", "ITL", "gap between two tokens", "decode"),
+        Latency("e2e_s", "--e2e", "end to end", "time to the last token", "throughput"),
+    )
+}
+
+STATISTICS = ("p50", "p90", "p95", "p99")
+# What only a simulated run has, besides the latencies' percentiles.
+_RUN = (
+    Metric("simulated_output_tokens_per_s", "", "simulated", "generated tokens a second of the run",
+           spread="throughput", better="high"),
+    Metric("goodput_per_s", "1/s", "goodput", "requests a second within every limit", better="high"),
+    Metric("met_share", "", "met", "share of requests within every limit", percent=True),
+    Metric("gpu_utilisation", "", "busy", "share of the time engines are busy", percent=True),
+    Metric("waiting", "", "waiting", "requests that wait, mean over time"),
+    Metric("max_waiting", "", "waiting at most", "requests that wait, at most"),
+    Metric("preemptions", "", "preemptions", "times a sequence lost its blocks"),
+    Metric("refused_requests", "", "refused", "requests longer than the cache"),
+)  # fmt: skip
+SIMULATED: dict[str, Metric] = {
+    f"{x.name}_{p}": Metric(f"{x.name}_{p}", "s", f"{x.title} {p}", x.words, spread=x.spread)
+    for x in LATENCIES.values()
+    for p in STATISTICS
+} | {m.name: m for m in _RUN} | {"itl_s": Metric("itl_s", "s", "ITL", "gap between two tokens")}

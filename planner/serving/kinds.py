@@ -1,0 +1,255 @@
+"""The workload kinds: for each, what users of it see in closed form, and where that holds.
+
+A closed form gives columns by name, each computed when it is asked for: a search over millions of
+shapes asks for two of them, a table for all. Names are those of `planner.metrics`; besides them
+
+    mix            steps and how many of each an engine takes in a second, by phase
+    span_s         engine seconds the mix is told for: of the whole batch, or of a request
+    waits          where requests wait for memory
+    late           where more arrives than can be served
+    used           share of the replicas that have work
+    prompt_share   of the engine's time, spent on prompts
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Step, System, Workload
+from planner.cost.memory import max_concurrency
+from planner.serving import batch, closed_loop
+from planner.serving.open_loop import Flow, open_loop
+from planner.serving.pools import Pools, closed, disaggregated
+from planner.serving.speculative import engine_step_s
+from planner.units import PerS, Scalar
+
+Means = dict[str, Callable[[], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of all replicas together."""
+
+    workload: Workload  # batch: requests there are, or in flight, over all replicas
+    rate_per_s: PerS = np.nan  # arrivals, where requests come by the clock
+    burstiness: Scalar = 1.0
+    input_cv: Scalar = 0.0
+    replicas: Scalar = 1.0
+    prefill_replicas: Scalar = 0.0  # above 0: prompts are theirs, decoding the others'
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way for requests to come."""
+
+    name: str
+    words: str
+    means: Callable[[System, Load], Means]
+    holds: str  # where the closed form does; the tests hold it to the simulation there
+    by_the_clock: bool = False  # arrivals do not wait for others to end
+    per: str = "request"  # what `span_s` is of
+    pools: Callable[[System, Load], Means] | None = None  # with prompts and decoding apart
+
+
+def _once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `make`, called at most once."""
+    kept: list[Any] = []
+
+    def call() -> Any:
+        if not kept:
+            kept.append(make())
+        return kept[0]
+
+    return call
+
+
+def _share(load: Load) -> tuple[Workload, Scalar]:
+    """Return one replica's requests, dealt evenly, and how many replicas have any."""
+    w = load.workload
+    each = replace(w, batch=np.maximum(w.batch / load.replicas, 1.0))
+    return each, np.minimum(w.batch, load.replicas)
+
+
+def _batch(s: System, load: Load) -> Means:
+    """All requests are there at the start; users wait for those ahead of them."""
+    w, used = _share(load)
+    run = replace(w, n_requests=w.batch)
+    spent = _once(lambda: batch.batch_s(s, w))
+
+    def mix() -> dict[str, tuple[Step, Any]]:
+        prefill, decode = batch.prefill_step(s, w), batch.decode_step(s, w, batch.running(s, w))
+        prefill_s = batch.prefill_all_s(s, w)
+        decode_s = spent() - prefill_s
+        return {
+            "prefill": (prefill, prefill_s / engine_step_s(s, prefill) / spent()),
+            "decode": (decode, decode_s / engine_step_s(s, decode) / spent()),
+        }
+
+    return {
+        "ttft_s": lambda: closed_loop.closed_ttft_s(s, run),
+        "tpot_s": lambda: closed_loop.closed_tpot_s(s, run),
+        "e2e_s": lambda: closed_loop.closed_e2e_s(s, run),
+        "idle_ttft_s": lambda: batch.idle_ttft_s(s, w),
+        "decode_step_s": lambda: batch.full_batch_step_s(s, w),
+        "duration_s": spent,
+        "requests_per_s": lambda: w.batch / spent() * used,
+        "in_flight": lambda: batch.running(s, w) * used,
+        "prompt_share": lambda: batch.prefill_all_s(s, w) / spent(),
+        "mix": mix,
+        "span_s": spent,
+        "used": lambda: used / np.maximum(load.replicas, 1.0),
+        "waits": lambda: w.batch > max_concurrency(s, w),
+        "late": lambda: False,
+    }
+
+
+def _closed(s: System, load: Load) -> Means:
+    """A number of requests is kept in flight, dealt to the replicas evenly."""
+    w, used = _share(load)
+    cycle = _once(lambda: closed_loop.cycle_s(s, w))
+    here = _once(lambda: closed_loop.in_flight(s, w))
+
+    def mix() -> dict[str, tuple[Step, Any]]:
+        together, steps = closed_loop.prompts_a_step(s, w), closed_loop.decode_steps(w)
+        others = np.minimum(closed_loop.steps_for_others(s, w), steps)
+        beside = s.limits.chunked_prefill * others
+        prompt = closed_loop.prompt_step(s, w, closed_loop.riding_beside(s, w), together)
+        decode = Step(decode_seqs=here(), decode_context=closed_loop.mean_context(w))
+        return {
+            "prefill": (prompt, here() / together / cycle()),
+            "decode": (decode, (steps - beside) / cycle()),
+        }
+
+    def prompt_share() -> Any:
+        decoding_s = closed_loop.decode_steps(w) * closed_loop.decode_step_s(s, w)
+        return np.clip(1 - decoding_s / cycle(), 0.0, 1.0)
+
+    made = closed_loop.closed_output_tokens_per_s
+    return {
+        "ttft_s": lambda: closed_loop.closed_ttft_s(s, w),
+        "tpot_s": lambda: closed_loop.closed_tpot_s(s, w),
+        "e2e_s": lambda: closed_loop.closed_e2e_s(s, w),
+        "idle_ttft_s": lambda: batch.idle_ttft_s(s, w),
+        "decode_step_s": lambda: closed_loop.decode_step_s(s, w),
+        "duration_s": lambda: np.where(np.isfinite(w.n_requests), closed_loop.run_s(s, w), np.nan),
+        "requests_per_s": lambda: made(s, w) / w.output_tokens * used,
+        "in_flight": lambda: here() * s.parallel.pp * used,
+        "prompt_share": prompt_share,
+        "mix": mix,
+        "span_s": lambda: cycle() / here(),
+        "used": lambda: used / np.maximum(load.replicas, 1.0),
+        "waits": lambda: w.batch / s.parallel.pp > here() * (1 + 1e-9),
+        "late": lambda: False,
+    }
+
+
+def _open(s: System, load: Load) -> Means:
+    """Requests arrive by the clock, dealt to replicas and pipeline batches evenly."""
+    engines = load.replicas * s.parallel.pp
+    flow = Flow(load.rate_per_s / engines, load.burstiness, load.input_cv)
+    found = _once(lambda: open_loop(s, load.workload, flow))
+    means = _opened(s, load, found, engines)
+    means["prompt_share"] = lambda: found().prompt_share
+    return means
+
+
+def _open_pools(s: System, load: Load) -> Means:
+    pools = Pools(load.prefill_replicas, load.replicas)
+    flow = Flow(load.rate_per_s, load.burstiness, load.input_cv)
+    return _pooled(s, load, _once(lambda: disaggregated(s, load.workload, pools, flow)))
+
+
+def _closed_pools(s: System, load: Load) -> Means:
+    pools = Pools(load.prefill_replicas, load.replicas)
+    rate, found = closed(s, load.workload, pools)
+    return _pooled(s, replace(load, rate_per_s=rate), lambda: found)
+
+
+def _pooled(s: System, load: Load, found: Callable[[], Any]) -> Means:
+    """Open loops whose `found` speaks of both pools together."""
+    share = load.prefill_replicas / (load.prefill_replicas + load.replicas)
+    means = _opened(s, load, found, 1.0)
+    means["in_flight"] = lambda: found().decoding * load.replicas * s.parallel.pp
+    means["prompt_share"] = lambda: share
+    return means
+
+
+def _opened(s: System, load: Load, found: Callable[[], Any], engines: Scalar) -> Means:
+    """Return what open loops share; `found` speaks of one of so many engines."""
+    w = load.workload
+    each = load.rate_per_s / (load.replicas * s.parallel.pp)
+
+    def mix() -> dict[str, tuple[Step, Any]]:
+        o = found()
+        context = closed_loop.mean_context(w)
+        decode = Step(decode_seqs=np.maximum(o.decoding, 1.0), decode_context=context)
+        prompt = closed_loop.prompt_step(s, w, o.decoding, 1.0)
+        busy = np.minimum(o.decoding, 1.0) * (1 - means["prompt_share"]())
+        return {"prefill": (prompt, each), "decode": (decode, busy / np.maximum(o.tpot_s, 1e-12))}
+
+    def step_s() -> Any:
+        met = Step(decode_seqs=found().decoding + 1.0, decode_context=closed_loop.mean_context(w))
+        return engine_step_s(s, met)
+
+    means: Means = {
+        "ttft_s": lambda: found().ttft_s,
+        "tpot_s": lambda: found().tpot_s,
+        "e2e_s": lambda: found().e2e_s,
+        "idle_ttft_s": lambda: batch.idle_ttft_s(s, w),
+        "decode_step_s": step_s,
+        "saturation_per_s": lambda: found().saturation_per_s * engines,
+        "requests_per_s": lambda: np.minimum(load.rate_per_s, means["saturation_per_s"]()),
+        "in_flight": lambda: found().decoding * engines,
+        "mix": mix,
+        "span_s": lambda: 1 / each,
+        "used": lambda: 1.0,
+        "waits": lambda: False,
+        "late": lambda: load.rate_per_s >= means["saturation_per_s"](),
+    }
+    return means
+
+
+KINDS: dict[str, Kind] = {
+    k.name: k
+    for k in (
+        Kind(
+            "batch",
+            "an offline batch: all requests are there at the start",
+            _batch,
+            "requests of one length that all fit in memory; beyond it duration within 15 %",
+            per="batch",
+        ),
+        Kind(
+            "burst",
+            "requests that arrive at once at an idle engine",
+            _batch,
+            "as a batch",
+            per="batch",
+        ),
+        Kind(
+            "concurrency",
+            "a number of requests is kept in flight, each replaced as it ends",
+            _closed,
+            "requests of one length that all fit in memory",
+            pools=_closed_pools,
+        ),
+        Kind(
+            "rate",
+            "requests arrive at a mean rate, whether or not others have ended",
+            _open,
+            "up to 85 % of saturation",
+            by_the_clock=True,
+            pools=_open_pools,
+        ),
+        Kind(
+            "trace",
+            "recorded arrivals and lengths; in closed form their mean rate and lengths",
+            _open,
+            "as a rate, and where the trace is about as steady as its mean",
+            by_the_clock=True,
+            pools=_open_pools,
+        ),
+    )
+}

@@ -1,0 +1,85 @@
+"""The table of warnings: code, words, when. Codes are stable; words are for people.
+
+Warnings of the loss law are its terms' guards (`planner.law.evidence`); these are of serving.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from planner.columns import Table
+from planner.results import Warned
+from planner.scenario.legal import NO_ROOM, REFUSED
+from planner.scenario.scenario import Scenario
+
+Rows = Sequence[int]
+When = Callable[[Sequence[Scenario], Table, Rows], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """One thing a reader should know before believing the rows: said where `when` finds any."""
+
+    code: str
+    words: str  # {n}: how many rows; {names}: what they name
+    when: When  # the rows it is true of, or the names it names
+
+
+def _bound(what: str) -> When:
+    return lambda scenarios, t, rows: [i for i in rows if t["bound"][i] == what]
+
+
+def _unpriced(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    known = [i for i in rows if t["bound"][i] not in (NO_ROOM, REFUSED)]
+    return sorted({scenarios[i].on for i in known if np.isnan(t["usd_per_hour"][i])})
+
+
+def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
+    models = [(i, scenarios[i].model) for i in rows]
+    return [i for i, m in models if m.n_experts > 1 or m.window or m.kv_latent_dim]
+
+
+SERVING_WARNINGS = (
+    Warning("no-room", "{n} of {all} settings do not fit in memory", _bound(NO_ROOM)),
+    Warning("refused", "{n} of {all} settings may not be asked: see why in their row", _bound(REFUSED)),
+    Warning(
+        "saturated",
+        "{n} settings are asked for more than they can serve: queues never end",
+        _bound("saturated"),
+    ),
+    Warning(
+        "capacity",
+        "where bound by capacity, requests wait for memory and are set back: throughput is some "
+        "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
+        _bound("capacity"),
+    ),
+    Warning("no-price", "no price known for {names}: give --usd-per-hour", _unpriced),
+    Warning(
+        "uncalibrated-layers",
+        "experts, windows and latent attention are costed from their equations, uncalibrated",
+        _uncalibrated,
+    ),
+    Warning(
+        "draft-acceptance",
+        "the acceptance of drafts is an assumption: measure it on your traffic",
+        lambda scenarios, t, rows: [i for i in rows if scenarios[i].engine.draft],
+    ),
+)
+CHANGED_SHAPE = Warned(
+    code="changed-shape",
+    message="a changed shape is another model: it has to be trained, and loses differently",
+)
+
+
+def serving_warnings(
+    scenarios: Sequence[Scenario], t: Table, rows: Rows, without: Sequence[str] = ()
+) -> tuple[Warned, ...]:
+    """Return the warnings that some of `rows` call for, each once."""
+    found = []
+    for w in SERVING_WARNINGS:
+        if w.code not in without and (of := w.when(scenarios, t, rows)):
+            words = w.words.format(n=len(of), all=len(rows), names=", ".join(map(str, of)))
+            found.append(Warned(code=w.code, message=words))
+    return tuple(found)
