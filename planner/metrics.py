@@ -212,8 +212,12 @@ _RUN = (
     Metric("preemptions", "", "preemptions", "times a sequence lost its blocks"),
     Metric("refused_requests", "", "refused", "requests longer than the cache"),
 )  # fmt: skip
-SIMULATED: dict[str, Metric] = {
-    f"{x.name}_{p}": Metric(f"{x.name}_{p}", "s", f"{x.title} {p}", x.words, spread=x.spread)
-    for x in LATENCIES.values()
-    for p in STATISTICS
-} | {m.name: m for m in _RUN} | {"itl_s": Metric("itl_s", "s", "ITL", "gap between two tokens")}
+SIMULATED: dict[str, Metric] = (
+    {
+        f"{x.name}_{p}": Metric(f"{x.name}_{p}", "s", f"{x.title} {p}", x.words, spread=x.spread)
+        for x in LATENCIES.values()
+        for p in STATISTICS
+    }
+    | {m.name: m for m in _RUN}
+    | {"itl_s": Metric("itl_s", "s", "ITL", "gap between two tokens")}
+)

@@ -4,10 +4,8 @@ A record of metrics holds them by the names of `planner.metrics`; in JSON they s
 keys. `read_result` checks a file before anything uses it; the JSON Schema is made of these classes.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -19,9 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
-from planner.inputs.fields import validate
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
 from planner.metrics import METRICS, SIMULATED
@@ -117,6 +113,10 @@ class Measures(Record):
             if name in (held := self.__dict__.get(part) or {}):
                 return held[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+    def __getitem__(self, name: str) -> Any:
+        """Read any of its keys by name, as in the JSON."""
+        return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Read any of its keys; `default` where there is none."""
@@ -352,6 +352,66 @@ class Budget(Result):
         """Return one flat CSV row a plan."""
         own = ("configuration", "replicas", "rate_per_s", "rate_per_s_per_device", "binds")
         return same_columns({n: getattr(p, n) for n in own} | p.row() for p in self.plans)
+
+
+class Score(Record):
+    """How rows of one kind were predicted; errors as shares of what was measured."""
+
+    n: int
+    refused: int  # rows of the kind that no prediction was made for
+    mean_ape: float | None
+    median_ape: float | None
+    bias: float | None  # median of predicted / measured, less 1
+    spearman: float | None  # None where there is nothing to rank
+    coverage: float | None  # of 80 % intervals; None where there are none
+
+
+class Line(Record):
+    """One measured number, and what was predicted of it or why nothing was."""
+
+    row: int  # the file's line
+    metric: str  # the column's name; values in its unit
+    measured: float | None = None
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+    refused: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _filled(self, write: Any) -> dict[str, Any]:
+        return {k: v for k, v in write(self).items() if v is not None}
+
+
+class Worst(Record):
+    """One of the rows that were predicted worst."""
+
+    gpu: str
+    engine: str
+    model: str
+    metric: str
+    setting: str
+    measured: float
+    predicted: float
+    error: float  # predicted over measured, less 1
+
+
+class Validation(Result):
+    """The answer of `validate`: scores of a whole file, taken apart in several ways."""
+
+    kind: Literal["validate"] = "validate"
+    source: str
+    overall: Score
+    groups: dict[str, dict[str, Score]]  # by what, then by which
+    flagged: dict[str, Score]  # rows flagged in the file, by flag: never in the scores above
+    worst: tuple[Worst, ...]
+    overflow: dict[str, int] | None  # rows where the cache overflowed: said and found
+    profiles: tuple[str, ...]  # what the predictions rest on
+    cross_validated: bool = False
+    lines: tuple[Line, ...] = Field(default=(), alias="rows")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every measured number as a CSV row."""
+        return same_columns(line.to_dict() for line in self.lines)
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,9 @@ class Draws:
     def estimates(self, row: int) -> dict[str, Value]:
         """Return loss and accuracy of one row with their intervals."""
         drawn = {"loss": self.loss, "accuracy": self.accuracy}
-        return {name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()}
+        return {
+            name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()
+        }
 
 
 def _normal(seed: int) -> Any:
@@ -112,7 +114,12 @@ def law_warnings(t: Trained, arch: Arch) -> tuple[Warned, ...]:
 
 
 def candidate(
-    name: str, model: Any, draws: Draws, row: int, r: Resolved, more: Mapping[str, Any] | None = None
+    name: str,
+    model: Any,
+    draws: Draws,
+    row: int,
+    r: Resolved,
+    more: Mapping[str, Any] | None = None,
 ) -> Candidate:
     """Return one row as a candidate: every metric with its interval, what binds, memory by part."""
     assert r.trained
@@ -136,4 +143,6 @@ def _lifetime(e: Evaluation, speed: Any) -> Estimate:
     life = e.life
     trained, total = float(train_usd(life)), float(lifetime_usd(life))
     served = (total - trained) * speed.value
-    return Estimate(value=total, low=trained + served / speed.high, high=trained + served / speed.low)
+    return Estimate(
+        value=total, low=trained + served / speed.high, high=trained + served / speed.low
+    )

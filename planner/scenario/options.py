@@ -175,16 +175,22 @@ def product(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 from collections import namedtuple
 from types import SimpleNamespace
+
 from planner.inputs.deployment import DeploymentSpec
 from planner.inputs.engine import EngineSpec
-from planner.inputs.training import TrainingSpec
-from planner.inputs.workload import WorkloadSpec
 from planner.inputs.fields import validate
 from planner.inputs.model import ModelSpec
+from planner.inputs.training import TrainingSpec
+from planner.inputs.workload import WorkloadSpec
 
 Specs = namedtuple("Specs", "deployment engine workload training")
 NAMES = {"engine": "name", "rate": "rate_per_s", "requests": "n_requests"}
-_OF = {"deployment": DeploymentSpec, "engine": EngineSpec, "workload": WorkloadSpec, "training": TrainingSpec}
+_OF = {
+    "deployment": DeploymentSpec,
+    "engine": EngineSpec,
+    "workload": WorkloadSpec,
+    "training": TrainingSpec,
+}
 OPTIONS = {n: SimpleNamespace(group="model") for n in ModelSpec.model_fields if n not in ("name",)}
 OPTIONS |= {"model": SimpleNamespace(group="model"), "gqa": SimpleNamespace(group="model")}
 for _g, _c in _OF.items():
@@ -214,6 +220,7 @@ def specs(*given, **settings):
             v = parse(v, "1/s")
         if isinstance(v, str) and n in ("tokens",):
             from planner.units import count
+
             v = count(v)
         parts[OPTIONS[n].group][OPTIONS[n].field] = v
     flags = {"name": "--engine", "rate_per_s": "--rate"}
@@ -237,7 +244,10 @@ def shape(base, setting):
         group = setting["gqa"]
         group = base.gqa * group.factor if isinstance(group, Multiple) else group
         if heads % group:
-            raise SpecError(f"--vary: gqa={group:g} does not divide {heads} heads", hint="gqa must divide n_heads: vary both, or choose a divisor")
+            raise SpecError(
+                f"--vary: gqa={group:g} does not divide {heads} heads",
+                hint="gqa must divide n_heads: vary both, or choose a divisor",
+            )
         changes["n_kv_heads"] = int(heads / group)
     if not changes:
         return base
@@ -246,9 +256,10 @@ def shape(base, setting):
 
 
 def question(params, tokens, **settings):
-    from planner.inputs.question import Question
     from planner.inputs.conditions import Conditions
+    from planner.inputs.question import Question
     from planner.units import count
+
     names = {"head_dim": "head_dims", "ttft": "ttft_s", "tpot": "tpot_s", "e2e": "e2e_s"}
     own, rest = {}, {}
     for k, v in settings.items():
@@ -262,7 +273,13 @@ def question(params, tokens, **settings):
                     continue
                 if v is None:
                     continue
-                v = tuple(int(x) for x in v.split(",")) if isinstance(v, str) else (v,) if isinstance(v, int) else tuple(v)
+                v = (
+                    tuple(int(x) for x in v.split(","))
+                    if isinstance(v, str)
+                    else (v,)
+                    if isinstance(v, int)
+                    else tuple(v)
+                )
             if f == "serve_requests" and v is not None:
                 v = count(v)
             if f in ("mlp_attn_ratio", "d_over_sqrt_n") and isinstance(v, str):
@@ -272,9 +289,20 @@ def question(params, tokens, **settings):
         elif v is not None:
             rest[f] = v
     found = specs(**rest)
-    given = {**dict(found.deployment), **dict(found.training), "engine": found.engine, "workload": found.workload}
+    given = {
+        **dict(found.deployment),
+        **dict(found.training),
+        "engine": found.engine,
+        "workload": found.workload,
+    }
     given |= {"params": count(params, "--params"), "tokens": count(tokens, "--tokens")}
-    return validate(Question, given | own, "", flags={"head_dims": "--head-dim", "ttft_s": "--ttft", "tpot_s": "--tpot"}, hint="see `planner recommend --help`")
+    return validate(
+        Question,
+        given | own,
+        "",
+        flags={"head_dims": "--head-dim", "ttft_s": "--ttft", "tpot_s": "--tpot"},
+        hint="see `planner recommend --help`",
+    )
 
 
 def seconds(time, flag):

@@ -64,7 +64,10 @@ def conditions(
         engine = None
     found = specs(engine, workload, **settings)
     return Conditions(
-        **dict(found.deployment), **dict(found.training), engine=found.engine, workload=found.workload
+        **dict(found.deployment),
+        **dict(found.training),
+        engine=found.engine,
+        workload=found.workload,
     )
 
 
@@ -230,7 +233,9 @@ def trained(c: Conditions, n_params_non_embedding: float) -> Trained:
 
     """
     law, basis = (
-        (load_law(c.law), f"law {c.law}, as asked") if c.law else default_law(n_params_non_embedding)
+        (load_law(c.law), f"law {c.law}, as asked")
+        if c.law
+        else default_law(n_params_non_embedding)
     )
     return Trained(law, c.tokens, c.depth_term, basis)
 

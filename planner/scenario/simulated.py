@@ -1,7 +1,6 @@
 """Scenarios through the simulated scheduler: percentiles, goodput, queues, which no closed form has."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 

@@ -14,11 +14,11 @@ from planner_calibration.fit.write import posterior, toml
 
 from planner.columns import Kernels, Overheads
 from planner.data import bundled, catalogue
-from planner.inputs.loading import load_model
 from planner.inputs.profile import ProfileSpec, load_profile
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s
-from planner.questions.validate.measured import Run, row_of, setup
+from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
+from planner.scenario.scenario import Scenario, conditions
 
 
 def test_a_fit_finds_constants_and_stays_in_bounds():
@@ -48,7 +48,17 @@ def gemm_rows(kernels):
     other = {c: np.full(n, np.nan) for c in ("batch", "n_heads", "n_kv_heads", "head_dim", "tp")}
     columns = sizes | other | {c: np.full(n, np.nan) for c in ("q_len", "kv_len")}
     words = [""] * n
-    rows = KernelRows("gemm", "a100-sxm-80gb", "bfloat16", np.ones(n), columns, words, words, words)
+    rows = KernelRows(
+        "gemm",
+        "a100-sxm-80gb",
+        "bfloat16",
+        np.ones(n),
+        columns,
+        words,
+        words,
+        words,
+        list(range(n)),
+    )
     return replace(rows, time_s=predicted_s(rows, kernels) * rng.lognormal(0, 0.02, n))
 
 
@@ -64,24 +74,22 @@ def test_kernel_constants_come_back():
 def runs_of(overheads, kernels):
     runs = []
     for name in ("llama-3.1-8b", "llama-3.2-1b", "qwen2.5-14b"):
-        arch = load_model(name).arch()
         for batch in (1, 4, 16, 64):
             for length in (128, 1024):
                 runs.append(
                     Run(
-                        name,
-                        "A100-80GB",
-                        "vLLM",
-                        "a100-sxm-80gb",
-                        setup({"engine": "vLLM", "engine_version": "0.6", "dtype": "float16"}),
+                        Scenario.of(
+                            name,
+                            conditions(
+                                on="a100-sxm-80gb",
+                                engine="vllm-0.6",
+                                batch=batch,
+                                input_tokens=length,
+                                output_tokens=length,
+                            ),
+                        ),
                         "e2e_latency_s",
                         1.0,
-                        float(batch),
-                        float(length),
-                        float(length),
-                        "",
-                        "",
-                        row_of(arch),
                     )
                 )
     values = prepare(runs).predict(kernels, overheads)

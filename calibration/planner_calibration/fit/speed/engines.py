@@ -61,11 +61,11 @@ def constants_for(runs: Sequence[Run], kernels: Kernels) -> dict[str, Constant]:
     constants["launch_s"] = near(kernels.launch_s, 0.2)
     if any(r.batch > 1 for r in runs):
         constants |= SEQUENCES
-    if any(r.row["n_heads"] != r.row["n_kv_heads"] for r in runs):
+    if any(r.scenario.model.gqa > 1 for r in runs):
         constants["decode_rereads"] = REREADS
-    if any(r.setup.tp > 1 for r in runs):
+    if any(r.scenario.engine.tp > 1 for r in runs):
         constants |= RANKS | {"link_eff": near(kernels.link_eff, 0.2, 0.95)}
-    if runs and runs[0].setup.name in EAGER_ENGINES:
+    if runs and runs[0].scenario.engine.name in EAGER_ENGINES:
         constants |= EAGER
     return constants
 
@@ -104,14 +104,22 @@ def fit_engine(runs: Sequence[Run], kernels: Kernels, before: EngineFit | None =
     start = EngineFit(kernels, Overheads(layer_s=0.0), {})
     if before is not None:
         start = replace(before, fits={})
-    plain = [r for r in runs if r.setup.dtype in ("bf16", "fp16") and r.setup.kv_dtype is None]
+    plain = [
+        r
+        for r in runs
+        if r.scenario.engine.dtype in ("bf16", "fp16") and r.scenario.engine.kv_dtype is None
+    ]
     chosen = constants_after(plain, before) if before else constants_for(plain, kernels)
     found = _add(start, "plain", plain, chosen)
-    unpacked = [r for r in runs if r.setup.dtype in ("int4", "w8a16")]
+    unpacked = [r for r in runs if r.scenario.engine.dtype in ("int4", "w8a16")]
     found = _add(found, "weight-only", unpacked, UNPACK)
-    cached = [r for r in runs if r.setup.kv_dtype and r.setup.dtype in ("bf16", "fp16")]
+    cached = [
+        r
+        for r in runs
+        if r.scenario.engine.kv_dtype and r.scenario.engine.dtype in ("bf16", "fp16")
+    ]
     found = _add(found, "narrow cache", cached, NARROW)
-    quantised = [r for r in runs if r.setup.dtype in ("fp8", "int8")]
+    quantised = [r for r in runs if r.scenario.engine.dtype in ("fp8", "int8")]
     k = found.kernels
     costs = {
         "quantise_launch_s": near(k.quantise_launch_s, 0.7),

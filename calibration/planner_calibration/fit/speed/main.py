@@ -34,7 +34,7 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
         report: called with a line for each step.
 
     """
-    runs = read_runs(data_dir / "e2e_calib.csv")
+    runs, _ = read_runs(data_dir / "e2e_calib.csv")
     groups = read_kernels(data_dir / "kernels_calib.csv.gz")
     kernels = {
         generation: fit_kernels([g for g in groups if g.device_id == device], Kernels())
@@ -77,7 +77,8 @@ def runs_for(plan: Plan, runs: Sequence[Run]) -> list[Run]:
     return [
         r
         for r in runs
-        if (r.device_id, r.setup.name) == (plan.device, plan.engine) and r.flag in COUNTED
+        if (r.scenario.on, r.scenario.engine.name) == (plan.device, plan.engine)
+        and r.flag in COUNTED
     ]
 
 
@@ -94,7 +95,7 @@ def fit_plan(
     unseen = leave_one_out(runs, fit)
     gain = gain_spread(runs, unseen)
     known = np.isfinite(unseen)
-    prompts = np.array([r.output_tokens <= 1 for r in runs])
+    prompts = np.array([r.scenario.workload.output_tokens <= 1 for r in runs])
     sd = spread(unseen)
     prefill = max(sd, spread(unseen[prompts])) if (prompts & known).any() else max(sd, 0.1)
     profile = _head(plan.name, plan.architecture, (plan.device, *plan.also), plan.engine)
