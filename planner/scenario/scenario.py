@@ -22,11 +22,11 @@ from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.inputs.price import load_prices
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
+from planner.inputs.trace import read_trace
 from planner.inputs.workload import WorkloadSpec
 from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
-from planner.serving.trace import read_trace
 
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 

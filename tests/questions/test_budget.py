@@ -7,7 +7,7 @@ import pytest
 from planner.errors import Infeasible, SpecError
 from planner.questions.budget.budget import budget
 from planner.questions.what_if import what_if
-from planner.serving.slo import Slo
+from planner.serving.percentiles import Slo
 
 MODEL = "llama-3.2-1b"
 SHORT = {"input_tokens": 1000, "output_tokens": 200}

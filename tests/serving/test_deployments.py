@@ -12,8 +12,7 @@ from planner.scenario.scenario import conditions, load_of
 from planner.scenario.simulated import requests_of
 from planner.serving.open_loop import Flow
 from planner.serving.pools import Pools, closed, disaggregated, transfer_s
-from planner.serving.simulate import simulate
-from planner.serving.simulate_pools import simulate_pools
+from planner.serving.simulate import simulate, simulate_pools
 from planner.serving.speculative import engine_step_s, tokens_a_check, with_draft
 
 

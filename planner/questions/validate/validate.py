@@ -12,7 +12,7 @@ from planner.inputs.profile import profile_for
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s
 from planner.questions.validate.measured import COLUMNS, Run, Unread
 from planner.questions.validate.scoring import prepare
-from planner.results import INTERVAL, Line, Score, Validation, Worst, Z
+from planner.results import INTERVAL, Estimate, Line, Score, Validation, Worst, Z
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
@@ -227,11 +227,11 @@ def _line(x: Measured, column: str) -> Line:
     metric = column or x.metric
     if not math.isfinite(x.predicted):
         return Line(row=x.line, metric=metric, refused=x.refused or "does not fit in memory")
-    factor = math.exp(Z * x.ln_sd) if math.isfinite(x.ln_sd) else math.nan
-    low, high = (x.predicted / factor, x.predicted * factor) if factor == factor else (None, None)
-    return Line(
-        row=x.line, metric=metric, measured=x.measured, predicted=x.predicted, low=low, high=high
-    )
+    line = Line(row=x.line, metric=metric, measured=x.measured, predicted=x.predicted)
+    if not math.isfinite(x.ln_sd):
+        return line
+    estimate = Estimate.lognormal(x.predicted, x.ln_sd)
+    return line.model_copy(update={"low": estimate.low, "high": estimate.high})
 
 
 def _unread(u: Unread) -> Measured:
