@@ -83,7 +83,8 @@ def test_ten_thousand_requests_of_a_thousand_tokens(make):
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_request_is_late_by_its_own_longest_gap(make, chunked):
     """`--itl` counts: the longest gap of any request is the longest there was, and none is shorter
-    than a request's mean."""
+    than a request's mean.
+    """
     s = make("llama-3.2-1b", "a100-sxm-80gb", chunked_prefill=chunked, max_batched_tokens=2048)
     spec = WorkloadSpec(input_tokens=1500, output_tokens=60, rate_per_s=12.0, n_requests=300)
     sim = simulate(s, requests_of(spec))
