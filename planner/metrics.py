@@ -98,82 +98,86 @@ def _n_devices(v: Looked) -> Any:
     return p.tp * p.pp * (v.load.replicas + v.load.prefill_replicas)
 
 
-METRICS: dict[str, Metric] = {
-    m.name: m
-    for m in (
-        Metric(
-            "loss", "", "loss [nats]", "predicted loss, nats per token",
-            lambda v: v.loss, "draws", "low", "quality", places=3,
-        ),
-        Metric(
-            "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
-            lambda v: v.accuracy, "draws", "high", "quality", percent=True,
-        ),
-        Metric(
-            "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
-            lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high",
-        ),
-        Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low"),
-        Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
-               None, "decode", "low"),
-        Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
-               None, "throughput", "low"),
-        Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
-               None, "prefill", "low"),
-        Metric("decode_step_s", "s", "decode step", "an engine step in which all in flight decode",
-               None, "decode", "low"),
-        Metric("duration_s", "s", "duration", "wall time of the whole run, where it has an end",
-               None, "throughput", "low"),
-        Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
-               None, "throughput", "high"),
-        Metric(
-            "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
-            lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
-            "throughput", "high",
-        ),
-        Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
-               _per_device("output_tokens_per_s"), "throughput", "high"),
-        Metric("in_flight", "", "run", "requests that hold memory at once, all replicas",
-               None, group="use"),
-        Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
-               None, "throughput", "high"),
-        Metric(
-            "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
-            lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True,
-        ),
-        Metric(
-            "weight_bytes", "byte", "weights", "weights on one device",
-            lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True,
-        ),
-        Metric(
-            "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
-            lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
-            always=True, whole=True,
-        ),
-        Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
-               _kv_utilisation, group="use", percent=True),
-        Metric("mfu", "", "MFU", "share of the nameplate matrix rate in use",
-               None, group="use", percent=True),
-        Metric("mbu", "", "MBU", "share of the nameplate memory bandwidth in use",
-               None, group="use", percent=True),
-        Metric("n_devices", "", "GPUs", "devices of all replicas", _n_devices, group="money",
-               always=True, whole=True),
-        Metric("usd_per_hour", "usd", "$/h", "price of all devices by the hour",
-               lambda v: v.usd_per_device_hour * v["n_devices"], better="low", group="money"),
-        Metric("usd_per_input_mtok", "usd", "$/M in", "price of a million prompt tokens",
-               lambda v: money.usd_per_input_mtok(_bill(v)), better="low", group="money"),
-        Metric("usd_per_output_mtok", "usd", "$/M out", "price of a million generated tokens",
-               lambda v: money.usd_per_output_mtok(_bill(v)), better="low", group="money"),
-        Metric("usd_per_request", "usd", "$/request", "price of a request",
-               lambda v: money.usd_per_request(_bill(v)), better="low", group="money"),
-        Metric("lifetime_usd", "usd", "lifetime cost", "training and serving a stated volume",
-               lambda v: v.lifetime_usd, better="low", group="money"),
-        Metric("watts", "watt", "power", "power of all devices",
-               lambda v: energy.watts(_draw(v)), better="low", group="energy"),
-        Metric("joules_per_token", "joule", "J/tok", "energy of a generated token",
-               lambda v: energy.joules_per_token(_draw(v)), better="low", group="energy"),
-    )
-}  # fmt: skip
+_ALL = (
+    # -- quality
+    Metric(
+        "loss", "", "loss [nats]", "predicted loss, nats per token",
+        lambda v: v.loss, "draws", "low", "quality", places=3,
+    ),
+    Metric(
+        "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
+        lambda v: v.accuracy, "draws", "high", "quality", percent=True,
+    ),
+    # -- speed
+    Metric(
+        "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
+        lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high",
+    ),
+    Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low"),
+    Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
+           None, "decode", "low"),
+    Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
+           None, "throughput", "low"),
+    Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
+           None, "prefill", "low"),
+    Metric("decode_step_s", "s", "decode step", "an engine step in which all in flight decode",
+           None, "decode", "low"),
+    Metric("duration_s", "s", "duration", "wall time of the whole run, where it has an end",
+           None, "throughput", "low"),
+    Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
+           None, "throughput", "high"),
+    Metric(
+        "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
+        lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
+        "throughput", "high",
+    ),
+    Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
+           _per_device("output_tokens_per_s"), "throughput", "high"),
+    Metric("in_flight", "", "run", "requests that hold memory at once, all replicas",
+           None, group="use"),
+    Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
+           None, "throughput", "high"),
+    # -- memory
+    Metric(
+        "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
+        lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True,
+    ),
+    Metric(
+        "weight_bytes", "byte", "weights", "weights on one device",
+        lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True,
+    ),
+    Metric(
+        "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
+        lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
+        always=True, whole=True,
+    ),
+    # -- use
+    Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
+           _kv_utilisation, group="use", percent=True),
+    Metric("mfu", "", "MFU", "share of the nameplate matrix rate in use",
+           None, group="use", percent=True),
+    Metric("mbu", "", "MBU", "share of the nameplate memory bandwidth in use",
+           None, group="use", percent=True),
+    # -- money
+    Metric("n_devices", "", "GPUs", "devices of all replicas", _n_devices, group="money",
+           always=True, whole=True),
+    Metric("usd_per_hour", "usd", "$/h", "price of all devices by the hour",
+           lambda v: v.usd_per_device_hour * v["n_devices"], better="low", group="money"),
+    Metric("usd_per_input_mtok", "usd", "$/M in", "price of a million prompt tokens",
+           lambda v: money.usd_per_input_mtok(_bill(v)), better="low", group="money"),
+    Metric("usd_per_output_mtok", "usd", "$/M out", "price of a million generated tokens",
+           lambda v: money.usd_per_output_mtok(_bill(v)), better="low", group="money"),
+    Metric("usd_per_request", "usd", "$/request", "price of a request",
+           lambda v: money.usd_per_request(_bill(v)), better="low", group="money"),
+    Metric("lifetime_usd", "usd", "lifetime cost", "training and serving a stated volume",
+           lambda v: v.lifetime_usd, better="low", group="money"),
+    # -- energy
+    Metric("watts", "watt", "power", "power of all devices",
+           lambda v: energy.watts(_draw(v)), better="low", group="energy"),
+    Metric("joules_per_token", "joule", "J/tok", "energy of a generated token",
+           lambda v: energy.joules_per_token(_draw(v)), better="low", group="energy"),
+)  # fmt: skip
+METRICS: dict[str, Metric] = {m.name: m for m in _ALL}
 QUALITY = tuple(m.name for m in METRICS.values() if m.group == "quality")  # needs a loss law
 SERVING = tuple(n for n in METRICS if n not in (*QUALITY, "lifetime_usd"))
 

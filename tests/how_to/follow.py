@@ -113,7 +113,12 @@ def _run(page: Path, copy: Path, block: Block) -> None:
     }
     script = f'planner() {{ "{sys.executable}" -m planner "$@"; }}\nset -e\n{block.text}'
     done = subprocess.run(
-        ["bash", "-c", script], cwd=copy, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise Unfollowable(f"{page.name}: {block.text}failed: {done.stdout}{done.stderr}")
