@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+from planner.allocator import keep_freed_memory
 from planner.inputs.question import Question
 from planner.questions.recommend.limits import Tally, limits_of
 from planner.questions.recommend.recommend import OBJECTIVES, resolve_question, search
@@ -63,6 +64,7 @@ def cold_start() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the command does; a library leaves its process as it is
     candidates_per_second()
     one_thread()
     cold_start()

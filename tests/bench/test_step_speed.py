@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
+from planner.allocator import keep_freed_memory
 from planner.columns import Arch, Workload
 from planner.cost import memory
 from planner.equation import remembering
-from planner.heap import keep_freed_memory
 from planner.scenario.scenario import conditions, resolve
 from planner.serving import batch
 

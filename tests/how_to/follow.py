@@ -31,7 +31,7 @@ class Block:
     prints: list[str] = field(default_factory=list)
 
 
-class Unfollowable(AssertionError):
+class PageError(AssertionError):
     """A page that cannot be followed as it is written."""
 
 
@@ -72,13 +72,13 @@ def follow(page: Path, copy: Path) -> set[str]:
     """Apply a page to a copy of the project and return the files it touched.
 
     Raises:
-        Unfollowable: an anchor is not there, a command fails, or something is not printed.
+        PageError: an anchor is not there, a command fails, or something is not printed.
 
     """
     touched: set[str] = set()
     found = blocks(page.read_text(encoding="utf-8"))
     if not any(b.act == "run" for b in found):
-        raise Unfollowable(f"{page.name}: nothing to run: a page shows that it worked")
+        raise PageError(f"{page.name}: nothing to run: a page shows that it worked")
     for block in found:
         if block.act == "run":
             _run(page, copy, block)
@@ -95,11 +95,11 @@ def _write(page: Path, path: Path, block: Block, anchor: str) -> None:
         path.write_text(block.text, encoding="utf-8")
         return
     if not path.is_file():
-        raise Unfollowable(f"{page.name}: there is no {path.name}")
+        raise PageError(f"{page.name}: there is no {path.name}")
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     at = next((i for i, line in enumerate(lines) if anchor in line), None)
     if at is None or not anchor:
-        raise Unfollowable(f"{page.name}: no line of {path.name} contains {anchor!r}")
+        raise PageError(f"{page.name}: no line of {path.name} contains {anchor!r}")
     lines[at : at + 1] = [block.text] if block.act == "replace" else [lines[at], block.text]
     path.write_text("".join(lines), encoding="utf-8")
 
@@ -121,7 +121,7 @@ def _run(page: Path, copy: Path, block: Block) -> None:
         check=False,
     )
     if done.returncode:
-        raise Unfollowable(f"{page.name}: {block.text}failed: {done.stdout}{done.stderr}")
+        raise PageError(f"{page.name}: {block.text}failed: {done.stdout}{done.stderr}")
     for text in block.prints:
         if text not in done.stdout:
-            raise Unfollowable(f"{page.name}: {block.text}did not print {text!r}: {done.stdout}")
+            raise PageError(f"{page.name}: {block.text}did not print {text!r}: {done.stdout}")

@@ -1,7 +1,7 @@
 """What it takes to add a thing: every how-to page is followed in a copy, and its files are counted."""
 
 import pytest
-from follow import ROOT, Unfollowable, copy_project, follow
+from follow import ROOT, PageError, copy_project, follow
 
 PAGES = ROOT / "docs" / "how-to"
 MOST = {  # page: files it may touch
@@ -44,5 +44,5 @@ def test_a_wrong_page_is_caught(page, why, tmp_path):
     path = tmp_path / "page.md"
     path.write_text(page)
     copy = copy_project(tmp_path / "copy")
-    with pytest.raises(Unfollowable, match=why):
+    with pytest.raises(PageError, match=why):
         follow(path, copy)
