@@ -10,7 +10,7 @@ from planner_calibration.fit.speed import fleet
 from planner_calibration.fit.speed.crossval import leave_one_out, spread
 from planner_calibration.fit.speed.engines import fit_engine
 from planner_calibration.fit.speed.kernels import fit_kernels
-from planner_calibration.fit.write import posterior, toml
+from planner_calibration.fit.write import posterior, profile_toml
 
 from planner.columns import Kernels, Overheads
 from planner.data import bundled, catalogue
@@ -116,8 +116,8 @@ def test_a_profile_is_written_and_read_back(tmp_path):
     constants = {"a": Constant(1.0, 2.0, 0.1, 10.0), "b": Constant(1.0, 1.0, 0.1, 2.0)}
     parts = {"plain": fit(constants, lambda v: np.log(v["a"] * x ** v["b"] / x))}
     profile = {"name": "x", "fitted": fleet.FITTED, "devices": ["a"], "posterior": posterior(parts)}
-    text = toml(profile, "c")
-    assert text == toml(profile, "c")
+    text = profile_toml(profile, "c")
+    assert text == profile_toml(profile, "c")
     back = tomllib.loads(text)
     assert back["fitted"] == fleet.FITTED
     assert back["posterior"]["constants"] == ["a", "b"]
