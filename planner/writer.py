@@ -51,10 +51,10 @@ def _umask() -> int:
 
 def toml(values: Mapping[str, Any], comment: str = "") -> str:
     """Return `values` as TOML under `comment`: the same values give the same bytes; None is left out."""
-    import tomli_w
+    import tomlkit
 
     head = "".join(f"# {line}\n" for line in comment.splitlines())
-    return head + tomli_w.dumps(_stated(values))
+    return head + tomlkit.dumps(_stated(values))
 
 
 def _stated(value: Any) -> Any:

@@ -30,11 +30,9 @@ class Prepared:
             s = group.system
             changed = replace(s, kernels=kernels or s.kernels, overheads=overheads or s.overheads)
             c = COLUMNS[column]
-            names = [c.metric, "max_concurrency"] + ["n_devices"] * c.per_device
+            names = [c.metric] + ["n_devices"] * c.per_device
             table = Evaluation(group.resolved, group.arch, changed).table(names)
-            found = table[c.metric] / (table["n_devices"] if c.per_device else 1.0)
-            # Where not one request fits there is no answer.
-            values[rows] = np.where(table["max_concurrency"] < 1, np.nan, found)
+            values[rows] = table[c.metric] / (table["n_devices"] if c.per_device else 1.0)
         return values
 
     def ln_sd(self) -> Floats:
@@ -43,6 +41,13 @@ class Prepared:
         for rows, group, column in self.groups:
             sds[rows] = group.resolved.deployment.sd(spread_of(column))
         return sds
+
+    def fits(self) -> NDArray[np.bool_]:
+        """Say of every run whether one of its requests fits at all."""
+        fits = np.zeros(self.n, dtype=bool)
+        for rows, group, _ in self.groups:
+            fits[rows] = group["max_concurrency"] >= 1
+        return fits
 
     def overflows(self) -> NDArray[np.bool_]:
         """Say of every run whether its requests do not all fit in the cache at full length."""

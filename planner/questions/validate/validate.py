@@ -95,7 +95,8 @@ def validate_runs(
     refused = [refusal(r, known) for r in runs]
     asked = [r for r, why in zip(runs, refused, strict=True) if not why]
     prepared = prepare(asked, lambda s: _deployment(s, known))
-    predicted, ln_sd, over = prepared.predict(), prepared.ln_sd(), prepared.overflows()
+    predicted = np.where(prepared.fits(), prepared.predict(), np.nan)
+    ln_sd, over = prepared.ln_sd(), prepared.overflows()
     if refit is not None:
         predicted, ln_sd = _left_out(asked, refit)
     found = iter(zip(predicted, ln_sd, strict=True))

@@ -8,6 +8,7 @@ import torch
 
 from planner.inputs.measurement import Measurement
 from planner.units import show
+from planner.writer import write_whole
 from planner_calibration import runs
 from planner_calibration.measure.kernels import all_reduce, cases, measure, peaks
 from planner_calibration.measure.machine import machine
