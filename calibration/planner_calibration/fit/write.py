@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.columns import Kernels, Overheads
 from planner.writer import toml
-from planner_calibration.fit.bounded import Fit
+from planner_calibration.fit.map_fit import MapFit
 
 
 def profile_toml(profile: Mapping[str, Any], comment: str) -> str:
@@ -29,14 +29,14 @@ def constants(k: Kernels | Overheads) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(k).items()}
 
 
-def posterior(fits: Mapping[str, Fit]) -> dict[str, Any]:
+def posterior(fits: Mapping[str, MapFit]) -> dict[str, Any]:
     """Return standard deviations and correlations of the logarithms; parts are independent."""
     names = [n for f in fits.values() for n in f.values]
     covariance = np.zeros((len(names), len(names)))
     at = 0
     for f in fits.values():
         n = len(f.values)
-        covariance[at : at + n, at : at + n] = f.ln_covariance
+        covariance[at : at + n, at : at + n] = f.covariance
         at += n
     sd = np.sqrt(np.diag(covariance))
     scaled = covariance / np.outer(sd, sd)

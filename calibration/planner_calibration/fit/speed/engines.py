@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from planner.columns import Kernels, Overheads
 from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
-from planner_calibration.fit.bounded import Constant, Fit, fit, rounded
+from planner_calibration.fit.map_fit import Constant, MapFit, fit_constants, rounded
 
 Vector = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class EngineFit:
 
     kernels: Kernels
     overheads: Overheads
-    fits: Mapping[str, Fit]  # by what was fitted: 16-bit rows first, other formats on top
+    fits: Mapping[str, MapFit]  # by what was fitted: 16-bit rows first, other formats on top
 
 
 def near(value: float, ln_sd: float, high: float = np.inf) -> Constant:
@@ -139,7 +139,7 @@ def _add(
     def ln_ratio(values: dict[str, float]) -> Vector:
         return np.log(predict(*split(values, f.kernels, f.overheads))) - measured
 
-    found = fit(constants, ln_ratio, noise=NOISE)
+    found = fit_constants(constants, ln_ratio, noise=NOISE)
     k, o = split(rounded(found.values), f.kernels, f.overheads)
     return EngineFit(k, o, {**f.fits, name: found})
 
