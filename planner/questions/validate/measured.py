@@ -315,7 +315,6 @@ def _loaded(name: str) -> ModelSpec | PlannerError:
         return error
 
 
-@functools.cache
 def device_id(gpu: str) -> str:
     """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
 
@@ -323,9 +322,13 @@ def device_id(gpu: str) -> str:
         SpecError: none fits.
 
     """
+    return _device_id(gpu, tuple(device_names()))
+
+
+@functools.cache
+def _device_id(gpu: str, known: tuple[str, ...]) -> str:
     words = set(re.findall(r"[a-z]+\d+[a-z]*|\d+gb|pcie|nvl|sxm", gpu.lower()))
     words = {re.sub(r"^sxm\d$", "sxm", w) for w in words} - {"nvidia"}
-    known = device_names()
     if gpu.lower() in known:
         return gpu.lower()
     form = words & {"pcie", "nvl"} or {"sxm"}

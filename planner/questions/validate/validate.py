@@ -3,14 +3,17 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.inputs.bench_results import read_bench
+from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.profile import profile_for
-from planner.questions.validate.kernel_rows import KernelRows, predicted_s
-from planner.questions.validate.measured import COLUMNS, Run, Unread
+from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
+from planner.questions.validate.measured import COLUMNS, Run, Unread, read_rows, runs_of
 from planner.questions.validate.scoring import prepare
 from planner.results import INTERVAL, Estimate, Line, Score, Validation, Worst, Z
 from planner.scenario import legal
@@ -19,6 +22,7 @@ from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 Floats = NDArray[np.float64]
 Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
+BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,38 @@ def _ranks(values: Floats) -> Floats:
     """Return ranks, ties sharing theirs; scipy.stats has it, and takes a second to import."""
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[index])
+
+
+def validate_file(
+    path: Path,
+    *,
+    known: Mapping[str, str] | None = None,
+    refit: Refit | None = None,
+    worst: int = WORST,
+    command: str = "",
+) -> Validation:
+    """Score a file of measurements: runs, kernels, or a result of `vllm bench`.
+
+    Args:
+        path: a CSV (gzipped or not), or a JSON of `vllm bench`.
+        known: columns that a file of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
+        refit: see `validate_runs`.
+        worst: how many of the worst rows to keep.
+        command: recorded in the result.
+
+    Raises:
+        SpecError: the file cannot be read, or nothing in it can.
+
+    """
+    if path.suffix == ".json":
+        rows: list[dict[str, str]] = [read_bench(path, BENCH | dict(known or {}))]
+    else:
+        rows = read_rows(path)
+    if "op" in rows[0]:
+        groups = group_kernels(rows, path)
+        return validate_kernels(groups, path.name, worst=worst, command=command)
+    runs, unread = runs_of(rows, path)
+    return validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
 
 
 def validate_runs(
