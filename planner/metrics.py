@@ -141,8 +141,8 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
                _per_device("output_tokens_per_s"), "throughput", "high", keep=7),
-        Metric("in_flight", "", "run", "requests that hold memory at once, all replicas",
-               None, group="use", keep=4),
+        Metric("in_flight", "", "in flight", "requests that hold memory at once, all replicas",
+               None, group="use", keep=4, short="run"),
         Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
                None, "throughput", "high"),
         Metric(

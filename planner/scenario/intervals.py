@@ -1,7 +1,7 @@
 """The interval of each metric: its own spread where it has one, draws of the law for loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,13 @@ import numpy as np
 from planner.columns import Arch, Table
 from planner.columns import take as take_rows
 from planner.cost.money import lifetime_usd, train_usd
+from planner.inputs.model import ModelSpec
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.evidence import widening_sd
 from planner.law.predict import Comparison, compare, loss_draws
-from planner.metrics import METRICS, SERVING
+from planner.metrics import METRICS, QUALITY, SERVING
 from planner.results import Candidate, Estimate, Value, Warned
-from planner.scenario.evaluate import Evaluation, memory_by_part
+from planner.scenario.evaluate import SHAPE, Evaluation, memory_by_part
 from planner.scenario.scenario import Deployment, Resolved, Trained
 
 N_DRAWS = 1000
@@ -71,7 +72,9 @@ class Draws:
     def estimates(self, row: int) -> dict[str, Value]:
         """Return loss and accuracy of one row with their intervals."""
         drawn = {"loss": self.loss, "accuracy": self.accuracy}
-        return {name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()}
+        return {
+            name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()
+        }
 
 
 def _normal(seed: int) -> Any:
@@ -112,7 +115,12 @@ def law_warnings(t: Trained, arch: Arch) -> tuple[Warned, ...]:
 
 
 def candidate(
-    name: str, model: Any, draws: Draws, row: int, r: Resolved, more: Mapping[str, Any] | None = None
+    name: str,
+    model: Any,
+    draws: Draws,
+    row: int,
+    r: Resolved,
+    more: Mapping[str, Any] | None = None,
 ) -> Candidate:
     """Return one row as a candidate: every metric with its interval, what binds, memory by part."""
     assert r.trained
@@ -131,9 +139,23 @@ def candidate(
     )
 
 
+def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candidate]:
+    """Return models, by name, as candidates under the same conditions."""
+    if not models:
+        return {}
+    assert r.trained
+    archs = [m.arch() for m in models.values()]
+    arch = Arch(**{f.name: np.array([getattr(a, f.name) for a in archs]) for f in fields(Arch)})
+    names = (*SHAPE, *QUALITY, *SERVING, "bound")
+    draws = draw_losses(Evaluation(r, arch).table(names), arch, r.trained)
+    return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}
+
+
 def _lifetime(e: Evaluation, speed: Any) -> Estimate:
     """Return the lifetime cost; its serving part is as uncertain as the throughput."""
     life = e.life
     trained, total = float(train_usd(life)), float(lifetime_usd(life))
     served = (total - trained) * speed.value
-    return Estimate(value=total, low=trained + served / speed.high, high=trained + served / speed.low)
+    return Estimate(
+        value=total, low=trained + served / speed.high, high=trained + served / speed.low
+    )
