@@ -180,7 +180,9 @@ class Candidate(Measures):
     lifted: ClassVar[tuple[str, ...]] = ("shape", "metrics")
 
     name: str
-    shape: dict[str, int | float] = Field(default_factory=dict)  # SHAPE_KEYS; follows from the model
+    shape: dict[str, int | float] = Field(
+        default_factory=dict
+    )  # SHAPE_KEYS; follows from the model
     model: ModelSpec
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
     memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
@@ -251,7 +253,9 @@ class Prediction(Result):
         schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         own = schema["properties"]
         candidate = handler.resolve_ref_schema(own.pop("candidate"))
-        lifted = {k: v for k, v in candidate["properties"].items() if k not in ("warnings", "model")}
+        lifted = {
+            k: v for k, v in candidate["properties"].items() if k not in ("warnings", "model")
+        }
         schema["required"] = [n for n in schema["required"] if n != "candidate"]
         return schema | {"properties": own | lifted}
 
@@ -310,7 +314,7 @@ class Recommendation(Result):
 
     kind: Literal["recommend", "pareto"] = "recommend"
     inputs: Question
-    target_loss: float
+    target_loss: float = Field(gt=0)
     baseline: Candidate
     picks: dict[str, Candidate | None]
     pareto: tuple[Candidate, ...]  # lowest loss first
@@ -524,7 +528,9 @@ def check_result(data: Any, where: str = "result") -> Result:
         )
     if isinstance(schema, int) and schema < SCHEMA:
         again = data.get("command") or "the command that wrote it, with --json --out FILE"
-        raise SpecError(f"{where}: schema {schema} of planner {OLDER}", hint=f"run again: `{again}`")
+        raise SpecError(
+            f"{where}: schema {schema} of planner {OLDER}", hint=f"run again: `{again}`"
+        )
     if kind not in KINDS:
         raise SpecError(f"{where}: kind: {kind!r} is none of {', '.join(KINDS)}", hint=HINT)
     try:

@@ -75,7 +75,7 @@ def build(
             raise SpecError(f"this fit lacks or misstates {error}", hint=HINT) from None
     else:
         raise SpecError(f"no page shows a {result.kind}", hint="see `planner report --help`")
-    return replace(page, sections=[*page.sections, *closing(result, figures)])
+    return replace(page, sections=[*page.sections, *closing(result)])
 
 
 def _looked_up(result: Result, usd: float | None) -> Resolved:
@@ -100,7 +100,7 @@ def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | N
         grids=[rows.candidates(r.shapes)],
     )
     few = rows.spaced(r.pareto, top or (len(r.pareto) if figures or only_front else TOP))
-    caption = f"All {len(few)} shapes of the front" if len(few) == len(r.pareto) else ""
+    caption = "The whole front" if len(few) == len(r.pareto) else ""
     front = Section(
         "front", "Loss against speed", (_front_text(r),), grids=[rows.front(few, caption)]
     )
@@ -237,14 +237,14 @@ def _dropped(limits: Sequence[Dropped]) -> Grid:
     return Grid([t for t, _ in columns], [[str(read(d)) for _, read in columns] for d in limits])
 
 
-def closing(result: Result, whole: bool = True) -> list[Section]:
-    """Return what every page ends with: warnings, basis, and if `whole` how to get it again."""
+def closing(result: Result) -> list[Section]:
+    """Return what every page ends with: warnings, basis, how to get it again."""
     warned = list(map(str, result.warnings))
     basis = [f"{k}: {v}" for k, v in result.basis.items()]
     sections = [
         Section("warnings", "Warnings", items=warned),
         Section("basis", "What this rests on", items=basis),
-        Section("command", "Get this again", code=result.command if whole else ""),
+        Section("command", "Get this again", code=result.command),
     ]
     return [s for s in sections if s.items or s.code]
 
@@ -252,6 +252,6 @@ def closing(result: Result, whole: bool = True) -> list[Section]:
 def _front_text(r: Recommendation) -> str:
     return (
         f"{r.n_evaluated:,} legal shapes were evaluated in {show(r.elapsed_s, 's')}, "
-        f"{r.n_feasible:,} within every limit; {len(r.pareto)} are not beaten in both loss and speed "
-        "by any other. Lower loss and more tokens/s are better."
+        f"{r.n_feasible:,} within every limit; on the front, {len(r.pareto)}: not beaten in both loss "
+        "and speed by any other. Lower loss and more tokens/s are better."
     )

@@ -126,4 +126,5 @@ def render(page: Page) -> Group:
     """Return a page for a console; a page built without figures takes no time."""
     parts: list[Any] = [Text(page.title, style="bold")]
     parts += [Text(page.subtitle)] * bool(page.subtitle) + [Text("")]
-    return Group(*parts, *(part for s in page.sections for part in _section(s)))
+    # Who reads a terminal has just typed the command.
+    return Group(*parts, *(part for s in page.sections if not s.code for part in _section(s)))

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from planner.columns import Workload
 from planner.equation import derivation, evaluation, nudged
 from planner.errors import SpecError, UnknownName
 from planner.glossary import find_term
@@ -85,6 +86,10 @@ def derive(quantity: str, at: Evaluation | None = None) -> Derivation:
         raise UnknownName.among("phase", phase, PHASES)
     like = None if at is None else arguments.values_of(name, arguments.numbers(at, phase))
     symbolic, env = arguments.symbols(name, like)
+    if at is None and asked in KINDS["batch"].equations:  # its loop ends with its first requests
+        symbolic = [
+            replace(x, n_requests=x.batch) if isinstance(x, Workload) else x for x in symbolic
+        ]
     formulas = {k: sympy.sympify(v) for k, v in derivation(name, *symbolic).items()}
     values: dict[str, float] = {}
     shares: dict[str, float] = {}
