@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -28,7 +28,7 @@ from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
 from planner.metrics import METRICS, SIMULATED
 
-SCHEMA = 2
+SCHEMA: Final = 2
 OLDER = "0.1"  # the version that wrote schema 1
 INTERVAL = 0.8  # share of outcomes expected between `low` and `high`
 Z = 1.2815515655446004  # standard normal quantile of that interval

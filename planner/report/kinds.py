@@ -53,7 +53,7 @@ def _curves(points: Sequence[Point], vary: Sequence[str]) -> list[Figure]:
     series: dict[str, list[Point]] = {}
     for p in points:
         series.setdefault(_setting(p, others), []).append(p)
-    values = [p.settings.get(over) for p in points]
+    values = [rows.number(p.settings.get(over)) or 0.0 for p in points]
     wide = bool(steps) and max(values) > 8 * min(values) > 0
     kind = {"type": "log"} if wide else {} if steps else {"type": "category"}
 

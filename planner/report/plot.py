@@ -37,7 +37,7 @@ def terminal_plots(
     over = next(iter(found.values()))[0]
     for m in [m for m in panels() if m.group == "speed"]:
         unit, scale = (", ms", 1e3) if m.unit == "s" else ("", 1.0)
-        series = [
+        series: list[Series] = [
             (title(name), mark(name), list(steps), list(e.table([m.name])[m.name] * scale))
             for name, (_, steps, e) in found.items()
         ]

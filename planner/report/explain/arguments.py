@@ -71,7 +71,7 @@ def numbers(e: Evaluation, phase: str) -> Mapping[Any, Any]:
     The workload is what one engine is asked.
     """
     system, t = e.system, e.resolved.trained
-    known = {
+    known: dict[Any, Any] = {
         System: system,
         Arch: system.arch,
         Workload: e.resolved.kind.engine(e.load),

@@ -9,7 +9,7 @@ import numpy as np
 from planner.picks import title
 from planner.report import rows
 from planner.report.figures.curves import Line, curves, panels
-from planner.report.parts import Figure, Grid
+from planner.report.parts import Cell, Figure, Grid
 from planner.scenario.evaluate import Evaluation
 
 POINTS = 25
@@ -55,7 +55,7 @@ def operating(shown: Mapping[str, Evaluation]) -> tuple[list[Figure], Grid]:
         )
         for m in metrics
     ]  # fmt: skip
-    body = [
+    body: list[list[Cell | str]] = [
         [
             title(name),
             f"{float(found[name][1][i]):.4g}",

@@ -74,8 +74,10 @@ def assumptions(r: Resolved) -> list[Assumption]:
     Efficiencies move by 20 % and times by a factor 2: about how far published profiles lie apart.
     """
     found = []
-    for part, constants in zip(PARTS, r.deployment.profile.columns(), strict=True):
-        for f in fields(constants):
+    kernels, overheads = r.deployment.profile.columns()
+    own = [(PARTS[0], kernels, fields(kernels)), (PARTS[1], overheads, fields(overheads))]
+    for part, constants, names in own:
+        for f in names:
             value = float(getattr(constants, f.name))
             if value == 0.0 or value == 1.0:  # a switch, or something this engine does not have
                 continue
