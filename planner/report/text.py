@@ -60,8 +60,9 @@ class Fitted:
         ):
             shown.remove(low)
         t = table([g.header[i] for i in shown])
-        for column in t.columns[1:]:
+        for column, i in zip(t.columns[1:], shown[1:], strict=True):
             column.no_wrap = True
+            column.justify = "right" if g.header[i] else "left"  # what has no title is drawn
         for i, row in enumerate(g.rows):
             if i in g.groups:
                 t.add_section()

@@ -94,9 +94,9 @@ def test_every_figure_is_drawn_with_its_points(opened, recommended):
         assert counts[name]["contours"] > 5
         assert counts[name]["marks"] == front + 4  # and baseline with its three picks
     for name in (
-        "operating-output_tokens_per_s",
-        "operating-ttft_s",
-        "operating-usd_per_output_mtok",
+        "operating-output-tokens-per-s",
+        "operating-tpot-s",
+        "operating-usd-per-output-mtok",
     ):
         assert counts[name]["marks"] == sum(counts[name]["given"]) > 20
     lines = 2  # the two roofs are lines without marks
