@@ -112,10 +112,12 @@ def _compare(a: str, b: str, at: Path | None, on: str) -> tuple[Any, dict[str, A
 
 def _listing() -> str:
     from planner.glossary import terms
+    from planner.metrics import METRICS
     from planner.report.explain.closed import CLOSED
     from planner.report.explain.derive import quantities
 
-    known = terms()
-    lines = [f"{name:30} {known[name].meaning if name in known else ''}" for name in quantities()]
+    words = {m.name: m.words for m in METRICS.values()}
+    words |= {term.name: term.meaning for term in terms().values()}
+    lines = [f"{name:30} {words.get(name, '')}" for name in quantities()]
     closed = [f"{name:30} {meaning}" for name, (meaning, *_) in CLOSED.items()]
     return "\n".join([*lines, "", "closed forms", *closed])

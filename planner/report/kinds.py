@@ -75,7 +75,7 @@ def _curves(points: Sequence[Point], vary: Sequence[str]) -> list[Figure]:
 
 def _hover(p: Point, vary: Sequence[str]) -> str:
     said = [_setting(p, [n]) for n in vary]
-    said += [f"{m.title} {rows.metric(m, p.metrics.get(m.name))}" for m in panels()]
+    said += [f"{m.title} {rows.said(p, m)}" for m in panels()]
     return "<br>".join(map(esc, [*said, f"bound by {p.bound}"]))
 
 

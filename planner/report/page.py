@@ -132,7 +132,7 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
     name = c.name or "model"
 
     def said(metric: str) -> str:
-        return str(rows.metric(METRICS[metric], c.metrics.get(metric)))
+        return str(rows.said(c, METRICS[metric]))
 
     text = (
         f"{name} runs at {said('output_tokens_per_s')} output tokens/s, with a first token after "

@@ -52,7 +52,7 @@ def plain(value: Any) -> str:
     if isinstance(value, int):
         return show(value) if abs(value) >= 10_000_000 else str(value)
     if isinstance(value, float):
-        return significant(value, 4) if abs(value) < 1e6 else f"{value:.3g}"
+        return f"{value:.4g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -88,26 +88,32 @@ def grid(columns: Sequence[Column], caption: str = "", **more: Any) -> Grid:
     return Grid([c.title for c in columns], rows, caption, keep=[c.keep for c in columns], **more)
 
 
+def said(record: Measures, m: Metric) -> Cell:
+    """Write one metric of a record; under more load than can be served, latencies have no end."""
+    value = record.metrics.get(m.name)
+    return Cell("∞") if value is None and _endless(record, m) else metric(m, value)
+
+
+def _endless(record: Measures, m: Metric) -> bool:
+    own = m.name in LATENCIES and m.name in record.metrics
+    return own and record.get("bound") == "saturated"
+
+
 def known(records: Sequence[Measures], least: int) -> list[Metric]:
     """Return the metrics to show: those some record has; a share that is the whole is left out."""
     found: dict[str, list[float | None]] = {}
     for m in ALL.values():
         column = [number(r.metrics.get(m.name)) for r in records]
+        there = any(v is not None for v in column) or any(_endless(r, m) for r in records)
         whole = (found[n] for n in found if m.name.startswith(n))
-        if m.keep >= least and any(v is not None for v in column) and column not in whole:
+        if m.keep >= least and there and column not in whole:
             found[m.name] = column
     return [ALL[name] for name in found]
 
 
 def metric_columns(records: Sequence[Measures], metrics: Iterable[Metric]) -> list[Column]:
-    """Return a column a metric; what more is asked of than it can serve takes forever."""
-
-    def cell(m: Metric, r: Measures) -> Cell:
-        value = r.metrics.get(m.name)
-        endless = value is None and m.unit == "s" and r.get("bound") == "saturated"
-        return Cell("∞") if endless else metric(m, value)
-
-    return [Column(m.short or m.title, [cell(m, r) for r in records], m.keep) for m in metrics]
+    """Return a column a metric."""
+    return [Column(m.short or m.title, [said(r, m) for r in records], m.keep) for m in metrics]
 
 
 Read = Callable[[Candidate], Cell | str]
@@ -150,7 +156,7 @@ def candidates(shapes: Mapping[str, Candidate]) -> Grid:
     rows = [[name, *map(read, every)] for name, read in SHAPE]
     line = len(rows)
     for m in known(every, 1):
-        rows.append([m.title, *(metric(m, c.metrics.get(m.name)) for c in every)])
+        rows.append([m.title, *(said(c, m) for c in every)])
         if m.name in AFTER:
             name, read = AFTER[m.name]
             rows.append([name, *map(read, every)])
@@ -183,7 +189,7 @@ def facts(c: Candidate, name: str) -> dict[str, str]:
     """Return the few numbers of a shape that come first."""
     found = {"pick": title(name)} if c.gain else {}
     for m in known([c], HEAD):
-        found[m.title] = metric(m, c.metrics[m.name]).value
+        found[m.title] = said(c, m).value
         if m.name == "output_tokens_per_s" and c.gain:
             found["over the baseline"] = gain(c).value
     return found
@@ -203,7 +209,7 @@ def hover(c: Candidate, name: str) -> str:
                 f"GQA {c.gqa:g}",
             )
         ),
-        *(f"{m.title} {metric(m, c.metrics[m.name])}" for m in known([c], 3)),
+        *(f"{m.title} {said(c, m)}" for m in known([c], 3)),
     ]
     return "<br>".join([*lines, f"bound by {esc(c.bound)}"])
 

@@ -60,7 +60,7 @@ def curves(m: Metric, name: str, over: str, lines: Mapping[str, Line], **x: Any)
     names = ", ".join(title(key) for key, _ in shown if key)
     return Figure(
         name=f"{name}-{part_id(m.name)}",
-        alt=f"{m.title} over {over}, {len(shown)} lines" + (f": {names}." if names else "."),
+        alt=f"{m.title} over {over}, a line each: {names}." if names else f"{m.title} over {over}.",
         data=data,
         layout=layout(axis(esc(over) + scale, **x), metric_axis(m, rangemode="tozero")),
         height=380,
