@@ -17,7 +17,7 @@ ROOT = DOCS.parent
 NOTE = "<!-- made by docs/generate.py: edit that, not this -->\n"
 FIGURES = (
     "roofline",
-    "operating-throughput",
+    "operating-output-tokens-per-s",
     "memory",
     "contour-loss",
     "contour-throughput",
@@ -110,7 +110,7 @@ def figures() -> None:
     from planner.report.parts import Page, Section
     from planner.report.png import screenshot
 
-    page = build(recommend(Question(params=1e9, tokens=1e11)).to_dict())
+    page = build(recommend(Question(params=1e9, tokens=1e11)))
     known = {f.name: f for s in page.sections for f in s.figures}
     (DOCS / "figures").mkdir(exist_ok=True)
     for name in FIGURES:

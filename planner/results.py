@@ -4,25 +4,32 @@ A record of metrics holds them by the names of `planner.metrics`; in JSON they s
 keys. `read_result` checks a file before anything uses it; the JSON Schema is made of these classes.
 """
 
+import json
 import math
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     field_serializer,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
 from planner.metrics import METRICS, SIMULATED
 
-SCHEMA = 2
+SCHEMA: Final = 2
+OLDER = "0.1"  # the version that wrote schema 1
 INTERVAL = 0.8  # share of outcomes expected between `low` and `high`
 Z = 1.2815515655446004  # standard normal quantile of that interval
 HINT = "write it again with `--json --out FILE`; result files are not meant to be edited"
@@ -122,6 +129,19 @@ class Measures(Record):
         """Read any of its keys; `default` where there is none."""
         return getattr(self, name, default)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """Return the schema of the file's own form: what is lifted stands beside the other keys."""
+        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        own = schema["properties"]
+        lifted = {part: own.pop(part)["additionalProperties"] for part in cls.lifted}
+        own |= dict.fromkeys(SHAPE_KEYS, lifted["shape"]) if "shape" in lifted else {}
+        for m in (METRICS | SIMULATED).values():
+            unit = f" [{m.unit}]" if m.unit else ""
+            own[m.name] = lifted["metrics"] | {"description": f"{m.words}{unit}"}
+        schema["required"] = [n for n in schema.get("required", ()) if n not in cls.lifted]
+        return schema | ({"additionalProperties": True} if cls.rest else {})
+
     @model_serializer(mode="wrap")
     def _lift(self, write: Any) -> dict[str, Any]:
         plain: dict[str, Any] = write(self)
@@ -152,7 +172,7 @@ class Measures(Record):
         return head | flat(cells) | {"bound": self.get("bound", "")}
 
 
-def shape_of(model: ModelSpec) -> dict[str, float]:
+def shape_of(model: ModelSpec) -> dict[str, int | float]:
     """Return a model's shape and what follows from it, whole numbers as such."""
     shape = {key: getattr(model, key) for key in SHAPE_KEYS}
     return shape | ({"gqa": int(model.gqa)} if float(model.gqa).is_integer() else {})
@@ -164,7 +184,9 @@ class Candidate(Measures):
     lifted: ClassVar[tuple[str, ...]] = ("shape", "metrics")
 
     name: str
-    shape: dict[str, float] = Field(default_factory=dict)  # SHAPE_KEYS; follows from the model
+    shape: dict[str, int | float] = Field(
+        default_factory=dict
+    )  # SHAPE_KEYS; follows from the model
     model: ModelSpec
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
     memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
@@ -173,7 +195,7 @@ class Candidate(Measures):
     gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
     loss_vs_baseline: dict[str, float | bool] | None = None
     why: str = ""
-    verify: tuple[dict[str, float], ...] | None = None
+    verify: tuple[dict[str, int | float], ...] | None = None
     breakdown: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -201,6 +223,11 @@ class Result(Record):
     basis: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
 
+    @property
+    def shapes(self) -> dict[str, Candidate]:
+        """The shapes it is about, by name; none where it is about something else."""
+        return {}
+
     def rows(self) -> list[dict[str, Any]]:
         """Return flat CSV rows."""
         raise NotImplementedError
@@ -218,6 +245,23 @@ class Prediction(Result):
     kind: Literal["predict"] = "predict"
     inputs: Asked
     candidate: Candidate
+
+    @property
+    def shapes(self) -> dict[str, Candidate]:
+        """The one predicted."""
+        return {self.candidate.name or "model": self.candidate}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """Return the schema of the file's own form: the candidate's keys stand beside the others."""
+        schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        own = schema["properties"]
+        candidate = handler.resolve_ref_schema(own.pop("candidate"))
+        lifted = {
+            k: v for k, v in candidate["properties"].items() if k not in ("warnings", "model")
+        }
+        schema["required"] = [n for n in schema["required"] if n != "candidate"]
+        return schema | {"properties": own | lifted}
 
     @model_serializer(mode="wrap")
     def _lift(self, write: Any) -> dict[str, Any]:
@@ -274,7 +318,7 @@ class Recommendation(Result):
 
     kind: Literal["recommend", "pareto"] = "recommend"
     inputs: Question
-    target_loss: float
+    target_loss: float = Field(gt=0)
     baseline: Candidate
     picks: dict[str, Candidate | None]
     pareto: tuple[Candidate, ...]  # lowest loss first
@@ -284,6 +328,11 @@ class Recommendation(Result):
     n_evaluated: int = Field(ge=0)
     n_feasible: int = Field(ge=0)
     elapsed_s: float = 0.0
+
+    @property
+    def shapes(self) -> dict[str, Candidate]:
+        """The baseline, then the picks there are."""
+        return {"baseline": self.baseline} | {n: p for n, p in self.picks.items() if p}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the front as CSV rows."""
@@ -412,6 +461,117 @@ class Validation(Result):
     def rows(self) -> list[dict[str, Any]]:
         """Return every measured number as a CSV row."""
         return same_columns(line.to_dict() for line in self.lines)
+
+
+class Fit(Result):
+    """What `calibrate fit` says: held-out errors and constants, in the words of the fit."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["fit"] = "fit"
+
+    @field_validator("basis", mode="before")
+    @classmethod
+    def _named(cls, basis: Any) -> Any:
+        words = [basis] if isinstance(basis, str) else basis
+        return {"fit": "; ".join(words)} if isinstance(words, list | tuple) else words
+
+    @field_validator("warnings", mode="before")
+    @classmethod
+    def _coded(cls, warnings: Any) -> Any:
+        return [{"code": "fit", "message": w} if isinstance(w, str) else w for w in warnings]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """Everything the fit says."""
+        return self.model_extra or {}
+
+
+KINDS: dict[str, type[Result]] = {
+    "recommend": Recommendation,
+    "pareto": Recommendation,
+    "predict": Prediction,
+    "what-if": WhatIf,
+    "budget": Budget,
+    "validate": Validation,
+    "fit": Fit,
+}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of result files of one kind.
+
+    Raises:
+        UnknownName: there is no such kind.
+
+    """
+    if kind not in KINDS:
+        raise UnknownName.among("kind of result", kind, KINDS)
+    return KINDS[kind].model_json_schema()
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        SpecError: no such file, not JSON (truncated), not ours, of another schema, or edited into
+            something that cannot be: says which key is wrong.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: not a text file", hint="name a file from --json") from None
+    except OSError as error:
+        hint = "name a file that a command wrote with `--json --out FILE`"
+        raise SpecError(f"{path}: {error.strerror}", hint=hint) from None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        whole = text.rstrip().endswith("}")
+        what = "not JSON" if whole else "the file ends before its JSON does"
+        where = f"line {error.lineno}, column {error.colno}"
+        raise SpecError(f"{path}: {what} ({where}: {error.msg})", hint=HINT) from None
+    return check_result(data, str(path))
+
+
+def check_result(data: Any, where: str = "result") -> Result:
+    """Return the record of a result's JSON form; raises as `read_result` does."""
+    if not isinstance(data, Mapping) or "schema" not in data or "kind" not in data:
+        raise SpecError(f"{where}: not a result of planner", hint="name a file from --json")
+    schema, kind = data["schema"], data["kind"]
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise SpecError(
+            f"{where}: schema {schema} is newer than this version reads ({SCHEMA})",
+            hint="pip install --upgrade llm-planner",
+        )
+    if isinstance(schema, int) and schema < SCHEMA:
+        again = data.get("command") or "the command that wrote it, with --json --out FILE"
+        raise SpecError(
+            f"{where}: schema {schema} of planner {OLDER}", hint=f"run again: `{again}`"
+        )
+    if kind not in KINDS:
+        raise SpecError(f"{where}: kind: {kind!r} is none of {', '.join(KINDS)}", hint=HINT)
+    try:
+        return KINDS[kind].model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{where}: {_said(error)}", hint=HINT) from None
+
+
+# Where a record keeps what its file has lifted, and the members of unions: no keys of a file.
+_NO_KEYS = re.compile(r"metrics|shape|settings|candidate|int|float|.*\bEstimate\b.*")
+
+
+def _said(error: ValidationError) -> str:
+    """Return the first thing wrong: the key as the file has it, and what about it."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ").partition(", unable")[0]
+    if first["type"] == "extra_forbidden":
+        message = "no such key"
+    elif first["type"] == "model_type" and "Estimate" in message:
+        message = "neither a number nor value, low and high"
+    key = ".".join(str(part) for part in first["loc"] if not _NO_KEYS.fullmatch(str(part)))
+    return f"{key}: {message}" if key else message
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:

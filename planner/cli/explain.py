@@ -8,7 +8,7 @@ import typer
 from planner.cli import options as o
 
 if TYPE_CHECKING:
-    from planner.report.scene import Scene
+    from planner.scenario.evaluate import Evaluation
 
 Quantity = Annotated[
     str | None, typer.Argument(help="e.g. tpot_s, loss, step_s[prefill], ridge_point; see --list.")
@@ -57,59 +57,67 @@ def explain(
     if compare:
         shown, plain = _compare(quantity, str(other), at, on)
         return write(as_json(plain) if json_ else as_text(shown), out)
-    scene, shape = _scene(at, of)
-    text, plain, tex = _explain(quantity, scene, shape, everything)
+    text, plain, tex = _explain(quantity, _shape(at, of), everything)
     write(as_json(plain) if json_ else tex if latex else as_text(text), out)
 
 
 def _explain(
-    quantity: str, scene: "Scene | None", shape: str, everything: bool
+    quantity: str, at: "Evaluation | None", everything: bool
 ) -> tuple[Any, dict[str, Any], str]:
     from planner.report.explain import render
     from planner.report.explain.closed import CLOSED, closed_form
     from planner.report.explain.derive import derive
 
     if quantity in CLOSED:
-        c = closed_form(quantity, scene, shape)
+        c = closed_form(quantity, at)
         plain = {"quantity": c.name, "formula": render.formula(c.solution), "value": c.value}
         return render.closed_text(c), plain, render.closed_latex(c)
-    d = derive(quantity, scene, shape)
+    d = derive(quantity, at)
     return render.as_text(d, everything=everything), render.as_json(d), render.as_latex(d)
 
 
-def _scene(at: Path | None, of: str | None) -> "tuple[Scene | None, str]":
+def _shape(at: Path | None, of: str | None) -> "Evaluation | None":
+    """Return the shape asked for of a result, else its fastest pick, else its first."""
     from planner.errors import UnknownName
-    from planner.inputs.result import read_result
-    from planner.report.scene import scene_of
+    from planner.report.asked import evaluations, models, resolved
+    from planner.results import read_result
 
     if at is None:
-        return None, "baseline"
-    scene = scene_of(read_result(at))
-    if of is not None and of not in scene.shapes:
-        raise UnknownName.among("shape", of, scene.shapes)
-    first = next(iter(scene.shapes))
-    return scene, of or ("fastest" if "fastest" in scene.shapes else first)
+        return None
+    result = read_result(at)
+    shown = evaluations(models(result), resolved(result))
+    if of is not None and of not in shown:
+        raise UnknownName.among("shape", of, shown)
+    return shown[of or ("fastest" if "fastest" in shown else next(iter(shown)))]
 
 
 def _compare(a: str, b: str, at: Path | None, on: str) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
-    from planner.inputs.result import read_result
+    from planner.inputs.loading import load_model
+    from planner.report.asked import evaluations, models, resolved
     from planner.report.explain.compare import compare_shapes
     from planner.report.explain.render import versus_text
-    from planner.report.scene import of_models, scene_of
+    from planner.results import read_result
+    from planner.scenario.scenario import Resolved, conditions
 
-    scene = of_models([a, b], on=on, within=scene_of(read_result(at)) if at else None)
-    found = compare_shapes(scene, a, b)
+    result = read_result(at) if at else None
+    known = models(result) if result else {}
+    both = {name: known.get(name) or load_model(name) for name in (a, b)}
+    size = both[a].n_params_non_embedding
+    r = resolved(result) if result else Resolved.of(conditions(on=on), size)
+    found = compare_shapes(a, b, evaluations(both, r))
     return versus_text(found), asdict(found)
 
 
 def _listing() -> str:
     from planner.glossary import terms
+    from planner.metrics import METRICS
     from planner.report.explain.closed import CLOSED
     from planner.report.explain.derive import quantities
 
-    known = terms()
-    lines = [f"{name:30} {known[name].meaning if name in known else ''}" for name in quantities()]
+    words = {m.name: m.words for m in METRICS.values()}
+    words |= {term.name: term.meaning for term in terms().values()}
+    lines = [f"{name:30} {words.get(name, '')}" for name in quantities()]
     closed = [f"{name:30} {meaning}" for name, (meaning, *_) in CLOSED.items()]
     return "\n".join([*lines, "", "closed forms", *closed])

@@ -69,42 +69,35 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def as_text(renderable: Any, *, width: int | None = None) -> str:
     """Render for stdout: colour and full width on a terminal, plain text when piped."""
-    from rich.console import Console
+    from planner.report.render import as_text
 
-    terminal = sys.stdout.isatty()
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        force_terminal=terminal,
-        no_color=bool(os.environ.get("NO_COLOR")) or not terminal,
-        width=width or (None if terminal else _columns()),
-        highlight=False,
-    )
-    console.print(renderable)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _columns() -> int:
-    """Return the width asked for by COLUMNS, else 100; never so narrow that nothing fits."""
-    asked = os.environ.get("COLUMNS", "")
-    return max(int(asked), 40) if asked.isdigit() else 100
+    return as_text(renderable, width=width)
 
 
 def emit(
-    result: Any, *, json_: bool, csv_: bool = False, out: Path | None = None, kind: str = ""
+    result: Any,
+    *,
+    json_: bool,
+    csv_: bool = False,
+    out: Path | None = None,
+    kind: str = "",
+    top: int | None = None,
 ) -> None:
-    """Show a result that has `to_dict`, `rows` and `__rich__` in the form the flags ask for.
+    """Show a result in the form the flags ask for.
 
     `kind` puts JSON that does not name its schema and kind into the form `planner report` reads.
     """
+    from planner.report.render import render
+    from planner.results import SCHEMA, Result
+
     if json_:
         plain = result.to_dict()
-        head = {"schema": 1, "kind": kind, "command": command_line()} if kind else {}
+        head = {"schema": SCHEMA, "kind": kind, "command": command_line()} if kind else {}
         write(as_json(head | plain), out)
     elif csv_:
         write(as_csv(result.rows()), out)
     else:
-        write(as_text(result), out)
+        write(render(result, top=top) if isinstance(result, Result) else as_text(result), out)
 
 
 def plots(result: Any) -> str:
@@ -119,7 +112,7 @@ def plots(result: Any) -> str:
     terminal = sys.stdout.isatty()
     columns = shutil.get_terminal_size((100, 24)).columns
     colour = terminal and not os.environ.get("NO_COLOR")
-    return "\n" + terminal_plots(result.to_dict(), width=max(40, min(columns, 120)), colour=colour)
+    return "\n" + terminal_plots(result, width=max(40, min(columns, 120)), colour=colour)
 
 
 def command_line() -> str:

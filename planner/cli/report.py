@@ -30,11 +30,11 @@ def report(
     Example: planner report result.json --html report.html
     """
     from planner.cli.output import write
-    from planner.inputs.result import read_result
     from planner.report import html as as_html
     from planner.report import markdown
     from planner.report.page import build
     from planner.report.png import screenshot
+    from planner.results import read_result
 
     page = build(read_result(result), usd_per_hour)
     if html:

@@ -54,11 +54,11 @@ def predict_scenario(s: Scenario, *, command: str = "") -> Prediction:
     assert resolved.trained
     draws = draw_losses(table, arch, resolved.trained)
     found = candidate(s.model.name, s.model, draws, 0, resolved, {"breakdown": operators(one)})
-    warned = serving_warnings([s], table, [0])
+    said = (*found.warnings, *serving_warnings([s], table, [0]))
     return Prediction(
         command=command,
         inputs=Asked(**dict(s)),
         basis=resolved.basis,
-        warnings=(*found.warnings, *warned),
-        candidate=found,
+        warnings=said,
+        candidate=found.model_copy(update={"warnings": said}),
     )

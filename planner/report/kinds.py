@@ -1,270 +1,337 @@
 """Pages of what-if, budget, validate and fit, from the same parts as the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, colour, layout
-from planner.report.other import cell, generic, number, part_id, table_of
-from planner.report.parts import Figure, Grid, Section, esc
+from planner.inputs.model import ModelSpec
+from planner.metrics import LATENCIES, METRICS, Metric
+from planner.report import rows
+from planner.report.figures.curves import Line, curves, metric_axis, panels
+from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded
+from planner.report.parts import Figure, Grid, Page, Section, esc, part_id
+from planner.results import Budget, Fit, Plan, Point, Score, Validation, WhatIf
+from planner.scenario.options import OPTIONS
+from planner.scenario.scenario import conditions
+from planner.units import show
 
-Sections = tuple[str, list[Section]]
-PANELS = (
-    ("output_tokens_per_s", "output tokens/s"),
-    ("tpot_s", "TPOT, s"),
-    ("ttft_s", "TTFT, s"),
-    ("usd_per_output_mtok", "USD per million output tokens"),
-)
-MOST_SERIES = 8  # more lines than that nobody tells apart
-
-
-def what_if_sections(result: Mapping[str, Any]) -> Sections:
-    """Return curves over the first knob that is a number, a line for each setting of the others."""
-    points = list(result["points"])
-    name = _model(result)
-    knobs = [str(v) for v in result.get("vary", ())]
-    text = [f"{len(points)} settings of {', '.join(knobs) or 'nothing'}, everything else as asked."]
-    figures = _curves(points, knobs) if len(points) > 1 else []
-    sections = [Section("answer", "The curves", text, figures=figures)]
-    sections.append(Section("points", "Every setting", grids=[table_of(points, "Settings")]))
-    rest = generic(result, ("points", "vary", "elapsed_s"))
-    return f"What if: {name}", [*sections, *rest]
+MOST_ROWS = 64  # of a table on a terminal; --csv has all
 
 
-def _curves(points: Sequence[Mapping[str, Any]], knobs: Sequence[str]) -> list[Figure]:
-    steps = [k for k in knobs if all(number(p.get(k)) is not None for p in points)]
-    x = steps[0] if steps else (knobs[0] if knobs else "")
-    others = [k for k in knobs if k != x]
-    series: dict[str, list[Mapping[str, Any]]] = {}
-    for point in points:
-        series.setdefault(", ".join(f"{k} {cell(point.get(k))}" for k in others), []).append(point)
-    figures = []
-    for metric, title in PANELS:
-        if any(number(p.get(metric)) is None for p in points):
-            continue
-        data = [
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": esc(label or title),
-                "x": [p.get(x) if steps else esc(cell(p.get(x))) for p in rows],
-                "y": [number(p[metric]) for p in rows],
-                "line": {"color": colour("", i), "width": 2},
-                "hovertext": [_hover(p, knobs) for p in rows],
-                "hoverinfo": "text",
-            }
-            for i, (label, rows) in enumerate(list(series.items())[:MOST_SERIES])
+def _asked(inputs: Mapping[str, Any], varied: Collection[str]) -> str:
+    """Write what all rows share."""
+    settings = {k: v for k, v in inputs["settings"].items() if OPTIONS[k].group != "model"}
+    return rows.asked(conditions(**settings), varied)
+
+
+def _name(inputs: Mapping[str, Any]) -> str:
+    return ModelSpec.model_validate(inputs["model"]).name
+
+
+def what_if_sections(w: WhatIf, figures: bool, top: int | None) -> Page:
+    """Return curves over the first option that is a number, a line for each setting of the others."""
+    n = len(w.points)
+    few = rows.spaced(w.points, top or (n if figures else MOST_ROWS))
+    shown = f"{len(few)} shown; --csv has all; " if len(few) < n else ""
+    said = f"{n:,} points in {show(w.elapsed_s, 's')}; {shown}varied: {', '.join(w.vary) or 'nothing'}."
+    drawn = _curves(w.points, w.vary) if figures and n > 1 else []
+    refused = [f"{_setting(p, w.vary)}: {p.refused.message}" for p in w.points if p.refused]
+    grid = rows.points(few, w.vary, bars=not figures)
+    parts = [Section("answer", "The curves", (said,), figures=drawn, grids=[grid])]
+    if refused:
+        parts.append(Section("refused", "Settings that may not be asked", items=refused))
+    return Page(f"What if: {_name(w.inputs)}", _asked(w.inputs, w.vary), parts)
+
+
+def _setting(p: Point, names: Iterable[str]) -> str:
+    return ", ".join(f"{n} {rows.plain(p.settings.get(n))}" for n in names)
+
+
+def _curves(points: Sequence[Point], vary: Sequence[str]) -> list[Figure]:
+    steps = [n for n in vary if all(rows.number(p.settings.get(n)) is not None for p in points)]
+    over = steps[0] if steps else (vary[0] if vary else "")
+    others = [n for n in vary if n != over]
+    series: dict[str, list[Point]] = {}
+    for p in points:
+        series.setdefault(_setting(p, others), []).append(p)
+    values = [rows.number(p.settings.get(over)) or 0.0 for p in points]
+    wide = bool(steps) and max(values) > 8 * min(values) > 0
+    kind = {"type": "log"} if wide else {} if steps else {"type": "category"}
+
+    def line(m: Metric, found: Sequence[Point]) -> Line:
+        x = [
+            p.settings.get(over) if steps else esc(rows.plain(p.settings.get(over))) for p in found
         ]
-        wide = steps and max(p[x] for p in points) > 8 * min(p[x] for p in points) > 0
-        kind = {"type": "log"} if wide else {} if steps else {"type": "category"}
-        figures.append(
-            Figure(
-                name=f"what-if-{part_id(metric)}",
-                alt=f"{title} over {x}, {len(series)} lines.",
-                data=data,
-                layout=layout(
-                    axis(esc(x.replace("_", " ")) + (" (log scale)" if wide else ""), **kind),
-                    axis(title, rangemode="tozero"),
-                ),
-                height=380,
-            )
+        y = [rows.number(p.metrics.get(m.name)) for p in found]
+        return Line(x, y, [_hover(p, vary) for p in found])
+
+    return [
+        curves(
+            m, "what-if", over.replace("_", " "), {k: line(m, v) for k, v in series.items()}, **kind
         )
-    return figures
-
-
-def _hover(point: Mapping[str, Any], knobs: Sequence[str]) -> str:
-    shown = [*knobs, *(m for m, _ in PANELS), "bound"]
-    return "<br>".join(f"{esc(k)} {esc(cell(point[k]))}" for k in shown if k in point)
-
-
-def budget_sections(result: Mapping[str, Any]) -> Sections:
-    """Return what each configuration carries, and the cheapest and the smallest that do the job."""
-    plans = list(result.get("plans", ()))
-    text = []
-    for key, words in (("fewest_gpus", "Fewest devices"), ("cheapest", "Cheapest")):
-        if plan := result.get(key):
-            text.append(
-                f"{words}: {plan.get('configuration')}, {cell(plan.get('replicas'))} replicas on "
-                f"{cell(plan.get('n_devices'))} devices, {cell(plan.get('rate_per_s'))} requests/s, "
-                f"{cell(plan.get('usd_per_output_mtok'))} USD per million output tokens; what binds "
-                f"is {plan.get('binds')}."
-            )
-    figures = [_bars(plans, metric, title) for metric, title in _BUDGET if _has(plans, metric)]
-    sections = [
-        Section("answer", "What fits within the limits", text or ["Nothing does."], figures=figures)
+        for m in panels()
+        if any(rows.number(p.metrics.get(m.name)) is not None for p in points)
     ]
-    if plans:
-        sections.append(Section("plans", "Every configuration", grids=[table_of(plans, "Plans")]))
-    rest = generic(result, ("plans", "fewest_gpus", "cheapest", "elapsed_s"))
-    return f"What it takes to serve {_model(result)}", [*sections, *rest]
 
 
-_BUDGET = (
-    ("rate_per_s_per_device", "requests/s a device"),
-    ("usd_per_output_mtok", "USD per million output tokens"),
-)
+def _hover(p: Point, vary: Sequence[str]) -> str:
+    said = [_setting(p, [n]) for n in vary]
+    said += [f"{m.title} {rows.said(p, m)}" for m in panels()]
+    return "<br>".join(map(esc, [*said, f"bound by {p.bound}"]))
 
 
-def _has(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
-    return any(number(r.get(metric)) is not None for r in rows)
+def budget_sections(b: Budget, figures: bool) -> Page:
+    """Return what each configuration carries, what to buy, and where the first plan's time goes."""
+    slo = b.inputs["slo"]
+    asked = [n for n in LATENCIES if n in slo]
+    limits = ", ".join(f"{LATENCIES[n].title} ≤ {show(slo[n], 's')}" for n in asked)
+    load = rows.rate(b.inputs["rate_per_s"]) if b.inputs["rate_per_s"] else "its own load"
+    words = [
+        f"{name}: {_plan(p)} for {load}; what binds is {rows.binds(p.binds)}"
+        for name, p in (("fewest GPUs", b.fewest_gpus), ("cheapest", b.cheapest))
+        if p
+    ]
+    bars = [_bars(b.plans, METRICS["usd_per_output_mtok"])] if figures else []
+    plans = rows.plans(b.plans, slo["at"], asked)
+    first = b.plans[0].configuration
+    text = f"Of the first plan, {first}, at the load it carries."
+    sections = [
+        Section("answer", "What fits within the limits", items=words or ["Nothing does."],
+                figures=[f for f in bars if f.data], grids=[plans]),
+        Section("relax", "Relaxing", (text,), grids=[_relax(b.relax)]),
+        Section("operators", "Where the time goes", grids=[_where(b.operators)]),
+        Section("changes", "What would win them back", grids=[_changes(b.changes)]),
+    ]  # fmt: skip
+    title = f"What it takes to serve {_name(b.inputs)} within {limits} at {slo['at']}"
+    shared = _asked(b.inputs, ("on", "dtype", "tp", "rate"))
+    subtitle = f"{shared}; simulated and searched in {show(b.elapsed_s, 's')}"
+    return Page(title, subtitle, sections)
 
 
-def _bars(rows: Sequence[Mapping[str, Any]], metric: str, title: str) -> Figure:
-    shown = [r for r in rows if number(r.get(metric)) is not None]
+def _plan(p: Plan) -> str:
+    copies = f"{p.replicas} × " if p.replicas > 1 else ""
+    usd = p.metrics.get("usd_per_hour")
+    bill = f", ${rows.metric(METRICS['usd_per_hour'], usd)}/h" if usd is not None else ""
+    return f"{copies}{p.configuration}, {rows.of(p, 'n_devices'):.0f} GPUs{bill}"
+
+
+def _relax(found: Sequence[Mapping[str, Any]]) -> Grid:
+    body = [
+        [
+            r["relax"],
+            rows.rate(r["rate_per_s"]),
+            rows.NONE if r["gain"] is None else f"{r['gain']:+.0%}",
+            rows.binds(r["binds"]),
+        ]
+        for r in found
+    ]
+    return Grid(["limit", "carries", "gain", "then bound by"], body)
+
+
+def _where(found: Sequence[Mapping[str, Any]]) -> Grid:
+    """Return a line an operator: its part of TTFT and of TPOT."""
+
+    def part(r: Mapping[str, Any], of: str) -> list[str]:
+        seconds = r[f"{of}_s"]
+        text = ("-" if seconds < 0 else "") + show(abs(seconds), "s")
+        return [text, f"{r[f'{of}_share']:.0%}", r[f"{of}_bound"]] if seconds else [""] * 3
+
+    body = [[r["operator"].replace("_", " "), *part(r, "ttft"), *part(r, "tpot")] for r in found]
+    first, after = (LATENCIES[n].title for n in ("ttft_s", "tpot_s"))
+    head = ["operator", first, "share", "bound", after, "share", "bound"]
+    return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7], groups=[len(body) - 1])
+
+
+def _changes(found: Sequence[Mapping[str, Any]]) -> Grid:
+    body = [
+        [
+            r["change"],
+            _back(r["ttft_s_saved"]),
+            _back(r["tpot_s_saved"]),
+            f"{r['saturation_gain']:+.0%}",
+            f"{r['n_params_gain']:+.0%}" if r["n_params_gain"] else "same",
+        ]
+        for r in found
+    ]
+    first, after = (LATENCIES[n].title for n in ("ttft_s", "tpot_s"))
+    return Grid(["change", first, after, "most load", "parameters"], body)
+
+
+def _back(saved: float | None) -> str:
+    """Write a saving as a change: less time is a minus."""
+    if saved is None:
+        return rows.NONE
+    return "0" if abs(saved) < 1e-6 else ("-" if saved > 0 else "+") + show(abs(saved), "s")
+
+
+def _bars(found: Sequence[Plan], m: Metric) -> Figure:
+    shown = [p for p in found if p.metrics.get(m.name) is not None]
+
+    def hover(p: Plan) -> str:
+        told = {
+            "carries": rows.rate(p.rate_per_s),
+            "replicas": p.replicas,
+            "bound by": rows.binds(p.binds),
+        }
+        return "<br>".join(esc(f"{k} {v}") for k, v in {p.configuration: "", **told}.items())
+
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "y": [esc(p.configuration) for p in shown],
+        "x": [rows.of(p, m.name) for p in shown],
+        "marker": {"color": BLUE},
+        "hovertext": [hover(p) for p in shown],
+        "hoverinfo": "text",
+    }
     return Figure(
-        name=f"budget-{part_id(metric)}",
-        alt=f"{title} of {len(shown)} configurations.",
-        data=[
-            {
-                "type": "bar",
-                "orientation": "h",
-                "y": [esc(r.get("configuration", i)) for i, r in enumerate(shown)],
-                "x": [number(r[metric]) for r in shown],
-                "marker": {"color": BLUE},
-                "hovertext": [_hover(r, ["configuration", "replicas", "binds"]) for r in shown],
-                "hoverinfo": "text",
-            }
-        ],
-        layout=layout(axis(title, rangemode="tozero"), axis("", autorange="reversed")),
-        height=140 + 32 * len(shown),
+        name=f"budget-{part_id(m.name)}",
+        alt=f"{m.words} of {len(shown)} configurations.",
+        data=[bars] * bool(shown),
+        layout=layout(metric_axis(m, rangemode="tozero"), axis("", autorange="reversed")),
+        height=140 + 30 * len(shown),
     )
 
 
-def validate_sections(result: Mapping[str, Any]) -> Sections:
-    """Return the error overall, by group, and the worst rows."""
-    overall = result.get("overall") or {}
-    text = [
-        (
-            f"{cell(overall.get('n'))} rows of {result.get('source', '?')}: mean error "
-            f"{_percent(overall.get('mean_ape'))}, median {_percent(overall.get('median_ape'))}, bias "
-            f"{_percent(overall.get('bias'))}; {_percent(overall.get('coverage'))} of the rows lie "
-            "inside their 80 % intervals."
+def validate_sections(v: Validation, figures: bool) -> Page:
+    """Return how far off predictions are, group by group, the worst rows by name."""
+    how = (
+        "each architecture predicted by a fit on the others" if v.cross_validated else "as shipped"
+    )
+    text = [f"{v.source}: {v.overall.n:,} rows, predictions {how}."]
+    if o := v.overflow:
+        text.append(
+            f"Cache overflow: {o['found']} of {o['measured']} batches found, "
+            f"{o['false_alarms']} false alarms."
         )
+    sections = [Section("answer", "How far off", text, grids=[rows.scores("", {"all": v.overall})])]
+    for by, found in v.groups.items():
+        if len(found) > 1 or figures:
+            bars = [_error_bars(by, found)] if figures else []
+            section = Section(part_id(by), f"By {by}", figures=bars, grids=[rows.scores(by, found)])
+            sections.append(section)
+    if v.flagged:
+        title = "Flagged rows, not in the above"
+        sections.append(Section("flagged", title, grids=[rows.scores("flag", v.flagged)]))
+    if v.worst:
+        sections.append(Section("worst", "The worst rows", grids=[_worst(v)]))
+    return Page("Predictions against measurements", "", sections)
+
+
+def _worst(v: Validation) -> Grid:
+    def error(value: float | None) -> str:
+        return rows.NONE if value is None else f"{value:+.0%}"
+
+    body = [
+        [
+            f"{w.model} {w.metric}",
+            f"{w.gpu} {w.engine}",
+            w.setting,
+            f"{w.measured:.4g}",
+            rows.NONE if w.predicted is None else f"{w.predicted:.4g}",
+            error(w.error),
+        ]
+        for w in v.worst
     ]
-    if result.get("cross_validated"):
-        text.append("Every architecture was predicted by a fit on the others.")
-    groups = result.get("groups") or {}
-    sections = [Section("answer", "How far off", text)]
-    for by, scores in groups.items():
-        sections.append(
-            Section(
-                part_id(by),
-                f"By {by}",
-                figures=[_error_bars(by, scores)],
-                grids=[_scores(by, scores)],
-            )
-        )
-    if worst := result.get("worst"):
-        sections.append(Section("worst", "The worst rows", grids=[table_of(worst, "Worst rows")]))
-    done = ("overall", "groups", "worst", "source", "cross_validated")
-    return "Predictions against measurements", [*sections, *generic(result, done)]
+    head = ["worst rows", "where", "setting", "measured", "predicted", "error"]
+    return Grid(head, body, keep=[9, 8, 7, 9, 9, 9])
 
 
-def _percent(value: Any) -> str:
-    return f"{100 * value:.1f} %" if isinstance(value, int | float) else "–"
-
-
-def _error_bars(by: str, scores: Mapping[str, Mapping[str, Any]]) -> Figure:
-    names = list(scores)
+def _error_bars(by: str, found: Mapping[str, Score]) -> Figure:
+    shades = {"median_ape": GREEN, "mean_ape": ORANGE}
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": rows.SCORES[key][0],
+            "y": [esc(n) for n in found],
+            "x": rounded([100 * (getattr(s, key) or 0.0) for s in found.values()]),
+            "marker": {"color": shade},
+            "hovertemplate": "%{y}<br>%{x:.1f} %<extra>" + rows.SCORES[key][0] + "</extra>",
+        }
+        for key, shade in shades.items()
+    ]
     return Figure(
         name=f"errors-{part_id(by)}",
-        alt=f"Mean and median absolute error by {by}, {len(names)} groups.",
-        data=[
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": word,
-                "y": [esc(n) for n in names],
-                "x": [100 * float(scores[n].get(key) or 0.0) for n in names],
-                "marker": {"color": shade},
-                "hovertemplate": "%{y}<br>%{x:.1f} %<extra>" + word + "</extra>",
-            }
-            for key, word, shade in (
-                ("median_ape", "median error", GREEN),
-                ("mean_ape", "mean error", ORANGE),
-            )
-        ],
+        alt=f"Mean and median absolute error by {by}, {len(found)} groups.",
+        data=data,
         layout=layout(
             axis("absolute error, %", rangemode="tozero"),
             axis("", autorange="reversed", tickfont={"size": 10}),
             barmode="group",
         ),
-        height=140 + 36 * len(names),
+        height=140 + 36 * len(found),
     )
 
 
-def _scores(by: str, scores: Mapping[str, Mapping[str, Any]]) -> Grid:
-    rows = [
-        [
-            name,
-            cell(s.get("n")),
-            *(_percent(s.get(k)) for k in ("mean_ape", "median_ape", "bias", "coverage")),
-            cell(s.get("spearman")),
-        ]
-        for name, s in scores.items()
-    ]
-    header = [by, "rows", "mean error", "median", "bias", "inside 80 %", "Spearman"]
-    return Grid(header, rows, caption=f"Errors by {by}", fold=True)
+STAGES = {"before": GREY, "held_out": ORANGE, "fitted": GREEN}
 
 
-def fit_sections(result: Mapping[str, Any]) -> Sections:
+def fit_sections(result: Fit) -> Page:
     """Return a fit, held-out error first, then the constants and what the runs said of each."""
-    stages = [k for k in ("before", "held_out", "fitted") if isinstance(result.get(k), Mapping)]
+    found = result.found
+    stages = [k for k in STAGES if isinstance(found.get(k), Mapping)]
     sections = []
     if stages:
+        text = ("Held out: each shape predicted by a fit on the others.",)
+        table = [
+            {"": f"{name}, {stage.replace('_', ' ')}"} | dict(found[stage][name])
+            for stage in stages
+            for name in found[stage]
+        ]
         sections.append(
-            Section(
-                "answer",
-                "Error on runs the fit did not see",
-                ["Held out: each shape predicted by a fit on the others."],
-                figures=[_stages(result, stages)],
-                grids=[_stage_table(result, stages)],
-            )
-        )
-    constants = result.get("constants")
-    if isinstance(constants, Mapping):
-        sd, shrink = (result.get(k) or {} for k in ("ln_sd", "shrinkage"))
-        rows = [[k, cell(v), cell(sd.get(k)), cell(shrink.get(k))] for k, v in constants.items()]
-        header = ["constant", "value", "sd of its logarithm", "learned from runs"]
-        sections.append(
-            Section("constants", "The constants", grids=[Grid(header, rows, "Posterior")])
-        )
-    done = (*stages, "constants", "ln_sd", "shrinkage")
-    return "What the measurements say", [*sections, *generic(result, done)]
+            Section("answer", "Error on runs the fit did not see", text,
+                    figures=[_stages(found, stages)], grids=[rows.records(table, "Errors")])
+        )  # fmt: skip
+    if isinstance(constants := found.get("constants"), Mapping):
+        columns = {"value": constants, "sd of its logarithm": found.get("ln_sd") or {},
+                   "learned from runs": found.get("shrinkage") or {}}  # fmt: skip
+        table = [{"constant": k} | {c: of.get(k) for c, of in columns.items()} for k in constants]
+        grid = rows.records(table, "Posterior")
+        sections.append(Section("constants", "The constants", grids=[grid]))
+    done = {*stages, "constants", "ln_sd", "shrinkage", "inputs"}
+    return Page("What the measurements say", "", [*sections, *_rest(found, done)])
 
 
-def _stages(result: Mapping[str, Any], stages: Sequence[str]) -> Figure:
-    shade = {"before": GREY, "held_out": ORANGE, "fitted": GREEN}
-    names = list(dict.fromkeys(k for s in stages for k in result[s]))
-    metric = next(iter(next(iter(result[stages[0]].values()), {"error": 0})), "error")
-    keys = list(next(iter(result[stages[0]].values()), {}))
-    metric = next((k for k in ("mean_ape", "mape", "mean") if k in keys), metric)
+def _rest(found: Mapping[str, Any], without: set[str]) -> list[Section]:
+    """Return every other list of records of a fit as a table, and its single values as another."""
+    single: dict[str, Any] = {}
+    sections = []
+    for key, value in found.items():
+        title = key.replace("_", " ").capitalize()
+        if key in without:
+            continue
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            sections.append(Section(part_id(key), title, grids=[rows.records(value, title)]))
+        elif isinstance(value, Mapping):
+            body = [[k, rows.plain(v)] for k, v in value.items()]
+            sections.append(Section(part_id(key), title, grids=[Grid(["", title], body)]))
+        else:
+            single[key.replace("_", " ")] = rows.plain(value)
+    if single:
+        grid = Grid(["", "value"], [[k, v] for k, v in single.items()])
+        sections.insert(0, Section("rest", "The fit", grids=[grid]))
+    return sections
+
+
+def _stages(found: Mapping[str, Any], stages: Sequence[str]) -> Figure:
+    names = list(dict.fromkeys(k for s in stages for k in found[s]))
+    keys = list(next(iter(found[stages[0]].values()), {"error": 0}))
+    metric = next((k for k in ("mean_ape", "mape", "mean") if k in keys), keys[0])
+    data = [
+        {
+            "type": "bar",
+            "name": stage.replace("_", " "),
+            "x": [esc(n) for n in names],
+            "y": [rows.number((found[stage].get(n) or {}).get(metric)) for n in names],
+            "marker": {"color": STAGES[stage]},
+        }
+        for stage in stages
+    ]
+    words = rows.SCORES.get(metric, (metric.replace("_", " "),))[0]
     return Figure(
         name="fit-errors",
         alt=f"Error before the fit, held out and fitted, for {', '.join(names)}.",
-        data=[
-            {
-                "type": "bar",
-                "name": stage.replace("_", " "),
-                "x": [esc(n) for n in names],
-                "y": [number((result[stage].get(n) or {}).get(metric)) for n in names],
-                "marker": {"color": shade[stage]},
-            }
-            for stage in stages
-        ],
-        layout=layout(axis(""), axis(esc(metric.replace("_", " ")), rangemode="tozero")),
+        data=data,
+        layout=layout(axis(""), axis(esc(words), rangemode="tozero")),
         height=360,
     )
-
-
-def _stage_table(result: Mapping[str, Any], stages: Sequence[str]) -> Grid:
-    rows = [
-        {"": f"{name}, {stage.replace('_', ' ')}"} | dict(result[stage][name])
-        for stage in stages
-        for name in result[stage]
-    ]
-    return table_of(rows, "Errors")
-
-
-def _model(result: Mapping[str, Any]) -> str:
-    model = result.get("inputs", {}).get("model")
-    return str(model.get("name", "?")) if isinstance(model, Mapping) else str(model or "?")

@@ -33,11 +33,11 @@ def _grid(g: Grid) -> str:
     return (f"{plain(g.caption)}:\n\n" if g.caption else "") + "\n".join(lines)
 
 
-def _row(cells: Sequence[str]) -> str:
+def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(map(plain, cells)) + " |"
 
 
-def plain(text: str) -> str:
+def plain(text: object) -> str:
     """Escape what Markdown or the HTML it becomes would read as markup."""
     text = re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(str(text).split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

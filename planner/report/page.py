@@ -1,272 +1,257 @@
 """Which sections a result's page has: every kind is put together from the same parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.price import load_prices
-from planner.inputs.result import HINT, check_result
+from planner.metrics import METRICS
+from planner.picks import title
+from planner.report import rows
+from planner.report.asked import evaluations, models, resolved
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.contours import contours
 from planner.report.figures.operating import operating
-from planner.report.figures.pareto import front_grid, pareto
+from planner.report.figures.pareto import pareto
 from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
-from planner.report.kinds import (
-    budget_sections,
-    fit_sections,
-    validate_sections,
-    what_if_sections,
+from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
+from planner.report.parts import Grid, Page, Section
+from planner.results import (
+    HINT,
+    Budget,
+    Dropped,
+    Fit,
+    Prediction,
+    Recommendation,
+    Result,
+    Validation,
+    WhatIf,
 )
-from planner.report.parts import Grid, Page, Section, between, label, shape_text
-from planner.report.scene import Scene, scene_of
-from planner.units import show
+from planner.scenario.evaluate import Evaluation
+from planner.scenario.scenario import Resolved
+from planner.units import show, significant
 
 MAPS = (
     "At a fixed size and depth two numbers are left: the width d_model, and r, how the rest is "
     "split between MLP and attention. Loss has a minimum in both; speed has none."
 )
-# Rows of the comparison table: title, and how to read it from a candidate.
-_ROWS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("layers", lambda c: str(c["n_layers"])),
-    ("d_model", lambda c: str(c["d_model"])),
-    ("d_ff", lambda c: str(c["d_ff"])),
-    ("heads / KV heads", lambda c: f"{c['n_heads']} / {c['n_kv_heads']} of {c['head_dim']}"),
-    ("N non-embedding", lambda c: show(c["n_params_non_embedding"])),
-    ("N all", lambda c: show(c["n_params"])),
-    ("r, MLP over attention", lambda c: f"{c['mlp_attn_ratio']:.2f}"),
-    ("x, d_model/√N", lambda c: f"{c['d_over_sqrt_n']:.3f}"),
-    ("GQA", lambda c: f"{c['gqa']:g}"),
-    ("loss, nats", lambda c: between(c["loss"], digits=4) if c.get("loss") else "–"),
-    ("P(loss ≤ target)", lambda c: _share(c.get("p_loss_at_most_target"))),
-    ("accuracy, nine tasks", lambda c: _accuracy(c.get("accuracy"))),
-    ("output tokens/s", lambda c: between(c["output_tokens_per_s"])),
-    ("over the baseline", lambda c: _gain(c.get("gain"))),
-    ("TTFT, one prompt", lambda c: between(c["ttft_s"], "s")),
-    ("TPOT, full batch", lambda c: between(c["tpot_s"], "s")),
-    ("KV cache a token", lambda c: show(c["kv_bytes_per_token"], "byte")),
-    ("weights", lambda c: show(c["weight_bytes"], "byte")),
-    ("requests that fit", lambda c: f"{c['max_concurrency']:g}"),
-    ("bound by", lambda c: c.get("bound", "–")),
-)
+TOP = 5  # rows of the front beside the picks, where there is no figure of it
 
 
-def build(result: Mapping[str, Any], usd_per_device_hour: float | None = None) -> Page:
+def build(
+    result: Result,
+    usd_per_device_hour: float | None = None,
+    *,
+    figures: bool = True,
+    top: int | None = None,
+) -> Page:
     """Return the page of any result.
 
     Args:
-        result: the JSON form of a result.
-        usd_per_device_hour: price of one device, for the cost curve; default: our price list's.
+        result: what a question returned.
+        usd_per_device_hour: price of one device, for the cost curve; default: the result's own.
+        figures: whether figures are drawn, and tables made that only they need.
+        top: rows of a front or of settings; default: all beside figures, few without.
 
     Raises:
         SpecError: the result is not one this version can show, or its inputs name something unknown.
 
     """
-    result = check_result(result)
-    kind = result["kind"]
-    if usd_per_device_hour is None and kind in ("recommend", "pareto", "predict"):
-        usd_per_device_hour = load_prices().usd_per_hour.get(str(result["inputs"].get("on")))
-    if kind in ("recommend", "pareto"):
-        return _recommend(result, usd_per_device_hour)
-    if kind == "predict":
-        return _predict(result, usd_per_device_hour)
-    show_kind = {
-        "what-if": what_if_sections,
-        "budget": budget_sections,
-        "validate": validate_sections,
-        "fit": fit_sections,
-    }[kind]
-    try:
-        title, sections = show_kind(result)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SpecError(f"this {kind} result lacks or misstates {error}", hint=HINT) from None
-    return Page(title, _asked(result), [*sections, *closing(result)])
+    if isinstance(result, Recommendation):
+        page = _recommend(result, usd_per_device_hour, figures, top)
+    elif isinstance(result, Prediction):
+        page = _predict(result, usd_per_device_hour, figures)
+    elif isinstance(result, WhatIf):
+        page = what_if_sections(result, figures, top)
+    elif isinstance(result, Budget):
+        page = budget_sections(result, figures)
+    elif isinstance(result, Validation):
+        page = validate_sections(result, figures)
+    elif isinstance(result, Fit):
+        try:
+            page = fit_sections(result)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise SpecError(f"this fit lacks or misstates {error}", hint=HINT) from None
+    else:
+        raise SpecError(f"no page shows a {result.kind}", hint="see `planner report --help`")
+    return replace(page, sections=[*page.sections, *closing(result)])
 
 
-def _recommend(result: dict[str, Any], price: float | None) -> Page:
-    scene = scene_of(result)
-    picks = {n: p for n, p in result["picks"].items() if p}
-    chosen = "fastest" if "fastest" in picks else next(iter(picks), "baseline")
-    shapes = {label(n): s for n, s in scene.shapes.items()}
-    front = [
-        Section(
-            "front",
-            "Loss against speed",
-            (_front_text(result),),
-            figures=[pareto(result, scene)],
-            grids=[front_grid(result)],
+def _looked_up(result: Result, usd: float | None) -> Resolved:
+    r = resolved(result)
+    if usd is None:
+        return r
+    return replace(r, deployment=replace(r.deployment, usd_per_device_hour=usd))
+
+
+def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | None) -> Page:
+    chosen = (
+        "fastest"
+        if r.picks.get("fastest")
+        else next((n for n, p in r.picks.items() if p), "baseline")
+    )
+    only_front = r.kind == "pareto" and not figures
+    answer = Section(
+        "answer",
+        "The recommendation",
+        recommendation_text(r),
+        items=_reasons(r),
+        grids=[rows.candidates(r.shapes)],
+    )
+    few = rows.spaced(r.pareto, top or (len(r.pareto) if figures or only_front else TOP))
+    caption = "The whole front" if len(few) == len(r.pareto) else ""
+    front = Section(
+        "front", "Loss against speed", (_front_text(r),), grids=[rows.front(few, caption)]
+    )
+    sections = [front] if only_front else [answer, front, *_limits(r)]
+    if figures:
+        conditions = _looked_up(r, usd)
+        shown = evaluations(models(r), conditions)
+        moved, grid, said = sensitivity(r, conditions, chosen)
+        maps = Section(
+            "maps", "Why: width and MLP/attention ratio", (MAPS,), figures=contours(r, conditions)
         )
-    ]
-    maps = Section(
-        "maps",
-        "Why: width and MLP/attention ratio",
-        (MAPS,),
-        figures=contours(result, scene),
-    )
-    moved, grid, said = sensitivity(result, scene, chosen)
+        front = replace(front, figures=[pareto(r, r.shapes, conditions)])
+        two = {n: shown[n] for n in dict.fromkeys(["baseline", chosen])}
+        decision = Section(
+            "sensitivity", "What would change the decision", (said,), figures=[moved], grids=[grid]
+        )
+        sections = [answer, front, *_limits(r), maps, *_serving(shown, two, chosen), decision]
     return Page(
-        title=f"Which shape to train: {show(result['inputs']['params'])} parameters, "
-        f"{show(result['inputs']['tokens'])} tokens",
-        subtitle=_asked(result),
-        facts=_facts(picks.get(chosen) or result["baseline"], chosen),
-        sections=[
-            Section(
-                "answer",
-                "The recommendation",
-                recommendation_text(result, picks),
-                grids=[comparison(shapes)],
-            ),
-            *front,
-            maps,
-            *_serving(scene, list(dict.fromkeys(["baseline", chosen])), chosen, price),
-            Section(
-                "sensitivity",
-                "What would change the decision",
-                (said,),
-                figures=[moved],
-                grids=[grid],
-            ),
-            *closing(result),
-        ],
+        title=f"Which shape to train: {show(r.inputs.params)} {r.inputs.params_kind} parameters, "
+        f"{show(r.inputs.tokens)} tokens",
+        subtitle=rows.asked(r.inputs),
+        facts=rows.facts(r.picks.get(chosen) or r.baseline, chosen),
+        sections=sections,
     )
 
 
-def _predict(result: dict[str, Any], price: float | None) -> Page:
-    scene = scene_of(result)
-    name = next(iter(scene.shapes))
+def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
+    c = p.candidate
+    name = c.name or "model"
+
+    def said(metric: str) -> str:
+        return str(rows.said(c, METRICS[metric]))
+
     text = (
-        f"{name} runs at {between(result['output_tokens_per_s'])} output tokens/s, with a first "
-        f"token after {between(result['ttft_s'], 's')} and one every "
-        f"{between(result['tpot_s'], 's')} after it. "
-        f"{result['max_concurrency']:g} such requests fit at once; what binds is "
-        f"{result['bound']}."
+        f"{name} runs at {said('output_tokens_per_s')} output tokens/s, with a first token after "
+        f"{said('ttft_s')} and one every {said('tpot_s')} after it. {said('max_concurrency')} such "
+        f"requests fit at once; what binds is {c.bound}."
     )
-    return Page(
-        title=f"{name} on {result['inputs'].get('on', '?')}",
-        subtitle=_asked(result),
-        facts=_facts(result, name),
-        sections=[
-            Section("answer", "The prediction", (text,), grids=[comparison({name: result})]),
-            *_serving(scene, [name], name, price),
-            *closing(result),
-        ],
-    )
-
-
-def _serving(scene: Scene, names: list[str], chosen: str, price: float | None) -> list[Section]:
-    curves, points = operating(scene, price, names)
-    roof, operators = roofline(scene, chosen)
-    time, seconds = time_breakdown(scene)
-    memory, bytes_ = memory_breakdown(scene)
-    w = scene.conditions.workload
-    lengths = f"{w.input_tokens:.0f} tokens in and {w.output_tokens:.0f} out"
-    return [
+    used = ", ".join(f"{k.replace('_', ' ')} {show(v, 'byte')}" for k, v in c.memory_bytes.items())
+    sections = [
+        Section("answer", "The prediction", (text,), grids=[rows.candidates({name: c})]),
         Section(
-            "operating",
-            "Operating curves",
-            (
-                f"Every request has {lengths}; all are there at the start, prefill included.",
-                *(
-                    []
-                    if price
-                    else ["No price is listed for this device: --usd-per-hour adds cost."]
-                ),
-            ),
-            figures=curves,
-            grids=[points],
+            "step", "Where a step goes", grids=[rows.operators(c.breakdown)] if c.breakdown else []
         ),
+        Section("use", "Memory of one device", items=[used] if used else []),
+    ]
+    if figures:
+        shown = evaluations({name: c.model}, _looked_up(p, usd))
+        sections = [sections[0], *_serving(shown, shown, name)]
+    return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c, name))
+
+
+def _serving(
+    shown: dict[str, Evaluation], curves: dict[str, Evaluation], chosen: str
+) -> list[Section]:
+    lines, points = operating(curves)
+    roof, operators = roofline(shown[chosen], chosen)
+    time, seconds = time_breakdown(shown)
+    memory, bytes_ = memory_breakdown(shown)
+    r = shown[chosen].resolved
+    w = r.load.workload
+    lengths = f"{float(w.input_tokens):.0f} tokens in and {float(w.output_tokens):.0f} out"
+    text = [f"Every request has {lengths}: {r.kind.words}."]
+    if r.deployment.usd_per_device_hour != r.deployment.usd_per_device_hour:
+        text.append("No price is listed for this device: --usd-per-hour adds cost.")
+    return [
+        Section("operating", "Operating curves", text, figures=lines, grids=[points]),
         Section("roofline", "Roofline", figures=[roof], grids=[operators]),
         Section("time", "Where the time goes", figures=[time], grids=[seconds]),
         Section("memory", "Where the memory goes", figures=[memory], grids=[bytes_]),
     ]
 
 
-def comparison(shapes: Mapping[str, Mapping[str, Any]]) -> Grid:
-    """Return shapes as columns, one property a row; properties nobody has are left out."""
-    rows = [[title, *(read(c) for c in shapes.values())] for title, read in _ROWS]
-    rows = [row for row in rows if any(cell != "–" for cell in row[1:])]
-    return Grid(["", *shapes], rows, caption="Brackets hold 80 % intervals")
-
-
-def recommendation_text(result: Mapping[str, Any], picks: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say in one paragraph what to train and why, then what else there is to choose."""
-    best = picks.get("fastest")
+def recommendation_text(r: Recommendation) -> tuple[str, ...]:
+    """Say in one paragraph what to train and what it is expected to do."""
+    best, lowest = r.picks.get("fastest"), r.picks.get("loss_optimal")
     if best is None:
-        return (
+        if lowest is None:
+            return ("No shape meets the target loss.",)
+        text = (
             "No shape is sure enough to reach the target loss and also faster than the baseline. "
-            f"The lowest loss, {result['picks']['loss_optimal']['loss']['value']:.3f} against a "
-            f"target of {result['target_loss']:.3f}, needs {shape_text(result['picks']['loss_optimal'])}."
-            if result["picks"].get("loss_optimal")
-            else "No shape meets the target loss.",
+            f"The lowest loss, {lowest.loss.value:.3f} against a target of {r.target_loss:.3f}, "
+            f"needs {rows.shape_text(lowest)}."
         )
-    steps = " → ".join(f"GQA {v['gqa']:g} (d_ff {v['d_ff']})" for v in best.get("verify", ()))
-    text = (
-        f"Train {shape_text(best)}. {best.get('why', '')} It is predicted to serve "
-        f"{between(best['output_tokens_per_s'])} output tokens/s at a loss of "
-        f"{between(best['loss'], digits=4)}; the probability that its loss is at or below the "
-        f"target of {result['target_loss']:.3f} is {best['p_loss_at_most_target']:.2f}."
+        return (text,)
+    speed, loss = (
+        rows.metric(METRICS[n], best.metrics[n]) for n in ("output_tokens_per_s", "loss")
     )
-    verify = f"Before committing, train {steps}, and stop at the first that is worse."
-    return (text, verify) if steps else (text,)
+    text = (
+        f"Train {rows.shape_text(best)}. It is predicted to serve {speed} output tokens/s at a loss "
+        f"of {loss}; the probability that its loss is at or below the target of "
+        f"{r.target_loss:.3f} is {rows.p_target(best)}."
+    )
+    return (text,)
 
 
-def closing(result: Mapping[str, Any]) -> list[Section]:
-    """Return what every page ends with: warnings, basis, how to get it again."""
-    basis = result.get("basis") or {}
-    if not isinstance(basis, Mapping):
-        basis = {"speed": basis if isinstance(basis, str) else "; ".join(basis)}
+def _reasons(r: Recommendation) -> list[str]:
+    """Return why each pick won, what binds, and what to train before committing, a line each."""
+    picks = {name: p for name, p in r.picks.items() if p}
+    lines = [f"{title(name)}: {p.why}" for name, p in picks.items()]
+    lines += [f"binding: {b.constraint}; {b.relaxing}." for b in r.binding]
+    for name, p in picks.items():
+        if p.verify:
+            steps = [
+                f"GQA {v['gqa']:g} ({v['n_kv_heads']} KV heads, d_ff {v['d_ff']})" for v in p.verify
+            ]
+            stop = "; stop at the first that is worse." if len(steps) > 1 else "."
+            lines.append(f"to verify {title(name)}: train {' → '.join(steps)}{stop}")
+    return lines
+
+
+def _limits(r: Recommendation) -> list[Section]:
+    """Return what each limit refused, and why shapes asked about were not chosen."""
     sections = []
-    if result.get("warnings"):
-        sections.append(Section("warnings", "Warnings", items=list(result["warnings"])))
-    if basis:
-        sections.append(
-            Section("basis", "What this rests on", items=[f"{k}: {v}" for k, v in basis.items()])
-        )
-    if result.get("command"):
-        sections.append(Section("command", "Get this again", code=f"{result['command']}"))
+    if any(d.n for d in r.dropped):
+        sections.append(Section("limits", "What the limits refused", grids=[_dropped(r.dropped)]))
+    for i, w in enumerate(r.why_not):
+        name = f"why-not-{i + 1}"
+        grid = rows.refusals(w.limits)
+        sections.append(Section(name, f"Why not {w.shape}", (f"{w.verdict}.",), grids=[grid]))
     return sections
 
 
-def _asked(result: Mapping[str, Any]) -> str:
-    i = result.get("inputs", {})
-    w, e = i.get("workload"), i.get("engine")
-    if not (isinstance(w, Mapping) and isinstance(e, Mapping)):
-        return ""
-    parallel = f", tp {e['tp']}" if e.get("tp", 1) > 1 else ""
+def _dropped(limits: Sequence[Dropped]) -> Grid:
+    def write(d: Dropped, v: float | None) -> str:
+        return rows.NONE if v is None else show(v, "s") if d.unit == "s" else significant(v, 4)
+
+    columns: list[tuple[str, Callable[[Dropped], Any]]] = [
+        ("limit", lambda d: d.limit),
+        ("bound", lambda d: write(d, d.bound)),
+        ("shapes refused", lambda d: f"{d.n:,}"),
+        ("nearest, others met", lambda d: write(d, d.nearest)),
+    ]
+    return Grid([t for t, _ in columns], [[str(read(d)) for _, read in columns] for d in limits])
+
+
+def closing(result: Result) -> list[Section]:
+    """Return what every page ends with: warnings, basis, how to get it again."""
+    warned = list(map(str, result.warnings))
+    basis = [f"{k}: {v}" for k, v in result.basis.items()]
+    sections = [
+        Section("warnings", "Warnings", items=warned),
+        Section("basis", "What this rests on", items=basis),
+        Section("command", "Get this again", code=result.command),
+    ]
+    return [s for s in sections if s.items or s.code]
+
+
+def _front_text(r: Recommendation) -> str:
     return (
-        f"{i.get('on')}, {e.get('name')}, {e.get('dtype')}{parallel}; {w.get('batch')} requests of "
-        f"{w.get('input_tokens')} tokens in and {w.get('output_tokens')} out"
+        f"{r.n_evaluated:,} legal shapes were evaluated in {show(r.elapsed_s, 's')}, "
+        f"{r.n_feasible:,} within every limit; on the front, {len(r.pareto)}: not beaten in both loss "
+        "and speed by any other. Lower loss and more tokens/s are better."
     )
-
-
-def _facts(c: Mapping[str, Any], name: str) -> dict[str, str]:
-    facts = {"pick": label(name)} if c.get("gain") else {}
-    facts["output tokens/s"] = show(c["output_tokens_per_s"]["value"])
-    if c.get("gain"):
-        facts["over the baseline"] = f"{c['gain']['value'] - 1:+.0%}"
-    if c.get("loss"):
-        facts["loss, nats"] = f"{c['loss']['value']:.3f}"
-    facts |= {"TTFT": show(c["ttft_s"]["value"], "s"), "TPOT": show(c["tpot_s"]["value"], "s")}
-    return facts
-
-
-def _front_text(result: Mapping[str, Any]) -> str:
-    return (
-        f"{result['n_evaluated']:,} legal shapes were evaluated; {len(result['pareto'])} are not "
-        "beaten in both loss and speed by any other. Lower and further right is better."
-    )
-
-
-def _share(p: float | None) -> str:
-    return "–" if p is None else f"{p:.2f}"
-
-
-def _accuracy(e: Mapping[str, float] | None) -> str:
-    return f"{100 * e['value']:.1f} % [{100 * e['low']:.1f}, {100 * e['high']:.1f}]" if e else "–"
-
-
-def _gain(e: Mapping[str, float] | None) -> str:
-    if e is None:
-        return "–"
-    value, low, high = (100 * (e[k] - 1) for k in ("value", "low", "high"))
-    return f"{value:+.0f} % [{low:+.0f}, {high:+.0f}]"

@@ -1,23 +1,24 @@
 """Pictures for a terminal: the front and the operating curve, readable without colour."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from planner.errors import MissingExtra
-from planner.report.figures.operating import curve
-from planner.report.parts import label
-from planner.report.scene import Scene, scene_of
+from planner.picks import PICKS, title
+from planner.report.asked import evaluations, models, resolved
+from planner.report.figures.curves import panels
+from planner.report.figures.operating import swept
+from planner.report.rows import of
+from planner.results import Candidate, Recommendation, Result
 from planner.units import show
 
 Series = tuple[str, str, Sequence[float], Sequence[float]]  # name, mark, x, y
-# Letters tell shapes apart where there is no colour; the legend says whose they are.
-MARKS = {"baseline": "B", "loss_optimal": "L", "fastest": "F", "balanced": "M"}
 SIZE = (100, 24)
 TICKS = 4
+X, Y = "output_tokens_per_s", "loss"
 
 
 def terminal_plots(
-    result: Mapping[str, Any], *, width: int = SIZE[0], height: int = SIZE[1], colour: bool = False
+    result: Result, *, width: int = SIZE[0], height: int = SIZE[1], colour: bool = False
 ) -> str:
     """Return the pictures a result has: the front of a recommendation, the operating curves of both.
 
@@ -25,57 +26,33 @@ def terminal_plots(
         MissingExtra: plotext is not installed.
 
     """
-    scene = scene_of(result)
-    pictures = []
-    if result["kind"] == "recommend":
-        pictures.append(_front(result, scene, width, height, colour))
-    names = [n for n in ("baseline", "fastest") if n in scene.shapes] or list(scene.shapes)
-    pictures += [
-        _curves(scene, names, metric, title, scale, (width, height, colour))
-        for metric, title, scale in (
-            ("output_tokens_per_s", "output tokens/s", 1.0),
-            ("tpot_s", "TPOT, ms", 1e3),
-        )
-    ]
-    return "\n\n".join(pictures) + "\n"
+    drawn: list[tuple[str, list[Series]]] = []
+    if isinstance(result, Recommendation):
+        front = [_points("front", "·", result.pareto)]
+        front += [_points(title(n), mark(n), [c]) for n, c in result.shapes.items()]
+        drawn.append(("loss [nats] over output tokens/s: lower right is better", front))
+    chosen = {n: m for n, m in models(result).items() if n in ("baseline", "fastest")}
+    shown = evaluations(chosen or models(result), resolved(result))
+    found = {name: swept(e) for name, e in shown.items()}
+    over = next(iter(found.values()))[0]
+    for m in [m for m in panels() if m.group == "speed"]:
+        unit, scale = (", ms", 1e3) if m.unit == "s" else ("", 1.0)
+        series: list[Series] = [
+            (title(name), mark(name), list(steps), list(e.table([m.name])[m.name] * scale))
+            for name, (_, steps, e) in found.items()
+        ]
+        drawn.append((f"{m.title}{unit} over {over}", series))
+    size = {"width": width, "height": height}
+    return "\n\n".join(draw(words, series, **size, colour=colour) for words, series in drawn) + "\n"
 
 
-def _front(result: Mapping[str, Any], scene: Scene, width: int, height: int, colour: bool) -> str:
-    front = result["pareto"]
-    series: list[Series] = [
-        ("front", "·", _values(front, "output_tokens_per_s"), _values(front, "loss"))
-    ]
-    for name, shape in scene.shapes.items():
-        mark = MARKS.get(name, "o")
-        point = [shape]
-        series.append(
-            (label(name), mark, _values(point, "output_tokens_per_s"), _values(point, "loss"))
-        )
-    title = "loss [nats] over output tokens/s: lower right is better"
-    return draw(title, series, width=width, height=height, colour=colour)
+def mark(name: str) -> str:
+    """Return the letter that tells a shape apart where there is no colour."""
+    return PICKS[name].letter if name in PICKS else "o"
 
 
-def _values(shapes: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
-    return [float(s[metric]["value"]) for s in shapes]
-
-
-def _curves(
-    scene: Scene,
-    names: Sequence[str],
-    metric: str,
-    title: str,
-    scale: float,
-    size: tuple[int, int, bool],
-) -> str:
-    series: list[Series] = []
-    for name in names:
-        c = curve(scene, name)
-        mark = MARKS.get(name, "o")
-        series.append((label(name), mark, list(c["concurrency"]), list(c[metric] * scale)))
-    width, height, colour = size
-    return draw(
-        f"{title} over requests together", series, width=width, height=height, colour=colour
-    )
+def _points(name: str, mark: str, shapes: Sequence[Candidate]) -> Series:
+    return name, mark, [of(c, X) for c in shapes], [of(c, Y) for c in shapes]
 
 
 def draw(title: str, series: Sequence[Series], *, width: int, height: int, colour: bool) -> str:

@@ -1,7 +1,7 @@
 """The interval of each metric: its own spread where it has one, draws of the law for loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,13 @@ import numpy as np
 from planner.columns import Arch, Table
 from planner.columns import take as take_rows
 from planner.cost.money import lifetime_usd, train_usd
+from planner.inputs.model import ModelSpec
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.evidence import widening_sd
 from planner.law.predict import Comparison, compare, loss_draws
-from planner.metrics import METRICS, SERVING
+from planner.metrics import METRICS, QUALITY, SERVING
 from planner.results import Candidate, Estimate, Value, Warned
-from planner.scenario.evaluate import Evaluation, memory_by_part
+from planner.scenario.evaluate import SHAPE, Evaluation, memory_by_part
 from planner.scenario.scenario import Deployment, Resolved, Trained
 
 N_DRAWS = 1000
@@ -136,6 +137,18 @@ def candidate(
         warnings=law_warnings(r.trained, arch),
         **(more or {}),
     )
+
+
+def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candidate]:
+    """Return models, by name, as candidates under the same conditions."""
+    if not models:
+        return {}
+    assert r.trained
+    archs = [m.arch() for m in models.values()]
+    arch = Arch(**{f.name: np.array([getattr(a, f.name) for a in archs]) for f in fields(Arch)})
+    names = (*SHAPE, *QUALITY, *SERVING, "bound")
+    draws = draw_losses(Evaluation(r, arch).table(names), arch, r.trained)
+    return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}
 
 
 def _lifetime(e: Evaluation, speed: Any) -> Estimate:

@@ -21,7 +21,7 @@ import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_capacity_tokens, max_concurrency
-from planner.equation import ceil, equation, floor, maximum, minimum
+from planner.equation import ceil, equation, floor, maximum, minimum, named
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
@@ -299,7 +299,8 @@ def placed_burst_ttft_s(s: System, w: Workload) -> Seconds:
         1 - floor(each * (ceil(n / each - 1e-9) - 1) + 1e-9) / n
     )  # share that ends with the last step
     saved = last * burst_rest(s, w) * (burst_step_s(s, w) - decode_step_s(s, w))
-    return mean_rounds(n, each) * burst_step_s(s, w) - saved
+    rounds = named("rounds", mean_rounds(n, each))
+    return rounds * burst_step_s(s, w) - saved
 
 
 @equation

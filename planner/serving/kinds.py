@@ -11,8 +11,8 @@ shapes asks for two of them, a table for all. Names are those of `planner.metric
     prompt_share   of the engine's time, spent on prompts
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,9 @@ class Kind:
     by_the_clock: bool = False  # arrivals do not wait for others to end
     per: str = "request"  # what `span_s` is of
     pools: Callable[[System, Load], Means] | None = None  # with prompts and decoding apart
+    # The equation of a metric, where it has one: at what one engine is asked.
+    equations: Mapping[str, str] = field(default_factory=dict)
+    engine: Callable[[Load], Workload] = lambda load: load.workload
 
 
 def _once(make: Callable[[], Any]) -> Callable[[], Any]:
@@ -72,10 +75,36 @@ def _share(load: Load) -> tuple[Workload, Scalar]:
     return each, np.minimum(w.batch, load.replicas)
 
 
+def _whole(load: Load) -> Workload:
+    """One engine's share of a closed loop."""
+    return _share(load)[0]
+
+
+def _ends(load: Load) -> Workload:
+    """One engine's share of a batch: a loop of as many requests as it keeps in flight."""
+    w = _whole(load)
+    return replace(w, n_requests=w.batch)
+
+
+CLOSED = {
+    "ttft_s": "closed_ttft_s",
+    "tpot_s": "closed_tpot_s",
+    "e2e_s": "closed_e2e_s",
+    "idle_ttft_s": "idle_ttft_s",
+    "decode_step_s": "decode_step_s",
+    "duration_s": "run_s",
+    "output_tokens_per_s": "closed_output_tokens_per_s",
+}
+BATCH = CLOSED | {
+    "decode_step_s": "full_batch_step_s",
+    "duration_s": "batch_s",
+    "output_tokens_per_s": "batch_output_tokens_per_s",
+}
+
+
 def _batch(s: System, load: Load) -> Means:
     """All requests are there at the start; users wait for those ahead of them."""
-    w, used = _share(load)
-    run = replace(w, n_requests=w.batch)
+    (w, used), run = _share(load), _ends(load)
     spent = _once(lambda: batch.batch_s(s, w))
 
     def mix() -> dict[str, tuple[Step, Any]]:
@@ -220,6 +249,8 @@ KINDS: dict[str, Kind] = {
             _batch,
             "requests of one length that all fit in memory; beyond it duration within 15 %",
             per="batch",
+            equations=BATCH,
+            engine=_ends,
         ),
         Kind(
             "burst",
@@ -227,6 +258,8 @@ KINDS: dict[str, Kind] = {
             _batch,
             "as a batch",
             per="batch",
+            equations=BATCH,
+            engine=_ends,
         ),
         Kind(
             "concurrency",
@@ -234,6 +267,8 @@ KINDS: dict[str, Kind] = {
             _closed,
             "requests of one length that all fit in memory",
             pools=_closed_pools,
+            equations=CLOSED,
+            engine=_whole,
         ),
         Kind(
             "rate",
@@ -242,6 +277,7 @@ KINDS: dict[str, Kind] = {
             "up to 85 % of saturation",
             by_the_clock=True,
             pools=_open_pools,
+            equations={"idle_ttft_s": "idle_ttft_s"},
         ),
         Kind(
             "trace",
@@ -250,6 +286,7 @@ KINDS: dict[str, Kind] = {
             "as a rate, and where the trace is about as steady as its mean",
             by_the_clock=True,
             pools=_open_pools,
+            equations={"idle_ttft_s": "idle_ttft_s"},
         ),
     )
 }

@@ -85,15 +85,19 @@ def test_every_figure_is_drawn_with_its_points(opened, recommended):
              given: d.data.map(t => t.type === "contour" ? t.z.length : (t.x || []).length),
              height: d.getBoundingClientRect().height}]))"""
     )
-    assert len(counts) == 10
+    assert len(counts) == 11
     assert all(c["height"] > 150 for c in counts.values())
-    front = len(recommended["pareto"])
+    front = len(recommended.pareto)
     assert counts["pareto"]["marks"] == sum(counts["pareto"]["given"])
     assert counts["pareto"]["given"][0] == front
     for name in ("contour-throughput", "contour-loss"):
         assert counts[name]["contours"] > 5
         assert counts[name]["marks"] == front + 4  # and baseline with its three picks
-    for name in ("operating-throughput", "operating-tpot", "operating-cost"):
+    for name in (
+        "operating-output-tokens-per-s",
+        "operating-tpot-s",
+        "operating-usd-per-output-mtok",
+    ):
         assert counts[name]["marks"] == sum(counts[name]["given"]) > 20
     lines = 2  # the two roofs are lines without marks
     assert counts["roofline"]["marks"] == sum(counts["roofline"]["given"][lines:]) > 8
@@ -111,8 +115,8 @@ def test_hover_shows_the_whole_shape(opened, recommended):
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#plot-pareto .hoverlayer .hovertext", timeout=5000)
     text = page.locator("#plot-pareto .hoverlayer").text_content()
-    pick = recommended["picks"]["balanced"]
-    for part in (f"d_model {pick['d_model']}", f"n_heads {pick['n_heads']}", "GQA", "TPOT", "KV"):
+    pick = recommended.picks["balanced"]
+    for part in (f"d_model {pick.d_model}", f"n_heads {pick.n_heads}", "GQA", "TPOT", "KV"):
         assert part in text
 
 
@@ -187,10 +191,10 @@ def test_print_is_light_and_whole(chromium, path):
 
 def test_every_kind_draws_without_a_word(chromium, tmp_path, samples):
     for result in samples.values():
-        file = tmp_path / f"{result['kind']}.html"
+        file = tmp_path / f"{result.kind}.html"
         file.write_text(html.render(build(result)), encoding="utf-8")
         view = Opened(chromium, file, DESK, "light")
-        view.keep(result["kind"])
+        view.keep(result.kind)
         assert view.said == [] and view.asked == [file.as_uri()]
         view.page.context.close()
 

@@ -4,24 +4,20 @@ The numbers are invented and fixed, so that these files change only when the ren
 `PLANNER_UPDATE_GOLDEN=1 pytest tests/report/test_golden.py` writes them anew; review the difference.
 """
 
-import io
 import json
 import os
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from planner.errors import Infeasible
+from planner.inputs.model import llama_candidate
 from planner.inputs.question import Question
-from planner.inputs.result import check_result
 from planner.questions.recommend.limits import Tally, limits_of
 from planner.report import markdown
-from planner.report.figures.pareto import front_grid
-from planner.report.page import closing, comparison, recommendation_text
-from planner.report.parts import Page, Section, label
-from planner.report.text import recommendation
-from planner.results import Candidate, Estimate, Recommendation
+from planner.report.page import build
+from planner.report.render import render
+from planner.results import Candidate, Estimate, Recommendation, Warned
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LONG = "a-model-with-a-very-long-name-that-somebody-chose-" * 3 + "end"
@@ -29,26 +25,26 @@ LONG = "a-model-with-a-very-long-name-that-somebody-chose-" * 3 + "end"
 
 def shape(name, d_model=2048, d_ff=8192, heads=32, kv=8, speed=4000.0, loss=2.8, **more):
     """Return a candidate of invented numbers."""
-    n = 16 * (d_model * 64 * (2 * heads + 2 * kv) + 3 * d_model * d_ff)
-    known = {
-        "n_layers": 16, "d_model": d_model, "n_heads": heads, "n_kv_heads": kv, "head_dim": 64,
-        "d_ff": d_ff, "vocab_size": 128256, "n_params": n + 128256 * d_model,
-        "n_params_non_embedding": n, "gqa": heads / kv, "d_over_sqrt_n": d_model / n**0.5,
-        "mlp_attn_ratio": 3 * d_ff / (64 * (2 * heads + 2 * kv)),
-    }  # fmt: skip
+    model = llama_candidate(16, d_model, heads, kv, 64, d_ff, name=name)
+
+    def about(value, low, high):
+        return Estimate(value=value, low=low, high=high)
+
     return Candidate(
         name=name,
-        shape=known,
+        model=model,
         metrics={
-            "loss": Estimate(loss, loss - 0.01, loss + 0.01),
-            "accuracy": Estimate(0.55, 0.54, 0.56),
-            "output_tokens_per_s": Estimate(speed, speed / 1.2, speed * 1.2),
-            "ttft_s": Estimate(0.05, 0.04, 0.06),
-            "tpot_s": Estimate(0.01, 0.009, 0.011),
+            "loss": about(loss, loss - 0.01, loss + 0.01),
+            "accuracy": about(0.55, 0.54, 0.56),
+            "output_tokens_per_s": about(speed, speed / 1.2, speed * 1.2),
+            "ttft_s": about(1.05, 0.94, 1.16),
+            "tpot_s": about(0.01, 0.009, 0.011),
+            "idle_ttft_s": about(0.05, 0.04, 0.06),
+            "decode_step_s": about(0.008, 0.007, 0.009),
+            "kv_bytes_per_token": 16 * 2 * kv * 64 * 2.0,
+            "weight_bytes": 2.0 * model.n_params,
+            "max_concurrency": 200,
         },
-        kv_bytes_per_token=16 * 2 * kv * 64 * 2.0,
-        weight_bytes=2.0 * known["n_params"],
-        max_concurrency=200,
         bound="hbm",
         **more,
     )
@@ -60,7 +56,7 @@ def pick(name, **more):
     return shape(
         name,
         p_loss_at_most_target=0.6,
-        gain=Estimate(1.3, 1.2, 1.4),
+        gain=Estimate(value=1.3, low=1.2, high=1.4),
         loss_vs_baseline=tie,
         why="30% faster than the baseline: decode attention fell. Loss: a tie at this evidence.",
         verify=({"gqa": 4, "n_kv_heads": 8, "d_ff": 6656},),
@@ -71,10 +67,10 @@ def pick(name, **more):
 def answer(picks, pareto, warnings=(), command="planner recommend --params 1e9 --tokens 1e11"):
     question = Question(params=1e9, tokens=1e11)
     return Recommendation(
-        inputs=question.model_dump(mode="json"),
+        inputs=question,
         command=command,
         basis={"speed": "calibrated a100-vllm (2026-11-22)", "loss": "law bian-1b"},
-        warnings=tuple(warnings),
+        warnings=tuple(Warned(code="test", message=w) for w in warnings),
         target_loss=2.8,
         baseline=shape("baseline", p_loss_at_most_target=1.0),
         picks=picks,
@@ -116,21 +112,8 @@ def long_names():
 CASES = {f.__name__: f for f in (usual, one_candidate, none_sure_enough, long_names)}
 
 
-def as_text(result, width):
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, no_color=True, force_terminal=False)
-    console.print(recommendation(result))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
 def as_markdown(result):
-    data = check_result(json.loads(json.dumps(result.to_dict())))
-    picks = {n: p for n, p in data["picks"].items() if p}
-    shapes = {"baseline": data["baseline"]} | {label(n): p for n, p in picks.items()}
-    text = recommendation_text(data, picks)
-    answer_ = Section("answer", "The recommendation", text, grids=[comparison(shapes)])
-    front = Section("front", "Loss against speed", grids=[front_grid(data)])
-    return markdown.render(Page("A page", "of invented numbers", [answer_, front, *closing(data)]))
+    return markdown.render(build(result, figures=False, top=100))
 
 
 def held(name, text):
@@ -144,7 +127,7 @@ def held(name, text):
 @pytest.mark.parametrize("width", [100, 60])
 @pytest.mark.parametrize("case", CASES)
 def test_text(case, width):
-    text = as_text(CASES[case](), width)
+    text = render(CASES[case](), width=width)
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= width
     held(f"{case}-{width}.txt", text)

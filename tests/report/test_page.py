@@ -1,15 +1,27 @@
 """Pages: every part is there, nothing comes from outside, and no name can add markup."""
 
-import copy
 import json
 import re
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from planner.errors import SpecError
-from planner.report import html, markdown
+import planner
+from planner.inputs.question import Question
+from planner.metrics import METRICS
+from planner.questions.predict import predict
+from planner.questions.recommend.recommend import recommend
+from planner.report import html, markdown, rows
+from planner.report.asked import evaluations, models, resolved
+from planner.report.explain.derive import derive
 from planner.report.page import build
+from planner.report.render import render
+from planner.report.ui.model import answer
+from planner.results import check_result
+from planner.scenario.evaluate import Evaluation
 
 SECTIONS = [
     "answer",
@@ -35,7 +47,7 @@ def figures(text):
 
 def test_a_recommendation_has_every_part(recommended):
     page = build(recommended, 1.5)
-    expected = [n for n in SECTIONS if n != "warnings" or recommended["warnings"]]
+    expected = [n for n in SECTIONS if n != "warnings" or recommended.warnings]
     assert [s.name for s in page.sections] == expected
     text = html.render(page)
     drawn = figures(text)
@@ -43,18 +55,19 @@ def test_a_recommendation_has_every_part(recommended):
         "pareto",
         "contour-throughput",
         "contour-loss",
-        "operating-throughput",
-        "operating-tpot",
-        "operating-cost",
+        "operating-output-tokens-per-s",
+        "operating-ttft-s",
+        "operating-tpot-s",
+        "operating-usd-per-output-mtok",
         "roofline",
         "time",
         "memory",
         "sensitivity",
     }
     front = next(t for t in drawn["pareto"]["data"] if t["name"] == "Pareto front")
-    assert len(front["x"]) == len(recommended["pareto"])
-    assert recommended["command"] in text
-    assert recommended["picks"]["fastest"]["why"].partition(".")[0] in text.replace("&amp;", "&")
+    assert len(front["x"]) == len(recommended.pareto)
+    assert recommended.command in text
+    assert recommended.picks["fastest"].why.partition(".")[0] in text.replace("&amp;", "&")
 
 
 def test_known_models_stand_on_the_front(recommended):
@@ -66,17 +79,19 @@ def test_known_models_stand_on_the_front(recommended):
 def test_the_figures_agree_with_the_result(recommended):
     """What is computed again for the page is what the result says."""
     drawn = figures(html.render(build(recommended, 1.5)))
-    pick = recommended["picks"]["fastest"]
+    pick = recommended.picks["fastest"]
     star = next(t for t in drawn["pareto"]["data"] if t["name"] == "fastest")
-    assert star["x"] == [pick["output_tokens_per_s"]["value"]]
-    curve = next(t for t in drawn["operating-throughput"]["data"] if t["name"] == "fastest")
-    batch = recommended["inputs"]["workload"]["batch"]
+    assert star["x"] == [pick.output_tokens_per_s.value]
+    curve = next(
+        t for t in drawn["operating-output-tokens-per-s"]["data"] if t["name"] == "fastest"
+    )
+    batch = recommended.inputs.workload.batch
     at = dict(zip(curve["x"], curve["y"], strict=True))
     near = min(at, key=lambda x: abs(x - batch))
-    assert at[near] == pytest.approx(pick["output_tokens_per_s"]["value"], rel=0.12)
+    assert at[near] == pytest.approx(pick.output_tokens_per_s.value, rel=0.12)
     memory = {t["name"]: t for t in drawn["memory"]["data"]}
     row = memory["weights"]["y"].index("fastest")
-    assert memory["weights"]["x"][row] == pytest.approx(pick["weight_bytes"] / 1e9, rel=1e-4)
+    assert memory["weights"]["x"][row] == pytest.approx(pick.weight_bytes / 1e9, rel=1e-4)
 
 
 def test_a_page_is_one_small_file_that_fetches_nothing(recommended, predicted):
@@ -113,18 +128,14 @@ def test_every_kind_has_a_page(kind, samples):
     assert markdown.render(page).startswith("# ")
 
 
-@pytest.mark.parametrize("kind", ["what-if", "budget", "validate", "fit"])
-def test_a_result_without_its_parts_still_reads_or_says_what_is_missing(kind):
-    empty = {"schema": 1, "kind": kind, "inputs": {}}
-    try:
-        html.render(build(empty))
-    except SpecError as error:
-        assert kind in str(error)
+def test_a_fit_without_its_parts_still_reads():
+    text = html.render(build(check_result({"schema": 2, "kind": "fit", "basis": "mine"})))
+    assert "fit: mine" in text
 
 
 @pytest.mark.parametrize("which", ["recommend", "predict", "what-if", "budget", "validate"])
 def test_markup_in_names_is_shown_and_never_run(which, samples, spoiled):
-    result = spoiled(copy.deepcopy(samples[which]))
+    result = spoiled(samples[which])
     page = build(result)
     text = html.render(page)
     own = text.replace(html.asset("plotly-cartesian.min.js"), "").replace(html.asset("page.js"), "")
@@ -143,3 +154,114 @@ def test_plotly_takes_every_figure(samples):
     for result in samples.values():
         for figure in figures(html.render(build(result))).values():
             go.Figure({"data": figure["data"], "layout": figure["layout"]})
+
+
+@pytest.fixture(scope="module")
+def with_depth():
+    """Return a search over depths, where depth acts on the loss."""
+    asked = Question(params=1e9, tokens=1e11, depth_term=True, layers=(10, 12), gqa=(4, 8))
+    return recommend(asked, command="planner recommend --layers auto")
+
+
+def test_every_medium_shows_the_results_own_loss(with_depth):
+    """Recomputed for a page, a derivation or the sliders, it is the result's to the last digit."""
+    pick = with_depth.picks["fastest"]
+    told = pick.loss.value
+    at = evaluations(models(with_depth), resolved(with_depth))
+    assert float(at["fastest"]["loss"]) == pytest.approx(told, rel=1e-14)
+    plain = replace(at["fastest"].resolved.trained, depth_term=False)
+    without = Evaluation(replace(at["fastest"].resolved, trained=plain), at["fastest"].arch)
+    assert abs(float(without["loss"]) - told) > 1e-3  # the term is on, and matters
+    assert derive("loss", at["fastest"]).steps[0].value == pytest.approx(told, rel=1e-14)
+    assert f"{told:.3f}" in render(with_depth) and f"{told:.3f}" in render(with_depth, "markdown")
+    drawn = figures(render(with_depth, "html"))["pareto"]["data"]
+    assert next(t for t in drawn if t["name"] == "fastest")["y"] == [told]
+    view = answer(with_depth.inputs, {"d_model": pick.d_model, "r": 2.0, "gqa": 4.0})
+    assert view.shapes["fastest"].loss.value == told
+    assert view.shapes["yours"].n_layers == with_depth.baseline.n_layers
+
+
+def test_untied_embeddings_come_from_the_model():
+    """Qwen3-8B has an LM head of its own: the page's weights are the result's, not a guess."""
+    result = predict("qwen3-8b", on="h100-sxm")
+    memory = figures(render(result, "html"))["memory"]["data"]
+    weights = next(t for t in memory if t["name"] == "weights")
+    assert weights["x"] == [pytest.approx(result.candidate.weight_bytes / 1e9, rel=1e-4)]
+
+
+ADDED = """
+import json
+from planner import metrics
+
+sevens = metrics.Metric("sevens", "", "sevens", "always seven", lambda v: 7.0 + 0 * v["n_devices"], keep=8)
+metrics.METRICS["sevens"] = sevens
+metrics.SERVING = (*metrics.SERVING, "sevens")  # as the table's own line would
+
+from planner import predict, render, what_if
+from planner.inputs.question import Question
+from planner.report.ui.model import answer
+from planner.results import check_result, json_schema
+
+one, many = predict("llama-3.2-1b"), what_if("llama-3.2-1b", ["concurrency=1,2"])
+for result in (one, many):
+    assert check_result(json.loads(json.dumps(result.to_dict()))) == result
+    assert result.rows()[0]["sevens"] == 7.0
+    assert "sevens" in render(result)
+    assert "sevens" in render(result, "markdown")
+assert one.to_dict()["sevens"] == 7.0 and "sevens" in json_schema("predict")["properties"]
+head = next(line for line in render(many).splitlines() if line.startswith("concurrency"))
+assert "sevens" in head
+view = answer(Question(params=1e9, tokens=1e11))
+assert ["sevens", "7.00"] in [[str(cell) for cell in row[:2]] for row in view.table.rows]
+assert "sevens 7.00" in view.front.data[0]["hovertext"][0]
+assert "operating-sevens" in render(one, "html")
+"""
+
+
+def test_a_metric_added_to_the_table_shows_everywhere():
+    """One record, and terminal, CSV, JSON, its schema, page, hover and sliders have it."""
+    run = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_table_gives_up_columns_and_never_digits(width, varied, budgeted, recommended):
+    for result in (varied, budgeted, recommended):
+        text = render(result, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "…" not in text
+    line = next(x for x in render(varied, width=width).splitlines() if x.startswith("4  "))
+    speed, first, each = (rows.metric(METRICS[n], varied.points[4].metrics[n]).value
+                          for n in ("output_tokens_per_s", "ttft_s", "tpot_s"))  # fmt: skip
+    for number in (speed, first, each):
+        assert number in line
+
+
+def test_a_refused_setting_says_why(varied):
+    for medium in ("terminal", "markdown", "html"):
+        text = " ".join(render(varied, medium, width=100).split())
+        assert "tp 3: --tp 3 cannot cut" in text
+
+
+def test_limits_and_shapes_asked_about_are_shown():
+    asked = Question(params=1e9, tokens=1e11, tpot_s=0.012, gqa=(4, 8))
+    shape = "d_model=2048,n_heads=32,n_kv_heads=8,d_ff=8192"
+    result = recommend(asked, why_not=[shape])
+    for medium in ("terminal", "markdown"):
+        text = render(result, medium, width=100).replace("\\", "")
+        assert "What the limits refused" in text and "--tpot" in text and "12.0 ms" in text
+        dropped = next(d for d in result.dropped if d.limit == "--tpot")
+        assert dropped.n > 0 and f"{dropped.n:,}" in text
+        assert f"Why not {shape}" in text and "it breaks" in text
+
+
+def test_users_and_engine_times_stand_beside_each_other(predicted, recommended):
+    for result in (predicted, recommended):
+        text = render(result)
+        for words in ("TTFT  ", "TPOT  ", "TTFT, idle engine", "decode step", "end to end"):
+            assert words in text
+
+
+def test_a_notebook_shows_the_terminals_text_as_html(predicted):
+    cell = planner.render(predicted, "notebook")
+    assert cell._repr_html_().startswith("<pre") and "TTFT, idle engine" in cell

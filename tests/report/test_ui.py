@@ -4,27 +4,27 @@ import pytest
 
 from planner.inputs.question import Question
 from planner.questions.recommend.recommend import recommend
-from planner.report.ui.model import answer, shape_of
+from planner.report.ui.model import answer, nearest
 
 ASKED = Question(params=1e9, tokens=1e11)
 
 
 def test_the_page_says_what_the_command_says():
     view = answer(ASKED, {"d_model": 2304, "r": 2.0, "gqa": 4.0})
-    told = recommend(ASKED).to_dict()["picks"]["fastest"]
-    assert view.result["picks"]["fastest"]["d_model"] == told["d_model"]
+    told = recommend(ASKED)
+    assert view.result.picks == told.picks and view.why == told.picks["fastest"].why
     assert "yours" in view.table.header
 
 
 def test_your_shape_is_legal_and_near_what_was_asked():
-    view = answer(ASKED)
+    base = recommend(ASKED).baseline.model
     for gqa in (1, 3, 9):
-        shape = shape_of(view.scene, d_model=2304, r=2.0, gqa=gqa)
-        assert shape["n_heads"] == gqa * shape["n_kv_heads"]
-        assert shape["d_model"] % 128 == shape["d_ff"] % 128 == 0
-        assert shape["mlp_attn_ratio"] == pytest.approx(2.0, rel=0.15)
-        base = view.scene.shapes["baseline"]["n_params_non_embedding"]
-        assert shape["n_params_non_embedding"] == pytest.approx(base, rel=0.02)
+        shape = nearest(base, ASKED.align, d_model=2304, r=2.0, gqa=gqa)
+        assert shape.n_heads == gqa * shape.n_kv_heads
+        assert shape.d_model % 128 == shape.d_ff % 128 == 0
+        assert shape.mlp_attn_ratio == pytest.approx(2.0, rel=0.15)
+        n, whole = shape.n_params_non_embedding, base.n_params_non_embedding
+        assert n == pytest.approx(whole, rel=0.02)
 
 
 @pytest.mark.slow

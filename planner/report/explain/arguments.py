@@ -27,11 +27,10 @@ from planner.cost.params import (
 from planner.equation import EQUATIONS, equation
 from planner.law.accuracy import NINE_TASKS, AccuracyLink
 from planner.law.columns import LawColumns
-from planner.law.predict import predict_loss
 from planner.law.terms.reference import reference_loss
 from planner.law.terms.shape import shape_multiplier, shape_offset
-from planner.report.scene import Scene
-from planner.serving.offline import decode_step, prefill_step, running
+from planner.scenario.evaluate import Evaluation
+from planner.serving.kinds import KINDS, Kind
 from planner.units import Scalar
 
 Path = tuple[int | str, ...]  # an argument's place, then field names inwards
@@ -61,31 +60,29 @@ def signature(name: str) -> dict[str, Any]:
     return {p: hints[p] for p in inspect.signature(fn).parameters}
 
 
-def numbers(scene: Scene, shape: str, phase: str) -> Mapping[Any, Any]:
-    """Return the scene's value for every kind of argument, and for scalar ones by name."""
-    system = scene.system(shape)
-    conditions = scene.conditions
-    workload = conditions.workload
-    law = conditions.law.columns()
-    step = (
-        prefill_step(system, workload)
-        if phase == "prefill"
-        else decode_step(system, workload, running(system, workload))
-    )
-    shapes = conditions.law.shapes(system.arch, conditions.tokens, depth=conditions.depth_term)
-    return {
+def equation_of(name: str, kind: Kind = KINDS["batch"]) -> str:
+    """Return the equation of a quantity: of a metric, the one its kind of workload has."""
+    return kind.equations.get(name, name)
+
+
+def numbers(e: Evaluation, phase: str) -> Mapping[Any, Any]:
+    """Return one shape's value for every kind of argument, and for scalar ones by name.
+
+    The workload is what one engine is asked.
+    """
+    system, t = e.system, e.resolved.trained
+    known: dict[Any, Any] = {
         System: system,
         Arch: system.arch,
-        Workload: workload,
-        Step: step,
-        LawColumns: law,
+        Workload: e.resolved.kind.engine(e.load),
+        Step: e["mix"][phase][0],
         AccuracyLink: NINE_TASKS,
-        "n": shapes.n,
-        "n_tokens": conditions.tokens,
-        "x": shapes.x,
-        "r": shapes.r,
-        "loss": predict_loss(law, shapes),
     }
+    if t is None:
+        return known
+    shapes = t.law.shapes(system.arch, t.tokens, depth=t.depth_term)
+    known |= {LawColumns: t.law.columns(), "n": shapes.n, "n_tokens": t.tokens}
+    return known | {"x": shapes.x, "r": shapes.r, "loss": e["loss"]}
 
 
 def values_of(name: str, known: Mapping[Any, Any]) -> list[Any] | None:

@@ -9,14 +9,14 @@ from planner.cost.kernels import Gemm, gemm_bytes, gemm_flops
 from planner.cost.memory import kv_bytes_per_token, weight_bytes
 from planner.errors import UnknownName
 from planner.report.explain.arguments import numbers, symbols
-from planner.report.scene import Scene
+from planner.scenario.evaluate import Evaluation
 
 Values = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedForm:
-    """A quantity in closed form: what is solved, the solution, and its value at a scene."""
+    """A quantity in closed form: what is solved, the solution, and its value at a shape."""
 
     name: str
     meaning: str
@@ -32,12 +32,12 @@ class ClosedForm:
 class _Solved:
     asked: Any
     solution: Any
-    known: Callable[[Scene, str], Values]
+    known: Callable[[Evaluation], Values]
     note: str = ""
 
 
-def closed_form(name: str, scene: Scene | None = None, shape: str = "baseline") -> ClosedForm:
-    """Derive one of `CLOSED`; with a scene, with its value.
+def closed_form(name: str, at: Evaluation | None = None) -> ClosedForm:
+    """Derive one of `CLOSED`; of a shape under conditions, with its value.
 
     Raises:
         UnknownName: there is no such closed form.
@@ -49,12 +49,12 @@ def closed_form(name: str, scene: Scene | None = None, shape: str = "baseline") 
     solved = solve()
     wanted = {str(s) for s in solved.solution.free_symbols}
     values: Values = {}
-    if scene is not None:
-        values = {k: v for k, v in solved.known(scene, shape).items() if k in wanted}
+    if at is not None:
+        values = {k: v for k, v in solved.known(at).items() if k in wanted}
     value = None
-    if scene is not None and wanted <= values.keys():
-        at = {s: values[str(s)] for s in solved.solution.free_symbols}
-        value = float(solved.solution.subs(at))
+    if at is not None and wanted <= values.keys():
+        here = {s: values[str(s)] for s in solved.solution.free_symbols}
+        value = float(solved.solution.subs(here))
     return ClosedForm(
         name, meaning, unit, solved.asked, solved.solution, values, value, solved.note
     )
@@ -77,25 +77,22 @@ def _plain(expression: Any) -> Any:
     return sympy.nsimplify(sympy.simplify(expression), rational=True)
 
 
-def _of_system(scene: Scene, shape: str) -> Values:
-    known = numbers(scene, shape, "decode")
-    _, env = symbols("weight_bytes", [known[System]])
-    workload = scene.conditions.workload
+def _of_system(e: Evaluation) -> Values:
+    s, w = e.system, e.workload
+    _, env = symbols("weight_bytes", [numbers(e, "decode")[System]])
     return env | {
-        "batch": float(workload.batch),
-        "context": float(workload.input_tokens + workload.output_tokens / 2),
-        "weight_bytes": float(weight_bytes(known[System])),
-        "kv_bytes_per_token": float(kv_bytes_per_token(known[System])),
-        "gqa": float(scene.shapes[shape]["gqa"]),
+        "batch": float(e["mix"]["decode"][0].decode_seqs),
+        "context": float(w.input_tokens + w.output_tokens / 2),
+        "weight_bytes": float(weight_bytes(s)),
+        "kv_bytes_per_token": float(kv_bytes_per_token(s)),
+        "gqa": float(e["gqa"]),
     }
 
 
-def _of_law(scene: Scene, shape: str) -> Values:
-    law = scene.conditions.law
-    part = law.conditional
-    if part is None or part.published is None:
-        return {}
-    return part.published.model_dump()
+def _of_law(e: Evaluation) -> Values:
+    t = e.resolved.trained
+    part = t and t.law.conditional
+    return part.published.model_dump() if part and part.published else {}
 
 
 def _optimum(side: str) -> _Solved:

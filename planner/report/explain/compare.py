@@ -1,17 +1,14 @@
 """One shape against another, in words: which operators differ and why, and what the loss says."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from planner.columns import Arch
+from planner.columns import Arch, as_rows
 from planner.cost import params
-from planner.cost.memory import kv_bytes_per_token
 from planner.law.predict import compare, loss_draws
 from planner.questions.recommend.reasons import WORDS
-from planner.report.explain.arguments import loss
-from planner.report.scene import Scene, single
-from planner.scenario.intervals import operators
-from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
+from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
 
@@ -36,15 +33,15 @@ class Versus:
     operators: tuple[OperatorChange, ...]
 
 
-def compare_shapes(scene: Scene, a: str, b: str) -> Versus:
-    """Say why shape `a` of a scene is faster or slower, better or worse, than shape `b`."""
-    changes = _changes(scene, a, b)
-    return Versus(a, b, (*_speed(scene, a, b, changes), *_loss(scene, a, b)), changes)
+def compare_shapes(a: str, b: str, at: Mapping[str, Evaluation]) -> Versus:
+    """Say why shape `a` of those looked at is faster or slower, better or worse, than `b`."""
+    changes = _changes(at[a], at[b])
+    speed = _speed(a, b, at[a], at[b], changes)
+    return Versus(a, b, (*speed, *_loss(a, b, at[a], at[b])), changes)
 
 
-def _changes(scene: Scene, a: str, b: str) -> tuple[OperatorChange, ...]:
-    mine, theirs = (operators(scene.system(n), scene.conditions) for n in (a, b))
-    arch_a, arch_b = single(scene.arch(a)), single(scene.arch(b))
+def _changes(a: Evaluation, b: Evaluation) -> tuple[OperatorChange, ...]:
+    mine, theirs = operators(a), operators(b)
     found = []
     for phase in mine:
         names = dict.fromkeys([*mine[phase]["operators"], *theirs[phase]["operators"]])
@@ -53,7 +50,7 @@ def _changes(scene: Scene, a: str, b: str) -> tuple[OperatorChange, ...]:
                 p[phase]["operators"].get(name, {"seconds": 0.0})["seconds"] * p[phase]["steps"]
                 for p in (mine, theirs)
             )
-            found.append(OperatorChange(name, phase, a_s, b_s, _cause(name, arch_a, arch_b)))
+            found.append(OperatorChange(name, phase, a_s, b_s, _cause(name, a.arch, b.arch)))
     return tuple(sorted(found, key=lambda c: -abs(c.a_s - c.b_s)))
 
 
@@ -97,11 +94,13 @@ def _cause(name: str, a: Arch, b: Arch) -> str:
     return f"{significant(mine / theirs)} × the {what}, {show(mine)} against {show(theirs)}"
 
 
-def _speed(scene: Scene, a: str, b: str, changes: tuple[OperatorChange, ...]) -> list[str]:
-    systems, w = (scene.system(a), scene.system(b)), scene.conditions.workload
-    speed = [float(output_tokens_per_s(s, w)) for s in systems]
-    first = [float(ttft_s(s, w)) for s in systems]
-    each = [float(tpot_s(s, w)) for s in systems]
+def _speed(
+    a: str, b: str, mine: Evaluation, theirs: Evaluation, changes: tuple[OperatorChange, ...]
+) -> list[str]:
+    def both(name: str) -> tuple[float, float]:
+        return float(mine[name]), float(theirs[name])
+
+    speed, first, each = both("output_tokens_per_s"), both("ttft_s"), both("tpot_s")
     ratio = speed[0] / speed[1]
     word = "faster" if ratio >= 1 else "slower"
     head = (
@@ -119,8 +118,7 @@ def _speed(scene: Scene, a: str, b: str, changes: tuple[OperatorChange, ...]) ->
             f"{WORDS.get(change.name, change.name).capitalize()} in {change.phase} {verb} "
             f"{show(abs(change.a_s - change.b_s), 's')} of {b}'s {show(total, 's')}: {change.why}."
         )
-    kv = [float(kv_bytes_per_token(s)) for s in systems]
-    fits = [float(scene.evaluate(scene.arch(n))["max_concurrency"][0]) for n in (a, b)]
+    kv, fits = both("kv_bytes_per_token"), both("max_concurrency")
     if abs(kv[0] / kv[1] - 1) > 0.005:
         sentences.append(
             f"A token of context takes {show(kv[0], 'byte')} in {a} and {show(kv[1], 'byte')} in "
@@ -129,40 +127,32 @@ def _speed(scene: Scene, a: str, b: str, changes: tuple[OperatorChange, ...]) ->
     return sentences
 
 
-def _loss(scene: Scene, a: str, b: str) -> list[str]:
+def _loss(a: str, b: str, mine: Evaluation, theirs: Evaluation) -> list[str]:
     """Take the difference in loss apart: size, width, MLP/attention ratio."""
-    c = scene.conditions
-    law, archs = c.law.columns(), [single(scene.arch(n)) for n in (a, b)]
-    losses = [float(loss(law, arch, c.tokens)) for arch in archs]
-    rows = [scene.arch(n) for n in (a, b)]
-    draws = [
-        loss_draws(law, c.law.shapes(arch, c.tokens, depth=c.depth_term))[:, 0] for arch in rows
-    ]
-    verdict = compare(*draws)
+    t = mine.resolved.trained
+    assert t
+    law, archs = t.law.columns(), (mine.arch, theirs.arch)
+    losses = [float(e["loss"]) for e in (mine, theirs)]
+    rows = [t.law.shapes(as_rows(arch), t.tokens, depth=t.depth_term) for arch in archs]
+    verdict = compare(*(loss_draws(law, row)[:, 0] for row in rows))
     word = "lower" if losses[0] < losses[1] else "higher"
     head = f"{a}'s predicted loss is {abs(losses[0] - losses[1]):.3f} nats {word} ({losses[0]:.3f} against {losses[1]:.3f})"
     sure = max(verdict.p_better, 1 - verdict.p_better)
     head += ": a tie at this evidence." if verdict.tie else f", with a probability of {sure:.2f}."
     parts = []
     for name, what, best, read in (
-        ("width", "x = d_model/√N", c.law.columns().x_opt, params.d_over_sqrt_n),
-        ("MLP/attention ratio", "r", c.law.columns().r_opt, params.mlp_attn_ratio),
+        ("width", "x = d_model/√N", law.x_opt, params.d_over_sqrt_n),
+        ("MLP/attention ratio", "r", law.r_opt, params.mlp_attn_ratio),
     ):
-        mine, theirs = (float(read(arch)) for arch in archs)
-        if abs(mine / theirs - 1) > 0.01:
-            nearer = abs(_ln(mine / best)) < abs(_ln(theirs / best))
+        own, other = (float(read(arch)) for arch in archs)
+        if abs(own / other - 1) > 0.01:
+            nearer = abs(math.log(own / best)) < abs(math.log(other / best))
             parts.append(
                 f"its {name} is {'nearer to' if nearer else 'further from'} the best "
-                f"({what} {mine:.3g} against {theirs:.3g}, best {float(best):.3g})"
+                f"({what} {own:.3g} against {other:.3g}, best {float(best):.3g})"
             )
     sentences = [head]
     if parts:
         reason = " and ".join(parts)
         sentences.append(reason[0].upper() + reason[1:] + ".")
     return sentences
-
-
-def _ln(value: float) -> float:
-    import math
-
-    return math.log(value)

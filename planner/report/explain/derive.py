@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from planner.columns import Workload
 from planner.equation import derivation, evaluation, nudged
-from planner.errors import UnknownName
+from planner.errors import SpecError, UnknownName
 from planner.glossary import find_term
 from planner.report.explain import arguments
-from planner.report.scene import Scene
+from planner.scenario.evaluate import Evaluation
+from planner.serving.kinds import KINDS
 
 NUDGE = 1e-6  # relative; differences of float64 keep nine digits
 PHASES = ("prefill", "decode")
@@ -53,44 +55,63 @@ class Derivation:
 
 def quantities() -> list[str]:
     """Return every name that `derive` knows."""
-    return sorted(arguments.load_equations())
+    return sorted({*arguments.load_equations(), *KINDS["batch"].equations})
 
 
-def derive(quantity: str, scene: Scene | None = None, shape: str = "baseline") -> Derivation:
-    """Derive `quantity`, e.g. ``tpot_s`` or ``step_s[prefill]``; with a scene, with its values.
+def derive(quantity: str, at: Evaluation | None = None) -> Derivation:
+    """Derive `quantity`, e.g. ``tpot_s`` or ``step_s[prefill]``; of a shape, with its values.
 
     Args:
-        quantity: the name of an equation; ``[prefill]`` or ``[decode]`` chooses the step of one
-            that looks at a step (default: what its name says, else decode).
-        scene: conditions whose numbers are filled in.
-        shape: which of the scene's shapes.
+        quantity: the name of an equation, or of a metric: then the equation of the shape's kind of
+            workload (default: a batch). ``[prefill]`` or ``[decode]`` chooses the step of one that
+            looks at a step (default: what its name says, else decode).
+        at: a shape under conditions whose numbers are filled in.
 
     Raises:
-        UnknownName: there is no such equation, or the scene has no such shape.
+        UnknownName: there is no such equation.
+        SpecError: this kind of workload has no one formula for it.
 
     """
     import sympy
 
-    name, _, phase = quantity.partition("[")
+    asked, _, phase = quantity.partition("[")
     known = arguments.load_equations()
+    name = arguments.equation_of(asked) if at is None else _here(asked, at)
     if name not in known:
-        raise UnknownName.among("quantity", quantity, known, see="see `planner explain --list`")
+        raise UnknownName.among(
+            "quantity", quantity, quantities(), see="see `planner explain --list`"
+        )
     phase = phase.rstrip("]") or ("prefill" if "prefill" in name else "decode")
     if phase not in PHASES:
         raise UnknownName.among("phase", phase, PHASES)
-    like = None
-    if scene is not None:
-        if shape not in scene.shapes:
-            raise UnknownName.among("shape", shape, scene.shapes)
-        like = arguments.values_of(name, arguments.numbers(scene, shape, phase))
+    like = None if at is None else arguments.values_of(name, arguments.numbers(at, phase))
     symbolic, env = arguments.symbols(name, like)
+    if at is None and asked in KINDS["batch"].equations:  # its loop ends with its first requests
+        symbolic = [
+            replace(x, n_requests=x.batch) if isinstance(x, Workload) else x for x in symbolic
+        ]
     formulas = {k: sympy.sympify(v) for k, v in derivation(name, *symbolic).items()}
     values: dict[str, float] = {}
     shares: dict[str, float] = {}
     if like is not None:
         values = {k: float(v) for k, v in evaluation(name, *like).items()}
         shares = elasticities(name, tuple(like), values)
+        if at is not None and name == "loss":
+            values[name] = float(at["loss"])  # with the terms that are switched on
     return _assemble(quantity, formulas, env | values, shares)
+
+
+def _here(name: str, at: Evaluation) -> str:
+    """Return the equation of a quantity in this shape's workload."""
+    kind = at.resolved.kind
+    if name in KINDS["batch"].equations and (
+        name not in kind.equations or at.load.prefill_replicas
+    ):
+        raise SpecError(
+            f"{name} of {kind.words} is no one formula",
+            hint=f"ask for {', '.join(kind.equations)}, or step_s",
+        )
+    return arguments.equation_of(name, kind)
 
 
 def _assemble(

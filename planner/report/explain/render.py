@@ -156,5 +156,8 @@ def versus_text(v: Versus) -> Group:
             cells = (show(c.a_s, "s"), show(c.b_s, "s"), sign + show(abs(c.a_s - c.b_s), "s"))
             table.add_row(f"{c.phase}: {c.name.replace('_', ' ')}", *cells)
     return Group(
-        *map(Text, v.sentences), Text(""), Text("seconds of the whole batch", "dim"), table
+        *map(Text, v.sentences),
+        Text(""),
+        Text("seconds of the whole batch, or of a request", "dim"),
+        table,
     )

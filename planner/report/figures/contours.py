@@ -1,15 +1,20 @@
 """Throughput and loss over d_model and r at fixed N: the paper's Figure 1, with the candidates."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from planner.columns import Arch
-from planner.report.figures.style import MARKS, axis, colour, layout, rounded
-from planner.report.parts import Figure, esc, hover, label
-from planner.report.scene import Scene, single
+from planner.metrics import METRICS, Metric
+from planner.picks import title
+from planner.report import rows
+from planner.report.figures.style import axis, layout, marker, rounded
+from planner.report.parts import Figure, esc
+from planner.results import Candidate, Recommendation
+from planner.scenario.evaluate import Evaluation
+from planner.scenario.scenario import Resolved
 
 EDGE = 1.15  # drawn beyond the range searched, so that marks at its edge are whole
 POINTS = 36  # a side of the grid: smooth to the eye, and under 50 kB in the page
@@ -21,7 +26,6 @@ SCALE = [
     [0.75, "#1f8784"],
     [1.0, "#2f9a58"],
 ]
-UNITS = {"output_tokens_per_s": "tokens/s", "loss": "nats per token"}
 
 
 def grid_arch(base: Arch, d_model: Any, r: Any, gqa: float) -> Arch:
@@ -41,36 +45,43 @@ def grid_arch(base: Arch, d_model: Any, r: Any, gqa: float) -> Arch:
     )
 
 
-def contours(result: Mapping[str, Any], scene: Scene) -> list[Figure]:
+def contours(result: Recommendation, r: Resolved) -> list[Figure]:
     """Draw one map of throughput and one of loss, at the fastest pick's group size."""
-    base = single(scene.arch("baseline"))
-    pick = scene.shapes.get("fastest") or scene.shapes["baseline"]
-    inputs = result["inputs"]
-    root = float(scene.shapes["baseline"]["n_params_non_embedding"]) ** 0.5
-    x_low, x_high = inputs.get("d_over_sqrt_n", (0.04, 0.14))
-    r_low, r_high = inputs.get("mlp_attn_ratio", (0.5, 5.0))
-    widths = np.linspace(x_low * root, x_high * root, POINTS)
-    ratios = np.geomspace(r_low / EDGE, r_high * EDGE, POINTS)
-    d_model, r = (m.ravel() for m in np.meshgrid(widths, ratios))
-    table = scene.evaluate(grid_arch(base, d_model, r, float(pick["gqa"])))
+    base, q = result.baseline.model, result.inputs
+    pick = result.picks.get("fastest") or result.baseline
+    root = base.n_params_non_embedding**0.5
+    widths = np.linspace(q.d_over_sqrt_n[0] * root, q.d_over_sqrt_n[1] * root, POINTS)
+    ratios = np.geomspace(q.mlp_attn_ratio[0] / EDGE, q.mlp_attn_ratio[1] * EDGE, POINTS)
+    d_model, ratio = (m.ravel() for m in np.meshgrid(widths, ratios))
+    e = Evaluation(r, grid_arch(base.arch(), d_model, ratio, float(pick.gqa)))
     return [
-        _map(result, scene, metric, widths, ratios, table[metric], float(pick["gqa"]))
-        for metric in ("output_tokens_per_s", "loss")
+        _map(result, METRICS[name], widths, ratios, e[name], float(pick.gqa))
+        for name in ("output_tokens_per_s", "loss")
     ]
 
 
+def _shapes(
+    name: str, shapes: Sequence[Candidate], names: Sequence[str], mark: Any
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": esc(title(name)),
+        "x": [c.d_model for c in shapes],
+        "y": [c.mlp_attn_ratio for c in shapes],
+        "marker": mark,
+        "hovertext": [rows.hover(c, n) for c, n in zip(shapes, names, strict=True)],
+        "hoverinfo": "text",
+    }
+
+
 def _map(
-    result: Mapping[str, Any],
-    scene: Scene,
-    metric: str,
-    widths: Any,
-    ratios: Any,
-    values: Any,
-    gqa: float,
+    result: Recommendation, m: Metric, widths: Any, ratios: Any, values: Any, gqa: float
 ) -> Figure:
     z = np.asarray(values).reshape(len(ratios), len(widths))
-    speed = metric == "output_tokens_per_s"
-    front = result["pareto"]
+    speed = m.better == "high"
+    front = result.pareto
+    dots = {"size": 6, "color": "#ffffff", "line": {"width": 1, "color": "#222222"}}
     data: list[dict[str, Any]] = [
         {
             "type": "contour",
@@ -82,40 +93,15 @@ def _map(
             "reversescale": not speed,
             "contours": {"showlabels": True, "labelfont": {"size": 10, "color": "#ffffff"}},
             "line": {"width": 0.5},
-            "colorbar": {"title": {"text": UNITS[metric], "side": "right"}, "thickness": 12},
+            "colorbar": {"title": {"text": m.title, "side": "right"}, "thickness": 12},
             "hovertemplate": "d_model %{x:.0f}<br>r %{y:.2f}<br>"
-            + ("%{z:.0f} tokens/s" if speed else "loss %{z:.3f}")
+            + esc(m.title)
+            + (" %{z:.0f}" if speed else " %{z:.3f}")
             + "<extra></extra>",
         },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "front",
-            "x": [c["d_model"] for c in front],
-            "y": [c["mlp_attn_ratio"] for c in front],
-            "marker": {"size": 6, "color": "#ffffff", "line": {"width": 1, "color": "#222222"}},
-            "hovertext": [hover(c, c.get("name", "")) for c in front],
-            "hoverinfo": "text",
-        },
+        _shapes("front", front, [c.name for c in front], dots),
+        *(_shapes(name, [c], [name], marker(name)) for name, c in result.shapes.items()),
     ]
-    for name, shape in scene.shapes.items():
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": esc(label(name)),
-                "x": [shape["d_model"]],
-                "y": [shape["mlp_attn_ratio"]],
-                "marker": {
-                    "size": 13,
-                    "symbol": MARKS.get(name, "circle"),
-                    "color": colour(name),
-                    "line": {"width": 1.5, "color": "#ffffff"},
-                },
-                "hovertext": [hover(shape, name)],
-                "hoverinfo": "text",
-            }
-        )
     what = "throughput" if speed else "loss"
     best = np.unravel_index(np.argmax(z) if speed else np.argmin(z), z.shape)
     where = f"d_model {widths[best[1]]:.0f}, r {ratios[best[0]]:.2f}"

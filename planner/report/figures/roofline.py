@@ -4,20 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from planner.picks import title
 from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
-from planner.report.parts import Figure, Grid, esc, label
-from planner.report.scene import Scene
-from planner.scenario.intervals import operators
+from planner.report.parts import Figure, Grid, esc
+from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
 MARK = {"prefill": "circle", "decode": "diamond"}
 
 
-def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
+def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
     """Place each operator of one shape by the FLOP it does a byte and the FLOP/s it reaches."""
-    system = scene.system(name)
+    system = e.system
     peak, bandwidth = float(system.device.flops_per_s), float(system.device.hbm_bytes_per_s)
-    parts = operators(system, scene.conditions)
+    parts = operators(e)
     placed = {
         phase: [
             (op, v["flops"] / v["bytes"], v["flops"] / v["seconds"], v)
@@ -43,7 +43,7 @@ def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
     grid = _grid(parts)
     return Figure(
         name="roofline",
-        alt=f"Roofline of the {label(name)} shape: ridge at {ridge:.0f} FLOP/byte; "
+        alt=f"Roofline of the {title(name)} shape: ridge at {ridge:.0f} FLOP/byte; "
         f"{len(placed.get('prefill', []))} operators of prefill and "
         f"{len(placed.get('decode', []))} of decode.",
         data=data,
@@ -51,7 +51,7 @@ def roofline(scene: Scene, name: str) -> tuple[Figure, Grid]:
             axis("FLOP per byte moved", type="log", dtick=1, range=_span(low, high)),
             axis("FLOP/s reached", type="log", dtick=1, exponentformat="SI"),
         ),
-        caption=f"The {label(name)} shape. Circles: prefill; diamonds: decode; the larger, the more of "
+        caption=f"The {title(name)} shape. Circles: prefill; diamonds: decode; the larger, the more of "
         f"its step's time. The ridge is at {ridge:.0f} FLOP/byte. What lies under the dotted roof "
         "waits for launches or fills the device badly.",
         height=500,

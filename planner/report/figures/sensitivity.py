@@ -1,22 +1,23 @@
 """How the decision moves with each assumption: the gain, and whether another shape would win."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
 from planner.equation import remembering
 from planner.glossary import find_term
-from planner.law.predict import predict_loss
+from planner.picks import title
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
-from planner.report.parts import Figure, Grid, esc, label
-from planner.report.scene import Scene, arch_of
-from planner.scenario.shapes import Conditions
-from planner.serving.offline import output_tokens_per_s
+from planner.report.parts import Figure, Grid, esc
+from planner.results import Recommendation, Z
+from planner.scenario.evaluate import Evaluation
+from planner.scenario.scenario import Resolved, arch_of
 
 DRAWN = 12  # bars one can still compare
-Vary = Callable[[Conditions, float], Conditions | None]
+PARTS = ("kernels", "overheads")  # of a profile
+SD = "_ln_sd"  # ends the name of a law's field that is the spread of another
+Vary = Callable[[Resolved, float], Resolved]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,71 +31,71 @@ class Assumption:
     vary: Vary  # of -1 (low) or +1 (high)
 
 
-def _profile(part: str, field: str, factor: float, cap: float) -> Vary:
-    def vary(c: Conditions, sign: float) -> Conditions:
-        constants = c.served.profile.columns()[PARTS.index(part)]
-        value = min(float(getattr(constants, field)) * factor**sign, cap)
-        values = getattr(c.served.profile, part) | {field: value}
-        profile = c.served.profile.model_copy(update={part: values})
-        return replace(c, served=replace(c.served, profile=profile))
+def _profile(part: str, field: str, value: float, factor: float, cap: float) -> Vary:
+    def vary(r: Resolved, sign: float) -> Resolved:
+        d = r.deployment
+        values = getattr(d.profile, part) | {field: min(value * factor**sign, cap)}
+        profile = d.profile.model_copy(update={part: values})
+        return replace(r, deployment=replace(d, profile=profile))
 
     return vary
 
 
-def _law(field: str, sd_field: str) -> Vary:
-    def vary(c: Conditions, sign: float) -> Conditions | None:
-        part = c.law.conditional
-        if part is None:
-            return None
-        value = getattr(part, field) * float(np.exp(sign * 1.28 * getattr(part, sd_field)))
-        law = c.law.model_copy(update={"conditional": part.model_copy(update={field: value})})
-        return replace(c, law=law)
+def _law(field: str, ln_sd: float) -> Vary:
+    def vary(r: Resolved, sign: float) -> Resolved:
+        assert r.trained and r.trained.law.conditional
+        t, part = r.trained, r.trained.law.conditional
+        value = getattr(part, field) * float(np.exp(sign * Z * ln_sd))
+        law = t.law.model_copy(update={"conditional": part.model_copy(update={field: value})})
+        return replace(r, trained=replace(t, law=law))
 
     return vary
 
 
-def _workload(field: str, factor: float) -> Vary:
-    def vary(c: Conditions, sign: float) -> Conditions:
-        value = max(1.0, getattr(c.workload, field) * factor**sign)
-        return replace(c, workload=replace(c.workload, **{field: value}))
+def _load(field: str) -> Vary:
+    def vary(r: Resolved, sign: float) -> Resolved:
+        if hasattr(r.load, field):
+            return replace(r, load=replace(r.load, **{field: getattr(r.load, field) * 2.0**sign}))
+        w = r.load.workload
+        more = {field: max(1.0, getattr(w, field) * 2.0**sign)}
+        return replace(r, load=replace(r.load, workload=replace(w, **more)))
 
     return vary
 
 
-def assumptions(c: Conditions) -> list[Assumption]:
+def _meaning(name: str, owner: str = "") -> str:
+    term = find_term(f"{owner}.{name}") if owner else find_term(name)
+    return term.meaning if term else ""
+
+
+def assumptions(r: Resolved) -> list[Assumption]:
     """Return what a prediction assumes: every constant of the profile, the law's shape, the work.
 
     Efficiencies move by 20 % and times by a factor 2: about how far published profiles lie apart.
     """
     found = []
-    kernels, overheads = c.served.profile.columns()
-    for part, constants, names in (
-        (PARTS[0], kernels, fields(kernels)),
-        (PARTS[1], overheads, fields(overheads)),
-    ):
+    kernels, overheads = r.deployment.profile.columns()
+    own = [(PARTS[0], kernels, fields(kernels)), (PARTS[1], overheads, fields(overheads))]
+    for part, constants, names in own:
         for f in names:
             value = float(getattr(constants, f.name))
             if value == 0.0 or value == 1.0:  # a switch, or something this engine does not have
                 continue
             share = f.name.endswith(("_eff", "_share", "_clock"))
             factor, cap = (1.2, 1.0 if value <= 1 else np.inf) if share else (2.0, np.inf)
-            term = find_term(f"{part}.{f.name}")
-            vary = _profile(part, f.name, factor, cap)
-            name = term.meaning if term else ""
-            found.append(Assumption(f.name, name, f"÷ {factor:g}", f"× {factor:g}", vary))
-    return [*found, *LAW_AND_WORK]
-
-
-PARTS = ("kernels", "overheads")
-LAW_AND_WORK = (
-    Assumption("x_opt", "best width", "10 %", "90 %", _law("x_opt", "x_opt_ln_sd")),
-    Assumption("k_x", "cost of a wrong width", "10 %", "90 %", _law("k_x", "k_x_ln_sd")),
-    Assumption("r_opt", "best MLP/attention ratio", "10 %", "90 %", _law("r_opt", "r_opt_ln_sd")),
-    Assumption("k_r", "cost of a wrong ratio", "10 %", "90 %", _law("k_r", "k_r_ln_sd")),
-    Assumption("batch", "requests together", "÷ 2", "× 2", _workload("batch", 2.0)),
-    Assumption("input_tokens", "prompt length", "÷ 2", "× 2", _workload("input_tokens", 2.0)),
-    Assumption("output_tokens", "output length", "÷ 2", "× 2", _workload("output_tokens", 2.0)),
-)
+            vary = _profile(part, f.name, value, factor, cap)
+            words = _meaning(f.name, part)
+            found.append(Assumption(f.name, words, f"÷ {factor:g}", f"× {factor:g}", vary))
+    conditional = r.trained and r.trained.law.conditional
+    spreads = [f for f in type(conditional).model_fields if f.endswith(SD)] if conditional else []
+    for spread in spreads:
+        name = spread.removesuffix(SD)
+        vary = _law(name, float(getattr(conditional, spread)))
+        found.append(Assumption(name, _meaning(name), "10 %", "90 %", vary))
+    asked = "rate_per_s" if r.kind.by_the_clock else "batch"
+    for name in (asked, "input_tokens", "output_tokens"):
+        found.append(Assumption(name, _meaning(name), "÷ 2", "× 2", _load(name)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,26 +124,26 @@ class Effect:
         return any(e.winner != pick and (e.lead > 0.005 or e.excess > 1e-9) for e in self.ends)
 
 
-def effects(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[float, list[Effect]]:
+def effects(result: Recommendation, r: Resolved, pick: str) -> tuple[float, list[Effect]]:
     """Return the pick's gain over the baseline, and every assumption's effect, largest first.
 
     The finalists (baseline, picks, front) are judged again under each assumption; the winner is the
     fastest whose loss is not above the baseline's, or the target's where `--max-loss` set one.
     """
-    finalists = list(scene.shapes.items())
-    seen = {_key(shape) for _, shape in finalists}
-    finalists += [(c.get("name", ""), c) for c in result["pareto"] if _key(c) not in seen]
+    finalists = list(result.shapes.items())
+    seen = [c.shape for _, c in finalists]
+    finalists += [(c.name, c) for c in result.pareto if c.shape not in seen]
     names = [name for name, _ in finalists]
-    arch = arch_of([shape for _, shape in finalists])
+    arch = arch_of([c.model for _, c in finalists])
     base, mine = names.index("baseline"), names.index(pick)
-    asked = result["inputs"].get("max_loss")
 
-    def judge(c: Conditions) -> End:
+    def judge(r: Resolved) -> End:
+        e = Evaluation(r, arch)
         with remembering():
-            speed = np.ravel(output_tokens_per_s(c.served.system(arch), c.workload))
-        shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-        loss = np.ravel(predict_loss(c.law.columns(), shapes))
-        target = asked or loss[base]
+            speed, loss = (
+                np.broadcast_to(e[n], len(names)) for n in ("output_tokens_per_s", "loss")
+            )
+        target = result.inputs.max_loss or loss[base]
         winner = int(np.argmax(np.where(loss <= target + 1e-12, speed, -np.inf)))
         return End(
             gain=float(speed[mine] / speed[base]),
@@ -151,17 +152,9 @@ def effects(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[float, 
             excess=float(max(loss[mine] - target, 0.0)),
         )
 
-    found = []
-    for assumption in assumptions(scene.conditions):
-        varied = [assumption.vary(scene.conditions, sign) for sign in (-1.0, 1.0)]
-        if varied[0] is not None and varied[1] is not None:
-            found.append(Effect(assumption, (judge(varied[0]), judge(varied[1]))))
-    now = judge(scene.conditions).gain
+    found = [Effect(a, (judge(a.vary(r, -1.0)), judge(a.vary(r, 1.0)))) for a in assumptions(r)]
+    now = judge(r).gain
     return now, sorted(found, key=lambda e: -e.size(now))
-
-
-def _key(shape: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(shape[k] for k in ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff"))
 
 
 def _said(end: End, pick: str) -> str:
@@ -170,12 +163,12 @@ def _said(end: End, pick: str) -> str:
         return "same pick"
     if end.excess > 1e-9:
         return f"pick misses the target by {end.excess:.3f} nats"
-    return f"{label(end.winner)} is {end.lead:.1%} faster"
+    return f"{title(end.winner)} is {end.lead:.1%} faster"
 
 
-def sensitivity(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[Figure, Grid, str]:
+def sensitivity(result: Recommendation, r: Resolved, pick: str) -> tuple[Figure, Grid, str]:
     """Draw a tornado of the pick's gain, and say which assumptions would change the pick."""
-    now, found = effects(result, scene, pick)
+    now, found = effects(result, r, pick)
     drawn = [e for e in found if e.size(now) >= 0.002][:DRAWN]
     base = (now - 1) * 100
     data = [
@@ -211,7 +204,7 @@ def sensitivity(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[Fig
     largest = drawn[0].assumption.name if drawn else "none"
     figure = Figure(
         name="sensitivity",
-        alt=f"Gain of the {label(pick)} pick over the baseline, {base:.0f} % now, under each "
+        alt=f"Gain of the {title(pick)} pick over the baseline, {base:.0f} % now, under each "
         f"assumption's low and high end; the largest effect is of {largest}.",
         data=data,
         layout=layout(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from planner.picks import PICKS
+
 # Middle tones: at least 3:1 against both a white and a near-black page (WCAG 1.4.11).
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY, TEAL = (
     "#3b78d8",
@@ -13,13 +15,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, GREY, TEAL = (
     "#7d8590",
     "#12929e",
 )
-PICKS = {"baseline": GREY, "loss_optimal": GREEN, "fastest": ORANGE, "balanced": PURPLE}
-MARKS = {
-    "baseline": "square",
-    "loss_optimal": "triangle-up",
-    "fastest": "star",
-    "balanced": "diamond",
-}
+FREE = "rgba(125,133,144,0.25)"
 OPERATORS = (
     BLUE,
     ORANGE,
@@ -39,7 +35,7 @@ _OTHERS = (BLUE, TEAL, RED, "#c2a400", "#8c6d5a", "#b0578d")
 
 def colour(name: str, index: int = 0) -> str:
     """Return the colour of a shape: a pick's own, or the next of the others."""
-    return PICKS.get(name, _OTHERS[index % len(_OTHERS)])
+    return PICKS[name].colour if name in PICKS else _OTHERS[index % len(_OTHERS)]
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
@@ -57,6 +53,13 @@ def layout(x: Mapping[str, Any], y: Mapping[str, Any], **more: Any) -> dict[str,
         "hovermode": "closest",
     }
     return base | more
+
+
+def marker(name: str, size: int = 13, line: float = 1.5) -> dict[str, Any]:
+    """Return the mark of a shape: a pick's own, or a circle."""
+    symbol = PICKS[name].symbol if name in PICKS else "circle"
+    edge = {"width": line, "color": "#ffffff"}
+    return {"size": size, "symbol": symbol, "color": colour(name), "line": edge}
 
 
 def rounded(values: Any, digits: int = 5) -> list[float | None]:

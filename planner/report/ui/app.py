@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from planner.errors import PlannerError
-from planner.inputs.device import device_names
+from planner.inputs.device import BYTES, device_names
 from planner.inputs.engine import EngineSpec
 from planner.inputs.question import Question
 from planner.inputs.workload import WorkloadSpec
@@ -16,6 +16,8 @@ PARAMS = [1e8, 2e8, 3e8, 5e8, 1e9, 1.5e9, 2e9, 3e9, 5e9, 7e9, 8e9, 13e9]
 TOKENS = [1e10, 3e10, 1e11, 3e11, 1e12, 3e12]
 LENGTHS = [128, 256, 512, 1024, 2048, 4096, 8192, 16384]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+DTYPES = list(BYTES)
+ASKED = Question(params=1e9, tokens=1e11)  # with the defaults of the command
 
 
 def short(n: float) -> str:
@@ -25,22 +27,22 @@ def short(n: float) -> str:
 
 def asked() -> tuple[Question, dict[str, float]]:
     """Return what the sliders say: the question, and a shape of the user's own."""
-    side = st.sidebar
+    side, work = st.sidebar, ASKED.workload
     side.header("Train")
-    params = side.select_slider("parameters", PARAMS, 1e9, format_func=short)
-    tokens = side.select_slider("training tokens", TOKENS, 1e11, format_func=short)
+    params = side.select_slider("parameters", PARAMS, ASKED.params, format_func=short)
+    tokens = side.select_slider("training tokens", TOKENS, ASKED.tokens, format_func=short)
     side.header("Serve")
     devices = device_names()
-    on = side.selectbox("hardware", devices, devices.index("a100-sxm-40gb"))
-    dtype = side.selectbox("weights", ["bf16", "fp8", "int8", "int4"])
-    batch = side.select_slider("requests together", BATCHES, 64)
-    input_tokens = side.select_slider("tokens in", LENGTHS, 4096)
-    output_tokens = side.select_slider("tokens out", LENGTHS, 1024)
+    on = side.selectbox("hardware", devices, devices.index(ASKED.on))
+    dtype = side.selectbox("weights", DTYPES, DTYPES.index(ASKED.engine.dtype))
+    batch = side.select_slider("requests together", BATCHES, work.batch)
+    input_tokens = side.select_slider("tokens in", LENGTHS, work.input_tokens)
+    output_tokens = side.select_slider("tokens out", LENGTHS, work.output_tokens)
     side.header("Your shape")
-    root = params**0.5
-    width = side.slider("d_model / √N", 0.04, 0.14, 0.074, 0.002, format="%.3f")
-    r = side.slider("MLP / attention", 0.5, 5.0, 2.0, 0.1)
-    gqa = side.slider("group size (GQA)", 1, 9, 4)
+    widths, ratios = ASKED.d_over_sqrt_n, ASKED.mlp_attn_ratio
+    width = side.slider("d_model / √N", *widths, 0.074, 0.002, format="%.3f")
+    r = side.slider("MLP / attention", *ratios, 2.0, 0.1)
+    gqa = side.slider("group size (GQA)", min(ASKED.gqa), max(ASKED.gqa), 4)
     question = Question(
         params=params,
         tokens=tokens,
@@ -48,7 +50,7 @@ def asked() -> tuple[Question, dict[str, float]]:
         engine=EngineSpec(dtype=dtype),
         workload=WorkloadSpec(input_tokens=input_tokens, output_tokens=output_tokens, batch=batch),
     )
-    return question, {"d_model": width * root, "r": r, "gqa": float(gqa)}
+    return question, {"d_model": width * params**0.5, "r": r, "gqa": float(gqa)}
 
 
 def chart(figure: Any) -> None:
@@ -76,14 +78,14 @@ def page() -> None:
         return
     st.write(view.why)
     chart(view.front)
-    header, rows = list(view.table.header), view.table.rows
-    st.table([dict(zip(header, row, strict=True)) for row in rows])
-    st.caption(f"{view.result['n_evaluated']:,} shapes answered in {took * 1e3:.0f} ms")
+    head = view.table.header
+    st.table([dict(zip(head, map(str, row), strict=True)) for row in view.table.rows])
+    st.caption(f"{view.result.n_evaluated:,} shapes answered in {took * 1e3:.0f} ms")
     if st.toggle("operating curves, roofline, time and memory"):
-        for figure in details(view, "fastest" if "fastest" in view.scene.shapes else "baseline"):
+        for figure in details(view, "fastest" if "fastest" in view.shapes else "baseline"):
             chart(figure)
-    for warning in view.result["warnings"]:
-        st.warning(warning)
+    for warning in view.result.warnings:
+        st.warning(warning.message)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,407 @@
+"""Rows, columns and cells of every table, made from `planner.metrics`: all media share them."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from planner.inputs.conditions import Conditions
+from planner.metrics import HEAD, LATENCIES, LINE, METRICS, SIMULATED, Metric
+from planner.picks import title
+from planner.report.parts import Cell, Grid, esc
+from planner.results import Candidate, Estimate, Limited, Measures, Plan, Point, Score
+from planner.units import show, significant
+
+NONE = "–"
+ALL = METRICS | SIMULATED
+Write = Callable[[float], str]
+
+
+def estimate(value: Any, write: Write) -> Cell:
+    """Write a number with its interval, the unit once: ``55.3 ms [40.1, 76.1]``."""
+    if value is None:
+        return Cell(NONE)
+    if not isinstance(value, Estimate):
+        return Cell(write(value))
+    texts = [write(v) for v in (value.value, value.low, value.high)]
+    units = {text.partition(" ")[2] for text in texts}
+    low, high = (t.partition(" ")[0] if len(units) == 1 else t for t in texts[1:])
+    return Cell(texts[0], f"[{low}, {high}]")
+
+
+def metric(m: Metric, value: Any) -> Cell:
+    """Write a metric's value, its interval where it has one."""
+
+    def write(v: float) -> str:
+        if m.percent:
+            return f"{100 * v:.1f} %"
+        if m.places:
+            return f"{v:.{m.places}f}"
+        if m.whole:
+            return f"{v:,.0f}"
+        return show(v, "" if "$" in m.title else m.unit)  # the title has the unit
+
+    return estimate(value, write)
+
+
+def plain(value: Any) -> str:
+    """Write any other value: a setting, a constant of a fit."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return show(value) if abs(value) >= 10_000_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(plain, value))
+    return str(value)
+
+
+def number(value: Any) -> float | None:
+    """Return the number in a value, an estimate's own; None where there is none."""
+    if isinstance(value, Estimate):
+        return value.value
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if ok else None
+
+
+def of(record: Measures, name: str) -> float:
+    """Return the number of one metric of a record."""
+    return number(record.metrics.get(name)) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A title and a cell a record; `keep` as in `Grid`."""
+
+    title: str
+    cells: Sequence[Cell | str]
+    keep: int = 9
+
+
+def grid(columns: Sequence[Column], caption: str = "", **more: Any) -> Grid:
+    """Put columns together."""
+    rows = list(zip(*(c.cells for c in columns), strict=True))
+    return Grid([c.title for c in columns], rows, caption, keep=[c.keep for c in columns], **more)
+
+
+def said(record: Measures, m: Metric) -> Cell:
+    """Write one metric of a record; under more load than can be served, latencies have no end."""
+    value = record.metrics.get(m.name)
+    return Cell("∞") if value is None and _endless(record, m) else metric(m, value)
+
+
+def _endless(record: Measures, m: Metric) -> bool:
+    own = m.name in LATENCIES and m.name in record.metrics
+    return own and record.get("bound") == "saturated"
+
+
+def known(records: Sequence[Measures], least: int) -> list[Metric]:
+    """Return the metrics to show: those some record has; a share that is the whole is left out."""
+    found: dict[str, list[float | None]] = {}
+    for m in ALL.values():
+        column = [number(r.metrics.get(m.name)) for r in records]
+        there = any(v is not None for v in column) or any(_endless(r, m) for r in records)
+        whole = (found[n] for n in found if m.name.startswith(n))
+        if m.keep >= least and there and column not in whole:
+            found[m.name] = column
+    return [ALL[name] for name in found]
+
+
+def metric_columns(records: Sequence[Measures], metrics: Iterable[Metric]) -> list[Column]:
+    """Return a column a metric."""
+    return [Column(m.short or m.title, [said(r, m) for r in records], m.keep) for m in metrics]
+
+
+Read = Callable[[Candidate], Cell | str]
+SHAPE: tuple[tuple[str, Read], ...] = (
+    ("layers", lambda c: f"{c.n_layers}"),
+    ("d_model", lambda c: f"{c.d_model}"),
+    ("d_ff", lambda c: f"{c.d_ff}"),
+    ("heads / KV heads", lambda c: f"{c.n_heads} / {c.n_kv_heads} × {c.head_dim}"),
+    ("N non-embedding", lambda c: show(c.n_params_non_embedding)),
+    ("N all", lambda c: show(c.n_params)),
+    ("r, MLP/attention", lambda c: significant(c.mlp_attn_ratio)),
+    ("x, d_model/√N", lambda c: f"{c.d_over_sqrt_n:.3f}"),
+    ("GQA", lambda c: significant(c.gqa)),
+)
+
+
+def gain(c: Candidate) -> Cell:
+    """Write how much faster than the baseline a shape is."""
+    if c.gain is None:
+        return Cell(NONE)
+    less = Estimate(value=c.gain.value - 1, low=c.gain.low - 1, high=c.gain.high - 1)
+    return estimate(less, lambda v: f"{100 * v:+.0f} %")
+
+
+def p_target(c: Candidate) -> str:
+    """Write how sure a shape is of the target loss."""
+    return NONE if c.p_loss_at_most_target is None else f"{c.p_loss_at_most_target:.2f}"
+
+
+# What is said of a candidate besides metrics, after the metric it belongs to.
+AFTER: dict[str, tuple[str, Read]] = {
+    "loss": ("P(loss ≤ target)", p_target),
+    "output_tokens_per_s": ("over baseline", gain),
+}
+
+
+def candidates(shapes: Mapping[str, Candidate]) -> Grid:
+    """Return shapes as columns, a property a row; properties nobody has are left out."""
+    every = list(shapes.values())
+    rows = [[name, *map(read, every)] for name, read in SHAPE]
+    line = len(rows)
+    for m in known(every, 1):
+        rows.append([m.title, *(said(c, m) for c in every)])
+        if m.name in AFTER:
+            name, read = AFTER[m.name]
+            rows.append([name, *map(read, every)])
+    rows.append(["bound by", *(c.bound for c in every)])
+    rows = [row for row in rows if any(str(cell) != NONE for cell in row[1:])]
+    caption = "Brackets hold 80 % intervals"
+    return Grid(["", *map(title, shapes)], rows, caption, sideways=True, groups=[line])
+
+
+def front(shapes: Sequence[Candidate], caption: str = "") -> Grid:
+    """Return a front, a line a shape."""
+    columns = [
+        Column("front", [title(c.name) for c in shapes]),
+        Column("layers", [f"{c.n_layers}" for c in shapes], 3),
+        Column("d_model", [f"{c.d_model}" for c in shapes]),
+        Column("d_ff", [f"{c.d_ff}" for c in shapes]),
+        Column("heads", [f"{c.n_heads} × {c.head_dim}" for c in shapes], 3),
+        Column("kv", [f"{c.n_kv_heads}" for c in shapes], 2),
+        Column("r", [significant(c.mlp_attn_ratio) for c in shapes], 2),
+        Column("x", [f"{c.d_over_sqrt_n:.3f}" for c in shapes], 1),
+        Column("GQA", [significant(c.gqa) for c in shapes], 8),
+        *metric_columns(shapes, known(shapes, HEAD)),
+        Column("gain", [gain(c) for c in shapes], 8),
+        Column("P(≤target)", [p_target(c) for c in shapes], 1),
+    ]
+    return grid(columns, caption, fold=True)
+
+
+def facts(c: Candidate, name: str) -> dict[str, str]:
+    """Return the few numbers of a shape that come first."""
+    found = {"pick": title(name)} if c.gain else {}
+    for m in known([c], HEAD):
+        found[m.title] = said(c, m).value
+        if m.name == "output_tokens_per_s" and c.gain:
+            found["over the baseline"] = gain(c).value
+    return found
+
+
+def hover(c: Candidate, name: str) -> str:
+    """Write everything about a shape, as lines for a hover box."""
+    lines = [
+        f"<b>{esc(title(name))}</b>",
+        f"n_layers {c.n_layers} · d_model {c.d_model} · d_ff {c.d_ff}",
+        f"n_heads {c.n_heads} · n_kv_heads {c.n_kv_heads} · head_dim {c.head_dim}",
+        f"N {show(c.n_params_non_embedding)} (all {show(c.n_params)})",
+        " · ".join(
+            (
+                f"r {significant(c.mlp_attn_ratio)}",
+                f"x {significant(c.d_over_sqrt_n)}",
+                f"GQA {c.gqa:g}",
+            )
+        ),
+        *(f"{m.title} {said(c, m)}" for m in known([c], 3)),
+    ]
+    return "<br>".join([*lines, f"bound by {esc(c.bound)}"])
+
+
+def shape_text(c: Candidate) -> str:
+    """Write a shape in one line."""
+    return (
+        f"{c.n_layers} layers, d_model {c.d_model}, d_ff {c.d_ff}, "
+        f"{c.n_heads}/{c.n_kv_heads} heads of {c.head_dim}"
+    )
+
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def bar(value: float | None, most: float, width: int = 9) -> str:
+    """Draw a value as a bar of at most `width` characters."""
+    if not value or most <= 0:
+        return ""
+    eighths = round(8 * width * min(value / most, 1.0))
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def points(rows: Sequence[Point], vary: Sequence[str], *, bars: bool) -> Grid:
+    """Return a line a setting: what was varied, what follows, what binds."""
+    columns = [Column(name, [plain(p.settings.get(name)) for p in rows]) for name in vary]
+    columns += metric_columns(rows, known(rows, LINE))
+    if bars:
+        speeds = [number(p.metrics.get("output_tokens_per_s")) for p in rows]
+        drawn = [bar(v, max(filter(None, speeds), default=0.0)) for v in speeds]
+        after = [c.title for c in columns].index(METRICS["output_tokens_per_s"].short) + 1
+        columns.insert(after, Column("", drawn, LINE + 2))
+    if any(p.n_params for p in rows):
+        columns.append(Column("N", [show(p.n_params or 0) for p in rows]))
+    columns.append(Column("bound by", [p.bound for p in rows]))
+    outer = [tuple(p.settings.get(n) for n in vary[:-1]) for p in rows]
+    changes = [i for i in range(1, len(rows)) if outer[i] != outer[i - 1]]
+    return grid(columns, "Settings", groups=changes)
+
+
+def spaced(found: Sequence[Any], n: int) -> list[Any]:
+    """Return `n` of the rows evenly spaced, the two ends included."""
+    if n >= len(found):
+        return list(found)
+    return [found[round(i * (len(found) - 1) / max(n - 1, 1))] for i in range(n)]
+
+
+def rate(value: float | None) -> str:
+    """Write requests a second."""
+    return f"{significant(value)}/s" if value else NONE
+
+
+def plans(rows: Sequence[Plan], at: str, asked: Sequence[str]) -> Grid:
+    """Return a line a configuration, best first; latencies that are limited, at their statistic."""
+    able = [p.rate_per_s > 0 for p in rows]
+    copies = [str(p.replicas) if ok else NONE for p, ok in zip(rows, able, strict=True)]
+    share = [
+        f"{p.share_of_saturation:.0%}" if ok else NONE for p, ok in zip(rows, able, strict=True)
+    ]
+    latencies = [
+        Column(f"{LATENCIES[n].title} {at}", [metric(ALL[n], p.metrics[n]) for p in rows], 6)
+        for n in asked
+    ]
+    hourly = [m for m in known(rows, 0) if m.name == "usd_per_hour"]
+    return grid(
+        [
+            Column("configuration", [p.configuration for p in rows]),
+            Column("one carries", [rate(p.rate_per_s) for p in rows]),
+            Column("of max", share, 3),
+            *latencies,
+            Column("bound by", [binds(p.binds) for p in rows], 7),
+            Column("replicas", copies, 4),
+            Column("GPUs", [f"{of(p, 'n_devices'):.0f}" if p.replicas else NONE for p in rows]),
+            *(replace(c, keep=5) for c in metric_columns(rows, hourly)),
+            *metric_columns(rows, [m for m in known(rows, LINE + 1) if m.group == "money"]),
+        ],
+        "Plans",
+    )
+
+
+def binds(name: str) -> str:
+    """Write what binds a plan: a latency by its title, or what else there is."""
+    return LATENCIES[name].title if name in LATENCIES else name
+
+
+def operators(breakdown: Mapping[str, Any]) -> Grid:
+    """Return where a step's time goes, prefill beside decode."""
+    names = list(dict.fromkeys(n for phase in breakdown.values() for n in phase["operators"]))
+    none = {"seconds": None, "share": None, "bound": ""}
+    columns = [Column("operator", [*(n.replace("_", " ") for n in names), "one step", "steps"])]
+    for phase, p in breakdown.items():
+        found = [p["operators"].get(n, none) for n in names]
+        seconds = ["" if f["seconds"] is None else show(f["seconds"], "s") for f in found]
+        share = ["" if f["share"] is None else f"{f['share']:.0%}" for f in found]
+        columns += [
+            Column(phase, [*seconds, show(p["step_s"], "s"), significant(p["steps"])]),
+            Column("share", [*share, "", ""], 8),
+            Column("bound", [*(f["bound"] for f in found), "", ""], 7),
+        ]
+    return grid(columns, groups=[len(names)])
+
+
+def refusals(limits: Sequence[Limited]) -> Grid:
+    """Return every limit of a shape asked about, and what it reaches of it."""
+
+    def written(x: Limited, value: float | None) -> str:
+        if value is None:
+            return NONE
+        if x.limit in {latency.flag for latency in LATENCIES.values()}:
+            return show(value, "s")
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+    columns = [
+        Column("limit", [x.limit for x in limits]),
+        Column("reached", [written(x, x.value) for x in limits]),
+        Column("bound", [written(x, x.bound) for x in limits]),
+        Column("met", [plain(x.met) for x in limits]),
+    ]
+    return grid(columns, fold=True)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+SCORES: dict[str, tuple[str, Write]] = {
+    "n": ("rows", lambda v: f"{v:,}"),
+    "mean_ape": ("mean error", _percent),
+    "median_ape": ("median", _percent),
+    "bias": ("bias", lambda v: f"{100 * v:+.1f} %"),
+    "spearman": ("Spearman", lambda v: f"{v:.3f}"),
+    "coverage": ("inside 80 %", _percent),
+    "refused": ("refused", lambda v: f"{v:,}"),
+}
+
+
+def scores(by: str, found: Mapping[str, Score]) -> Grid:
+    """Return a line a group of rows; scores nobody has are left out."""
+    columns = [Column(by, list(found))]
+    for name, (words, write) in SCORES.items():
+        values = [getattr(s, name) for s in found.values()]
+        if any(v is not None for v in values) and (name != "refused" or any(values)):
+            columns.append(Column(words, [NONE if v is None else write(v) for v in values]))
+    return grid(columns, f"Errors by {by}" if by else "", fold=bool(by))
+
+
+def records(rows: Sequence[Mapping[str, Any]], caption: str) -> Grid:
+    """Return records of any keys as a table; metrics and scores are written as such."""
+    keys = list(dict.fromkeys(k for row in rows for k in row))
+
+    def written(key: str, value: Any) -> Cell | str:
+        if key in ALL:
+            return metric(ALL[key], value)
+        if key in SCORES and number(value) is not None:
+            return SCORES[key][1](value)
+        return plain(value)
+
+    def head(key: str) -> str:
+        return ALL[key].title if key in ALL else SCORES.get(key, (key.replace("_", " "),))[0]
+
+    body = [[written(k, row.get(k)) for k in keys] for row in rows]
+    return Grid([head(k) for k in keys], body, caption)
+
+
+LOADS = ("batch", "concurrency", "burst", "rate", "trace")
+
+
+def asked(c: Conditions, without: Collection[str] = ()) -> str:
+    """Write the conditions of a question in one line; options in `without` are left out."""
+    e, w = c.engine, c.workload
+    words = {
+        "on": c.on,
+        "engine": e.name,
+        "dtype": e.dtype,
+        "kv_dtype": f"KV {e.kv_dtype}" if e.kv_dtype else "",
+        **{n: f"{n} {v}" if v > 1 else "" for n, v in (("tp", e.tp), ("pp", e.pp), ("ep", e.ep))},
+        "replicas": f"{c.replicas} replicas" if c.replicas > 1 else "",
+        "prefill_replicas": f"{c.prefill_replicas} of prefill" if c.prefill_replicas else "",
+    }
+    load = {
+        "batch": f"{w.batch} requests",
+        "burst": f"{w.burst} requests at once",
+        "concurrency": f"{w.concurrency} requests in flight",
+        "rate": f"{significant(w.rate_per_s or 0.0)} requests/s",
+        "trace": f"the requests of {w.trace}",
+    }[w.kind]
+    load = "" if any(n in without for n in LOADS) else load
+    lengths = {
+        "input_tokens": f"{w.input_tokens} tokens in",
+        "output_tokens": f"{w.output_tokens} out",
+    }
+    length = " and ".join(v for n, v in lengths.items() if n not in without and not w.trace)
+    load = f"{load} of {length}" if load and length else load or length
+    place = ", ".join(v for n, v in words.items() if v and n not in without)
+    return "; ".join(filter(None, (place, load)))
