@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from planner.interval import Z
+
 SCHEMA = 1
-INTERVAL = 0.8  # share of outcomes expected between `low` and `high`
-Z = 1.2815515655446004  # standard normal quantile of that interval
 
 METRICS = ("loss", "accuracy", "output_tokens_per_s", "ttft_s", "tpot_s")
 SHAPE_KEYS = (

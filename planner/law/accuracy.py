@@ -65,6 +65,13 @@ def accuracy_draws(
 
     Uncertainty of the link is common to all candidates of a draw and cancels in differences;
     the residual is each model's own.
+
+    Args:
+        link: from loss to accuracy.
+        loss_draws: nats per token, (n_draws, n).
+        seed: of the draws.
+        other_data: corpus or tokenizer are not the link's.
+
     """
     rng = np.random.default_rng(seed)
     draws, n = np.shape(loss_draws)

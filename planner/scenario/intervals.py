@@ -12,9 +12,11 @@ from planner.cost import memory
 from planner.cost.breakdown import breakdown
 from planner.cost.step import step_s
 from planner.equation import remembering
+from planner.interval import ENDS
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
+from planner.law.compare import Comparison, compare, loss_draws
 from planner.law.evidence import widening_sd
-from planner.law.predict import Comparison, compare, loss_draws
+from planner.law.law import shapes
 from planner.results import METRICS, SHAPE_KEYS, Candidate, Estimate
 from planner.scenario.lifetime import with_interval
 from planner.scenario.shapes import Conditions, life_in
@@ -74,10 +76,10 @@ def normal_cdf(z: Any) -> Any:
 
 def judge(table: Table, arch: Arch, c: Conditions) -> Judged:
     """Draw losses and accuracies for every row, sharing what the rows share."""
-    shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-    columns = c.law.columns()
-    law_loss = loss_draws(columns, shapes, N_DRAWS, noise=False)
-    own = np.hypot(columns.noise_sd, widening_sd(columns, shapes))
+    law = c.law_columns
+    seen = shapes(law, arch, c.tokens)
+    law_loss = loss_draws(law, seen, N_DRAWS, noise=False)
+    own = np.hypot(law.noise_sd, widening_sd(law, seen))
     own_sd = np.broadcast_to(own, law_loss.shape[1])
     loss = law_loss + own_sd * _normal(0)[:, None]
     shares = accuracy_draws(NINE_TASKS, loss, other_data=not c.same_data)
@@ -85,7 +87,7 @@ def judge(table: Table, arch: Arch, c: Conditions) -> Judged:
 
 
 def _interval(value: float, draws: Any) -> Estimate:
-    low, high = np.quantile(draws, [0.1, 0.9])
+    low, high = np.quantile(draws, ENDS)
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -115,9 +117,7 @@ def candidate(
         lifetime_usd=with_interval(life_in(c, t), metrics["output_tokens_per_s"])
         if c.terms
         else None,
-        warnings=tuple(
-            w.message for w in c.law.warnings(system.arch, c.tokens, depth=c.depth_term)
-        ),
+        warnings=tuple(w.message for w in c.law_warnings(system.arch)),
     )
 
 

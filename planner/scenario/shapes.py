@@ -17,7 +17,9 @@ from planner.heap import keep_freed_memory
 from planner.inputs.law import LawSpec
 from planner.inputs.model import llama_extra_params
 from planner.law.accuracy import NINE_TASKS, accuracy
-from planner.law.predict import predict_loss
+from planner.law.columns import LawColumns
+from planner.law.evidence import LawWarning, warnings
+from planner.law.law import loss, shapes, switched
 from planner.scenario.lifetime import Terms, life_of
 from planner.scenario.system import Served
 from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
@@ -40,6 +42,16 @@ class Conditions:
     terms: Terms | None = None  # adds lifetime_usd
 
     @property
+    def law_columns(self) -> LawColumns:
+        """The law's numbers, with the terms that are switched on."""
+        return switched(self.law.columns(), depth=self.depth_term)
+
+    def law_warnings(self, arch: Arch) -> list[LawWarning]:
+        """Return the ways in which `arch` or its tokens leave the law's evidence."""
+        law = self.law_columns
+        return warnings(law, shapes(law, arch, self.tokens))
+
+    @property
     def same_data(self) -> bool:
         """Whether the law speaks of the accuracy link's own corpus and tokenizer."""
         return self.law.conditional is not None and self.law.conditional.published is not None
@@ -53,16 +65,15 @@ def evaluate(arch: Arch, c: Conditions) -> Table:
     """
     system = c.served.system(arch)
     with remembering(), np.errstate(divide="ignore", invalid="ignore"):
-        shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-        loss = predict_loss(c.law.columns(), shapes)
+        nats = loss(c.law_columns, arch, c.tokens)
         table: Table = {
             "n_params": params.n_params(arch),
             "n_params_non_embedding": params.n_params_non_embedding(arch),
             "mlp_attn_ratio": params.mlp_attn_ratio(arch),
             "gqa": params.gqa(arch),
             "d_over_sqrt_n": params.d_over_sqrt_n(arch),
-            "loss": loss,
-            "accuracy": accuracy(NINE_TASKS, loss),
+            "loss": nats,
+            "accuracy": accuracy(NINE_TASKS, nats),
             "output_tokens_per_s": output_tokens_per_s(system, c.workload),
             "ttft_s": ttft_s(system, c.workload),
             "tpot_s": tpot_s(system, c.workload),

@@ -13,18 +13,23 @@ from planner.inputs.law import default_law, law_names, load_law
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
 from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
 from planner.law.columns import NDefinition, Shapes
-from planner.law.corrections import ln_expert_factor, ln_training_bits_factor
-from planner.law.evidence import domain_warnings, reference_depth, reference_head_dim, widening_sd
-from planner.law.predict import compare, loss_draws, p_at_most, predict_loss, quality
+from planner.law.compare import compare, loss_draws, p_at_most, quality
+from planner.law.evidence import warnings, widening_sd
+from planner.law.law import predict_loss, shapes, switched
+from planner.law.terms.depth import reference_depth
+from planner.law.terms.experts import ln_expert_factor
+from planner.law.terms.head_size import reference_head_dim
+from planner.law.terms.precision import ln_training_bits_factor
 from planner.law.terms.reference import reference_loss
 from planner.law.terms.shape import phi
 
 LAW = load_law("bian-1b").columns()
+DEEP = switched(LAW, depth=1)
 
 
 def at(**change: float) -> Shapes:
     base = {"n": 1e9, "n_tokens": 1e11, "x": 0.074, "r": 1.2, "n_layers": 16.0}
-    base |= {"reference_layers": 16.0, "head_dim": 64.0, "reference_head_dim": 64.0}
+    base |= {"head_dim": 64.0}
     return Shapes(**{k: np.array([v]) for k, v in (base | change).items()})
 
 
@@ -71,9 +76,9 @@ def test_outside_the_evidence_a_named_warning_and_a_wider_interval(
     code: str, change: dict[str, float]
 ) -> None:
     """Inside there is neither."""
-    assert not domain_warnings(LAW, at())
+    assert not warnings(LAW, at())
     assert widening_sd(LAW, at())[0] == 0
-    assert code in [w.code for w in domain_warnings(LAW, at(**change))]
+    assert code in [w.code for w in warnings(LAW, at(**change))]
     assert widening_sd(LAW, at(**change))[0] > 0
 
 
@@ -124,10 +129,9 @@ def test_depth_is_neutral_at_the_reference_and_acts_beside_it() -> None:
 
     Width keeps its ratio to the inner width, so the best d_model shrinks as layers grow.
     """
-    on = {"depth_on": 1.0}
-    assert predict_loss(LAW, at(**on)) == pytest.approx(predict_loss(LAW, at()), rel=1e-14)
+    assert predict_loss(DEEP, at()) == pytest.approx(predict_loss(LAW, at()), rel=1e-14)
     deep, deepest = (
-        predict_loss(LAW, at(n_layers=k, x=0.074 * (16 / k) ** 0.5, **on))[0] for k in (28.0, 200.0)
+        predict_loss(DEEP, at(n_layers=k, x=0.074 * (16 / k) ** 0.5))[0] for k in (28.0, 200.0)
     )
     assert deep < predict_loss(LAW, at())[0] < deepest
 
@@ -135,7 +139,8 @@ def test_depth_is_neutral_at_the_reference_and_acts_beside_it() -> None:
 def test_corrections_compose_on_effective_parameters() -> None:
     """Two factors act as their product on N."""
     both = ln_expert_factor(8.0) + ln_training_bits_factor(weight_bits=4.0)
-    moved = predict_loss(LAW, replace(at(x=LAW.x_opt, r=LAW.r_opt), ln_n_factor=both))
+    routed = at(x=LAW.x_opt, r=LAW.r_opt, n_experts=8.0)
+    moved = predict_loss(switched(LAW, training_bits=4), routed)
     assert moved == pytest.approx(reference_loss(LAW, 1e9 * np.exp(both), 1e11), rel=1e-12)
     assert ln_expert_factor(1.0) == pytest.approx(0.0, abs=1e-12)
     assert ln_training_bits_factor() == 0.0
@@ -236,15 +241,17 @@ def test_corrections_are_switches_on_a_model() -> None:
     """Experts help, few bits and repeated data hurt, and each is named or asked for."""
     from planner.columns import Arch
 
-    law = load_law("bian-1b")
+    law = LAW
     dense = Arch(16.0, 2048.0, 32.0, 8.0, 64.0, 8192.0, 128256.0)
-    plain = predict_loss(law.columns(), law.shapes(dense, 1e11))
+    plain = predict_loss(law, shapes(law, dense, 1e11))
     routed = replace(dense, n_experts=8.0)
-    assert predict_loss(law.columns(), law.shapes(routed, 1e11)) < plain
-    assert "experts" in [w.code for w in law.warnings(routed, 1e11)]
-    assert "other-data" in [w.code for w in law.warnings(dense, 1e11, data="my web crawl")]
+    assert predict_loss(law, shapes(law, routed, 1e11)) < plain
+    assert "experts" in [w.code for w in warnings(law, shapes(law, routed, 1e11))]
+    assert "other-data" in [
+        w.code for w in warnings(law, shapes(law, dense, 1e11), data="my web crawl")
+    ]
     for worse in ({"training_bits": 4.0}, {"quantised_bits": 4.0}, {"unique_tokens": 5e9}):
-        assert predict_loss(law.columns(), law.shapes(dense, 1e11, **worse)) > plain
+        assert predict_loss(switched(law, **worse), shapes(law, dense, 1e11)) > plain
 
 
 def test_runs_at_sizes_the_law_knows_tell_nothing_new() -> None:
@@ -268,18 +275,17 @@ def test_where_depth_may_change_the_answer_says_what_that_rests_on_and_is_less_s
     """Any depth but the reference one is named with the term on; two layers more are no guard's."""
     from planner.columns import Arch
 
-    law = load_law("bian-1b")
     arch = Arch(18.0, 2048.0, 32.0, 8.0, 64.0, 7168.0, 128256.0)
-    codes = [w.code for w in law.warnings(arch, 1e11, depth=True)]
+    codes = [w.code for w in warnings(DEEP, shapes(DEEP, arch, 1e11))]
     assert "depth-term" in codes
-    assert "depth-term" not in [w.code for w in law.warnings(arch, 1e11)]
+    assert "depth-term" not in [w.code for w in warnings(LAW, shapes(LAW, arch, 1e11))]
     same = replace(arch, n_layers=16.0, d_ff=8192.0)
-    assert "depth-term" not in [w.code for w in law.warnings(same, 1e11, depth=True)]
-    beside = loss_draws(LAW, at(n_layers=28.0, depth_on=1.0), 4000)
-    assert beside.std() > 1.3 * loss_draws(LAW, at(depth_on=1.0), 4000).std()
+    assert "depth-term" not in [w.code for w in warnings(DEEP, shapes(DEEP, same, 1e11))]
+    beside = loss_draws(DEEP, at(n_layers=28.0), 4000)
+    assert beside.std() > 1.3 * loss_draws(DEEP, at(), 4000).std()
 
 
 def test_three_billion_within_a_searchs_tolerance_is_inside_the_evidence() -> None:
     """A budget of 3B is met within a percent: 3.02B earns no warning, 3.2B does."""
-    assert "size" not in [w.code for w in domain_warnings(LAW, at(n=3.03e9))]
-    assert "size" in [w.code for w in domain_warnings(LAW, at(n=3.2e9))]
+    assert "size" not in [w.code for w in warnings(LAW, at(n=3.03e9))]
+    assert "size" in [w.code for w in warnings(LAW, at(n=3.2e9))]

@@ -12,6 +12,8 @@ from typing import Any
 
 from planner.equation import equation, log
 from planner.law.columns import LawColumns
+from planner.law.terms.depth import width_at_reference_depth
+from planner.law.terms.term import Acts, Coefficient, Guard, Term, of_law, outside
 from planner.units import Number, Scalar
 
 
@@ -96,3 +98,59 @@ class Pinned:
             b1=b1,
             b2=b1 * self.r_opt,
         )
+
+
+def _coefficient(name: str, words: str, sampling_sd: float) -> Coefficient:
+    source = "Bian et al. 2025: sampling error at the fitted size; their coefficients drift with it"
+    return of_law(name, words, f"{name}_ln_sd", source=source, ln=True, sd=sampling_sd)
+
+
+# Relative sampling error at the fitted size, from the paper's own design with 0.005 nats of noise;
+# away from that size they drift by the law's own `_ln_sd`.
+COEFFICIENTS = (
+    _coefficient("k_x", "cost of a wrong width", 0.05),
+    _coefficient("x_opt", "best width", 0.008),
+    _coefficient("k_r", "cost of a wrong ratio", 0.04),
+    _coefficient("r_opt", "best MLP/attention ratio", 0.02),
+)
+GUARDS = (
+    Guard(
+        "mlp-attn-ratio",
+        lambda law, s: outside(s.r, law.r_low, law.r_high),
+        0.03,
+        lambda law, s: (
+            f"the MLP/attention ratio was fitted in [{law.r_low:g}, {law.r_high:g}] only; "
+            "outside it the paper's ranking breaks"
+        ),
+    ),
+    Guard(
+        "width",
+        lambda law, s: outside(s.x, law.x_low, law.x_high),
+        0.03,
+        lambda law, s: f"d_model / sqrt(N) was fitted in [{law.x_low:g}, {law.x_high:g}] only",
+    ),
+    Guard(
+        "no-shape",
+        lambda law, s: 0.0 if law.has("k_x", "k_r") else 1.0,
+        0.0,
+        lambda law, s: f"{law.name} says nothing about shape: only N and D act",
+    ),
+)
+SHAPE = Term(
+    "shape",
+    "width and MLP/attention ratio off their optimum multiply the loss",
+    Acts.FACTOR,
+    "(1 + k_x phi(x / x_opt)) (1 + k_r phi(r / r_opt)), phi(u) = ln u + 1 / u - 1",
+    lambda law, s: shape_multiplier(law, width_at_reference_depth(law, s), s.r),
+    COEFFICIENTS,
+    GUARDS,
+    when=lambda law, s: law.has("k_x", "k_r") and not law.has("additive"),
+)
+SHAPE_ADDED = Term(
+    "shape-added",
+    "width and MLP/attention ratio off their optimum add to the loss",
+    Acts.NATS,
+    "k_x phi(x / x_opt) + k_r phi(r / r_opt)",
+    lambda law, s: shape_offset(law, width_at_reference_depth(law, s), s.r),
+    when=lambda law, s: law.has("additive"),
+)

@@ -7,7 +7,7 @@ import numpy as np
 
 from planner.columns import Table
 from planner.inputs.question import Question
-from planner.law.predict import TIE_NATS
+from planner.law.compare import TIE_NATS
 from planner.units import show
 
 NEAR = 0.05  # a pick within 5 % of a bound leans on it: about one step of the grid

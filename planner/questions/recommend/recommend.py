@@ -15,7 +15,7 @@ from planner.columns import Table, take
 from planner.errors import SpecError
 from planner.inputs.law import default_law, load_law
 from planner.inputs.question import Question
-from planner.law.evidence import reference_depth
+from planner.law.terms.depth import reference_depth
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.binding import binding
 from planner.questions.recommend.limits import Tally, limits_of, require_weights_fit
@@ -139,7 +139,7 @@ def conditions_for(question: Question, n: float) -> tuple[Conditions, str]:
         if question.law
         else default_law(n)
     )
-    if not law.has_conditional:
+    if law.conditional is None:
         raise SpecError(
             f"law {law.name} says nothing about shape, which is all a search at one N chooses",
             hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
@@ -239,10 +239,7 @@ def warnings(judged: Judged, c: Conditions, chosen: dict[str, int | None], picks
             "trust ratios more than absolute numbers"
         )
     picked = [r for r in chosen.values() if r is not None]
-    said = {
-        r: [w.message for w in c.law.warnings(take(judged.arch, [r]), c.tokens, depth=c.depth_term)]
-        for r in (*picked, 0)
-    }
+    said = {r: [w.message for w in c.law_warnings(take(judged.arch, [r]))] for r in (*picked, 0)}
     found += [message for r in picked for message in said[r]]
     found += [f"baseline: {message}" for message in said[0] if message not in found]
     for name, pick in picks.items():

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from planner.inputs.device import load_device
 from planner.inputs.profile import profile_for
+from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s
 from planner.questions.validate.measured import BATCH_METRICS, Run
 from planner.questions.validate.scoring import prepare
 from planner.scenario.system import Served, serve
 
 Floats = NDArray[np.float64]
-Z80 = 1.2816  # an 80 % interval reaches this many standard deviations to either side
 SPREAD = {"prefill_s": "prefill", "ttft_s": "ttft", "tpot_s": "decode", "itl_s": "decode"}
 WORST = 10
 
@@ -83,7 +83,7 @@ def score(measured: Floats, predicted: Floats, ln_sd: Floats | None = None) -> S
         median_ape=float(np.median(ape)),
         bias=float(np.median(predicted / measured) - 1.0),
         spearman=rank,
-        coverage=None if ln_sd is None else float(np.mean(np.abs(ln_error) <= Z80 * ln_sd)),
+        coverage=None if ln_sd is None else float(np.mean(np.abs(ln_error) <= Z * ln_sd)),
     )
 
 
@@ -235,5 +235,5 @@ def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:
             own = [i for i in rows if runs[i].architecture == architecture]
             others = [i for i in set(rows) - set(own) if not runs[i].flag]
             if others:
-                ln_sd[own] = np.quantile(errors[others], 0.8) / Z80
+                ln_sd[own] = np.quantile(errors[others], INTERVAL) / Z
     return predicted, ln_sd

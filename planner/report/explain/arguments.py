@@ -19,31 +19,14 @@ import planner.cost
 import planner.law
 import planner.serving
 from planner.columns import Arch, Kernels, Overheads, Step, System, Workload
-from planner.cost.params import (
-    d_over_sqrt_n,
-    mlp_attn_ratio,
-    n_params_non_embedding,
-)
-from planner.equation import EQUATIONS, equation
+from planner.equation import EQUATIONS
 from planner.law.accuracy import NINE_TASKS, AccuracyLink
 from planner.law.columns import LawColumns
-from planner.law.predict import predict_loss
-from planner.law.terms.reference import reference_loss
-from planner.law.terms.shape import shape_multiplier, shape_offset
+from planner.law.law import loss, shapes
 from planner.report.scene import Scene
 from planner.serving.offline import decode_step, prefill_step, running
-from planner.units import Scalar
 
 Path = tuple[int | str, ...]  # an argument's place, then field names inwards
-
-
-@equation
-def loss(law: LawColumns, arch: Arch, n_tokens: Scalar) -> Scalar:
-    """Predicted loss of a shape at the depth of the evidence, nats per token."""
-    reference = reference_loss(law, n_params_non_embedding(arch), n_tokens)
-    x, r = d_over_sqrt_n(arch), mlp_attn_ratio(arch)
-    times = (1 - law.additive) * reference * shape_multiplier(law, x, r)
-    return times + law.additive * (reference + shape_offset(law, x, r))
 
 
 def load_equations() -> dict[str, Any]:
@@ -66,13 +49,13 @@ def numbers(scene: Scene, shape: str, phase: str) -> Mapping[Any, Any]:
     system = scene.system(shape)
     conditions = scene.conditions
     workload = conditions.workload
-    law = conditions.law.columns()
+    law = conditions.law_columns
     step = (
         prefill_step(system, workload)
         if phase == "prefill"
         else decode_step(system, workload, running(system, workload))
     )
-    shapes = conditions.law.shapes(system.arch, conditions.tokens, depth=conditions.depth_term)
+    seen = shapes(law, system.arch, conditions.tokens)
     return {
         System: system,
         Arch: system.arch,
@@ -80,11 +63,11 @@ def numbers(scene: Scene, shape: str, phase: str) -> Mapping[Any, Any]:
         Step: step,
         LawColumns: law,
         AccuracyLink: NINE_TASKS,
-        "n": shapes.n,
+        "n": seen.n,
         "n_tokens": conditions.tokens,
-        "x": shapes.x,
-        "r": shapes.r,
-        "loss": predict_loss(law, shapes),
+        "x": seen.x,
+        "r": seen.r,
+        "loss": loss(law, system.arch, conditions.tokens),
     }
 
 
@@ -154,7 +137,7 @@ def leaves(name: str, like: list[Any] | None) -> list[tuple[Path, str]]:
             own = getattr(value, f.name) if value is not None else None
             if _is_columns(hints[f.name]):
                 walk(hints[f.name], own, (*path, f.name), hints[f.name].__name__.lower())
-            elif own is None and f.default is None:
+            elif hints[f.name] is not Any:  # an option that is off, a name, a switch: no quantity
                 continue
             elif (own is None or isinstance(own, float | int)) and not neutral(kind, f, own):
                 found.append(((*path, f.name), owner, f.name))
@@ -188,8 +171,8 @@ def neutral(kind: Any, f: Any, value: Any) -> bool:
     """Return whether a field says that something is absent, so that it is no symbol."""
     if kind in (Kernels, Overheads):  # a switch, or a cost this engine does not have
         return value is not None and value in (0.0, 1.0)
-    if kind is LawColumns and f.name not in ("additive", "gqa_slope"):
-        return False
+    if kind is LawColumns and f.name not in ("additive", "gqa_slope", "size_slope"):
+        return bool(value == 0.0 and f.default == 0.0)  # a law that says nothing about shape
     absent = isinstance(f.default, float) and (
         f.default in (0.0, 1.0, 3.0) or math.isinf(f.default)
     )

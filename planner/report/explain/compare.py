@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from planner.columns import Arch
 from planner.cost import params
 from planner.cost.memory import kv_bytes_per_token
-from planner.law.predict import compare, loss_draws
+from planner.law.compare import compare, loss_draws
+from planner.law.law import loss, shapes
 from planner.questions.recommend.reasons import WORDS
-from planner.report.explain.arguments import loss
 from planner.report.scene import Scene, single
 from planner.scenario.intervals import operators
 from planner.serving.offline import output_tokens_per_s, tpot_s, ttft_s
@@ -132,12 +132,10 @@ def _speed(scene: Scene, a: str, b: str, changes: tuple[OperatorChange, ...]) ->
 def _loss(scene: Scene, a: str, b: str) -> list[str]:
     """Take the difference in loss apart: size, width, MLP/attention ratio."""
     c = scene.conditions
-    law, archs = c.law.columns(), [single(scene.arch(n)) for n in (a, b)]
+    law, archs = c.law_columns, [single(scene.arch(n)) for n in (a, b)]
     losses = [float(loss(law, arch, c.tokens)) for arch in archs]
     rows = [scene.arch(n) for n in (a, b)]
-    draws = [
-        loss_draws(law, c.law.shapes(arch, c.tokens, depth=c.depth_term))[:, 0] for arch in rows
-    ]
+    draws = [loss_draws(law, shapes(law, arch, c.tokens))[:, 0] for arch in rows]
     verdict = compare(*draws)
     word = "lower" if losses[0] < losses[1] else "higher"
     head = f"{a}'s predicted loss is {abs(losses[0] - losses[1]):.3f} nats {word} ({losses[0]:.3f} against {losses[1]:.3f})"
@@ -145,8 +143,8 @@ def _loss(scene: Scene, a: str, b: str) -> list[str]:
     head += ": a tie at this evidence." if verdict.tie else f", with a probability of {sure:.2f}."
     parts = []
     for name, what, best, read in (
-        ("width", "x = d_model/√N", c.law.columns().x_opt, params.d_over_sqrt_n),
-        ("MLP/attention ratio", "r", c.law.columns().r_opt, params.mlp_attn_ratio),
+        ("width", "x = d_model/√N", law.x_opt, params.d_over_sqrt_n),
+        ("MLP/attention ratio", "r", law.r_opt, params.mlp_attn_ratio),
     ):
         mine, theirs = (float(read(arch)) for arch in archs)
         if abs(mine / theirs - 1) > 0.01:

@@ -8,7 +8,9 @@ import numpy as np
 
 from planner.equation import remembering
 from planner.glossary import find_term
-from planner.law.predict import predict_loss
+from planner.interval import Z
+from planner.law.law import loss as law_loss
+from planner.law.terms.shape import SHAPE
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc, label
 from planner.report.scene import Scene, arch_of
@@ -46,7 +48,7 @@ def _law(field: str, sd_field: str) -> Vary:
         part = c.law.conditional
         if part is None:
             return None
-        value = getattr(part, field) * float(np.exp(sign * 1.28 * getattr(part, sd_field)))
+        value = getattr(part, field) * float(np.exp(sign * Z * getattr(part, sd_field)))
         law = c.law.model_copy(update={"conditional": part.model_copy(update={field: value})})
         return replace(c, law=law)
 
@@ -87,10 +89,10 @@ def assumptions(c: Conditions) -> list[Assumption]:
 
 PARTS = ("kernels", "overheads")
 LAW_AND_WORK = (
-    Assumption("x_opt", "best width", "10 %", "90 %", _law("x_opt", "x_opt_ln_sd")),
-    Assumption("k_x", "cost of a wrong width", "10 %", "90 %", _law("k_x", "k_x_ln_sd")),
-    Assumption("r_opt", "best MLP/attention ratio", "10 %", "90 %", _law("r_opt", "r_opt_ln_sd")),
-    Assumption("k_r", "cost of a wrong ratio", "10 %", "90 %", _law("k_r", "k_r_ln_sd")),
+    *(
+        Assumption(c.name, c.words, "10 %", "90 %", _law(c.name, c.sd_field))
+        for c in SHAPE.coefficients
+    ),
     Assumption("batch", "requests together", "÷ 2", "× 2", _workload("batch", 2.0)),
     Assumption("input_tokens", "prompt length", "÷ 2", "× 2", _workload("input_tokens", 2.0)),
     Assumption("output_tokens", "output length", "÷ 2", "× 2", _workload("output_tokens", 2.0)),
@@ -140,8 +142,7 @@ def effects(result: Mapping[str, Any], scene: Scene, pick: str) -> tuple[float, 
     def judge(c: Conditions) -> End:
         with remembering():
             speed = np.ravel(output_tokens_per_s(c.served.system(arch), c.workload))
-        shapes = c.law.shapes(arch, c.tokens, depth=c.depth_term)
-        loss = np.ravel(predict_loss(c.law.columns(), shapes))
+        loss = np.ravel(law_loss(c.law_columns, arch, c.tokens))
         target = asked or loss[base]
         winner = int(np.argmax(np.where(loss <= target + 1e-12, speed, -np.inf)))
         return End(

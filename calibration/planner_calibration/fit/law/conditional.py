@@ -184,21 +184,3 @@ def fit_conditional(
         loose,
         best.n_agreeing,
     )
-
-
-def bootstrap_conditional(
-    runs: Runs, form: Form, n_draws: int = 1000, *, seed: int = 0, **options: Any
-) -> np.ndarray:
-    """Return shape coefficients refitted to resampled shapes, (n_draws, k); failures are left out."""
-    rng = np.random.default_rng(seed)
-    start = {"n_starts": 3} | options
-    shapes = np.unique(runs.shape)
-    by_shape = {s: np.flatnonzero(runs.shape == s) for s in shapes}
-    out = []
-    for _ in range(n_draws):
-        rows = np.concatenate([by_shape[s] for s in rng.choice(shapes, len(shapes))])
-        try:
-            out.append(fit_conditional(runs[rows], form, **start).theta)
-        except SpecError:  # too few distinct shapes in this resample
-            continue
-    return np.array(out)

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from planner.inputs.law import LawSpec
-from planner.inputs.law_parts import (
+from planner.inputs.law import (
     AnchorSpec,
     ConditionalSpec,
     DepthSpec,
     EvidenceSpec,
+    LawSpec,
     ReferenceSpec,
 )
 from planner.law.columns import LawColumns
-from planner.law.evidence import reference_depth
-from planner.law.posterior import COORDINATES, coordinates
+from planner.law.posterior import AT, COORDINATES, coordinates
+from planner.law.terms.depth import reference_depth
 from planner_calibration.fit.law.data import Runs
 from planner_calibration.fit.law.reference import LawFit
 
@@ -79,7 +79,7 @@ def law_of_fit(
     prior = LawColumns(E=v["E"], A=v["A"], alpha=v["alpha"], B=v["B"], beta=v["beta"])
     for key in ("k_x", "x_opt", "k_r", "r_opt", "depth_q", "depth_aspect"):
         if key not in v:
-            i = COORDINATES.index(f"ln_{key}")
+            i = AT[f"ln_{key}"]
             covariance[i, i] = float(getattr(prior, f"{key}_ln_sd")) ** 2
     at = coordinates(columns(kept))
     ratio = runs.n_tokens / runs.n
@@ -108,7 +108,7 @@ def law_of_fit(
         else None,
         anchors=[
             AnchorSpec(n=n, n_tokens=tokens, loss=float(at[i]), sd=float(np.sqrt(covariance[i, i])))
-            for i, n in enumerate((low, high))
+            for i, n in ((AT["loss_small"], low), (AT["loss_large"], high))
         ],
         covariance=covariance.tolist(),
         evidence=EvidenceSpec(

@@ -8,25 +8,32 @@ import numpy as np
 from planner.errors import SpecError
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.law.columns import NDefinition
+from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
-from planner.law.predict import predict_loss
-from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
 from planner_calibration.fit.law.conditional import (
     PRIOR,
     ConditionalFit,
     fit_conditional,
     within_rule,
 )
-from planner_calibration.fit.law.data import Runs, load_runs, sizes
+from planner_calibration.fit.law.data import (
+    Runs,
+    depth_varies,
+    load_runs,
+    require_shapes,
+    require_sizes,
+    shapes_of,
+    sizes,
+    with_depth,
+)
 from planner_calibration.fit.law.evaluate import Stage, nearest_size_baseline, progressive, score
 from planner_calibration.fit.law.export import law_of_fit
 from planner_calibration.fit.law.model import BLOCKS
 from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.report import FitReport, in_words
-from planner_calibration.fit.law.support import require_shapes, require_sizes
+from planner_calibration.fit.law.solve import vpnls
 from planner_calibration.fit.law.table import where
 from planner_calibration.fit.law.update import update_law
-from planner_calibration.fit.law.vpnls import vpnls
 
 FORMS = ("multiplicative", "additive", "joint")
 
@@ -110,8 +117,8 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
     if not np.any(within_rule(small) | ~np.isfinite(small.r)):
         return [], "no smaller run has r in [0.5, 5]"
     moved = update_law(law, small, other_data=other_data).law
-    columns, before = moved.columns(), law.columns()
-    seen = shapes_of(large, columns, depth=depth_varies(runs))
+    columns, before = (with_depth(w.columns(), large, depth_varies(runs)) for w in (moved, law))
+    seen = shapes_of(large, columns)
     return [
         Stage(
             f"{len(small)} runs below the largest size, {law.name} as the prior",

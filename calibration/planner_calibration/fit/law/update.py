@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from planner.errors import SpecError
-from planner.inputs.law import LawSpec
-from planner.inputs.law_parts import (
+from planner.inputs.law import (
     AnchorSpec,
     ConditionalSpec,
     DepthSpec,
     EvidenceSpec,
+    LawSpec,
     ReferenceSpec,
 )
 from planner.law.columns import LawColumns
+from planner.law.law import predict_loss
 from planner.law.posterior import (
     ALPHA_RANGE,
+    AT,
     BETA_RANGE,
     COORDINATES,
     OTHER_DATA_SD,
@@ -30,13 +32,14 @@ from planner.law.posterior import (
     law_at,
     spread,
 )
-from planner.law.predict import predict_loss
+from planner.law.terms.depth import DEPTH
 from planner.law.terms.reference import reference_loss
-from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
 from planner_calibration.fit.law.conditional import UNINFORMED, within_rule
-from planner_calibration.fit.law.data import Runs
+from planner_calibration.fit.law.data import Runs, depth_varies, shapes_of, with_depth
 from planner_calibration.fit.law.solve import solve
 from planner_calibration.fit.law.table import where
+
+SMALL, LARGE = AT["loss_small"], AT["loss_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,13 @@ def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarr
     covariance = spread(law, n)
     if other_data:
         both = np.zeros(len(COORDINATES))
-        both[:2] = OTHER_DATA_SD * coordinates(law)[:2]
+        both[[SMALL, LARGE]] = OTHER_DATA_SD * coordinates(law)[[SMALL, LARGE]]
         covariance = covariance + np.outer(both, both)
     # Beyond the anchors the slope is unsure too; runs are often far smaller than 1B.
     beyond = [float(np.log(n / law.anchors[i][0])) for i in (0, 1)]
     gap = max(-beyond[0], beyond[1], 0.0)
-    covariance[0, 0] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
-    covariance[1, 1] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
+    covariance[SMALL, SMALL] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
+    covariance[LARGE, LARGE] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
     return covariance
 
 
@@ -106,7 +109,8 @@ def update_law(
     frozen = _frozen(law, used, depth)
     free = [i for i in range(len(COORDINATES)) if i not in frozen]
     root = np.linalg.cholesky(covariance[np.ix_(free, free)])
-    s = shapes_of(used, law, depth=depth)
+    law = with_depth(law, used, depth)
+    s = shapes_of(used, law)
 
     def moved(step: np.ndarray) -> LawColumns:
         theta = mean.copy()
@@ -156,13 +160,12 @@ def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
 
 def _frozen(law: LawColumns, runs: Runs, depth: bool) -> set[int]:
     """Return the coordinates that cannot move: no such part in the law, or nothing varies in it."""
-    at = {c: i for i, c in enumerate(COORDINATES)}
     out = set()
     if not depth:
-        out |= {at["ln_depth_q"], at["ln_depth_aspect"]}
+        out |= {AT[c.coordinate] for c in DEPTH.coefficients}
     for side, values in (("x", runs.x), ("r", runs.r)):
         if getattr(law, f"k_{side}") <= 0 or not np.any(np.isfinite(values)):
-            out |= {at[f"ln_k_{side}"], at[f"ln_{side}_opt"]}
+            out |= {AT[f"ln_k_{side}"], AT[f"ln_{side}_opt"]}
     return out
 
 
@@ -175,13 +178,11 @@ def _as_spec(
     source: str,
     noise: float,
 ) -> LawSpec:
-    sd = np.sqrt(np.diag(covariance))
+    sd = dict(zip(COORDINATES, map(float, np.sqrt(np.diag(covariance))), strict=True))
     tokens = law.anchors[0][1]
     anchors = [
-        AnchorSpec(
-            n=n, n_tokens=tokens, loss=float(reference_loss(law, n, tokens)), sd=float(sd[i])
-        )
-        for i, (n, *_) in enumerate(law.anchors)
+        AnchorSpec(n=n, n_tokens=tokens, loss=float(reference_loss(law, n, tokens)), sd=sd[name])
+        for name, (n, *_) in zip(("loss_small", "loss_large"), law.anchors, strict=True)
     ]
     conditional = None
     if spec.conditional:
@@ -199,7 +200,7 @@ def _as_spec(
         )  # fmt: skip
     reference = ReferenceSpec(
         E=float(law.E), A=float(law.A), alpha=float(law.alpha), B=float(law.B), beta=float(law.beta),
-        alpha_sd=float(sd[2]), beta_sd=float(sd[3]), data_term_ln_sd=float(sd[4]),
+        alpha_sd=sd["alpha"], beta_sd=sd["beta"], data_term_ln_sd=sd["ln_data_term"],
         basis=f"{spec.name} as the prior, {len(runs)} runs",
     )  # fmt: skip
     ratio = runs.n_tokens / runs.n
