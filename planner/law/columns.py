@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch
 from planner.errors import SpecError
 from planner.units import Scalar
 
@@ -137,7 +136,7 @@ class Shapes:
     n_params_non_embedding: Scalar | None = None  # where `n` counts otherwise
     n_experts: Scalar = 1.0
     n_active_experts: Scalar = 1.0
-    arch: Arch | None = None  # the whole shape, where it is known
+    arch: Any = None  # an Arch: the whole shape, where it is known
 
     @property
     def n_depth(self) -> Any:

@@ -1,6 +1,5 @@
 """The loss law: reference x shape, then the terms a caller has switched on."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +37,12 @@ def predict_loss(law: LawColumns, s: Shapes) -> Any:
 
     n = s.n * exp(sum(ln)) if (ln := effects(Acts.LN_PARAMS, s)) else s.n
     n_tokens = s.n_tokens * exp(sum(ln)) if (ln := effects(Acts.LN_TOKENS, s)) else s.n_tokens
-    best = sum(effects(Acts.REFERENCE, replace(s, n=n, n_tokens=n_tokens)))
-    return best * math.prod(effects(Acts.FACTOR, s)) + sum(effects(Acts.NATS, s))
+    (loss,) = effects(Acts.REFERENCE, replace(s, n=n, n_tokens=n_tokens))
+    for factor in effects(Acts.FACTOR, s):
+        loss = loss * factor
+    for nats in effects(Acts.NATS, s):
+        loss = loss + nats
+    return loss
 
 
 def switched(law: LawColumns, **switches: float | None) -> LawColumns:

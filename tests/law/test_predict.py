@@ -1,5 +1,6 @@
 """Predictions: columns equal scalars, guards widen and never narrow, ties are called ties."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,20 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planner_calibration.plan.settle import runs_that_settle
 
-from planner.errors import Infeasible, SpecError
+from planner.columns import as_rows
+from planner.equation import evaluation
+from planner.errors import Infeasible, SpecError, UnknownName
+from planner.inputs.engine import EngineSpec
 from planner.inputs.law import default_law, law_names, load_law
+from planner.inputs.loading import load_model
+from planner.inputs.workload import WorkloadSpec
+from planner.interval import ENDS, INTERVAL, Z
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
 from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
 from planner.law.columns import NDefinition, Shapes
 from planner.law.compare import compare, loss_draws, p_at_most, quality
-from planner.law.evidence import warnings, widening_sd
-from planner.law.law import predict_loss, shapes, switched
+from planner.law.evidence import GUARDS, warnings, widening_sd
+from planner.law.law import n_of, predict_loss, shapes, switched
+from planner.law.posterior import draw_law
+from planner.law.terms import SWITCHES, TERMS
 from planner.law.terms.depth import reference_depth
 from planner.law.terms.experts import ln_expert_factor
 from planner.law.terms.head_size import reference_head_dim
 from planner.law.terms.precision import ln_training_bits_factor
 from planner.law.terms.reference import reference_loss
 from planner.law.terms.shape import phi
+from planner.scenario.shapes import Conditions, evaluate
+from planner.scenario.system import serve
 
 LAW = load_law("bian-1b").columns()
 DEEP = switched(LAW, depth=1)
@@ -145,6 +156,67 @@ def test_corrections_compose_on_effective_parameters() -> None:
     assert ln_expert_factor(1.0) == pytest.approx(0.0, abs=1e-12)
     assert ln_training_bits_factor() == 0.0
     assert ln_training_bits_factor(weight_bits=4.0) < 0
+
+
+def test_a_term_of_any_kind_is_on_when_asked_and_refused_by_another_name() -> None:
+    """Every switch moves the loss; zero is off; a wrong name is answered with the nearest."""
+    seen = at(n_layers=28.0, head_dim=32.0)
+    asked = {"depth": 1, "head_size": 1, "training_bits": 4, "quantised_bits": 4}
+    asked |= {"unique_tokens": 1e9}
+    assert set(asked) == set(SWITCHES)
+    for name, value in asked.items():
+        assert predict_loss(switched(LAW, **{name: value}), seen) != predict_loss(LAW, seen)
+        assert switched(LAW, **{name: 0}) == switched(LAW, **{name: None}) == LAW
+    with pytest.raises(UnknownName, match="dept"):
+        switched(LAW, dept=1)
+    with pytest.raises(SpecError, match="training_bits"):
+        switched(LAW, training_bits=64)
+
+
+def test_what_only_a_terms_file_knows_is_drawn_where_it_acts() -> None:
+    """The power of experts widens a routed model's interval and leaves a dense one's alone."""
+    routed, dense = at(n_experts=8.0), at()
+    drawn = draw_law(LAW, 1e9, 4000)
+    fixed = replace(drawn, drawn=None)
+    assert predict_loss(drawn, routed).std() > predict_loss(fixed, routed).std()
+    np.testing.assert_array_equal(predict_loss(drawn, dense), predict_loss(fixed, dense))
+
+
+def test_every_coefficient_states_its_prior_and_every_guard_its_own_code() -> None:
+    """Names are used once; a law's own numbers are fields of its columns."""
+    coefficients = [c for term in TERMS for c in term.coefficients]
+    assert len({c.name for c in coefficients}) == len(coefficients)
+    assert all(c.words and c.source and c.sd >= 0 for c in coefficients)
+    assert all(np.isfinite(c.of(LAW)) for c in coefficients)
+    assert len({g.code for g in GUARDS}) == len(GUARDS)
+
+
+def test_the_interval_holds_eight_in_ten_draws() -> None:
+    """One home for the interval: its share, its ends and its normal quantile agree."""
+    low, high = np.quantile(loss_draws(LAW, at(), 20_000, seed=1), ENDS)
+    fresh = loss_draws(LAW, at(), 20_000, seed=2)
+    assert np.mean((fresh >= low) & (fresh <= high)) == pytest.approx(INTERVAL, abs=0.015)
+    assert math.erf(Z / 2**0.5) == pytest.approx(INTERVAL, abs=1e-12)
+
+
+@pytest.mark.parametrize("model", ["llama-3.2-1b", "surefire-3b", "mixtral-8x7b"])
+@pytest.mark.parametrize("depth", [False, True])
+def test_the_search_explain_and_law_ask_read_one_loss(model: str, depth: bool) -> None:
+    """To 1e-9, with depth switched on too."""
+    arch = load_model(model).arch()
+    law = switched(load_law("bian-1b").columns(), depth=depth)
+    served = serve("h100-sxm", EngineSpec())
+    conditions = Conditions(
+        served, WorkloadSpec().columns(), load_law("bian-1b"), 1e11, depth_term=depth
+    )
+    one = float(evaluate(as_rows(arch), conditions)["loss"][0])
+    steps = evaluation("loss", law, arch, 1e11)  # what `planner explain loss` prints
+    assert next(reversed(steps.values())) == pytest.approx(one, rel=1e-9)
+    assert predict_loss(law, shapes(law, arch, 1e11)) == pytest.approx(one, rel=1e-9)
+    best = reference_loss(law, n_of(law, arch), 1e11)
+    assert float(best) + shape_cost(law, shapes(law, arch, 1e11)).nats == pytest.approx(
+        one, rel=1e-9
+    )
 
 
 def test_accuracy_falls_with_loss_and_stays_a_share() -> None:
