@@ -94,7 +94,7 @@ def update_law(
 
     """
     law = spec.columns()
-    noise = max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd
+    noise = float(max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd)
     depth = depth_varies(runs) if depth is None else depth
     law.n_definition.require(runs.n_definition, where="runs")
     keep = within_rule(runs) | ~np.isfinite(runs.r)
@@ -104,50 +104,49 @@ def update_law(
             f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
             hint="the law does not reach such shapes; train one with r inside",
         )
-    n_mid = float(np.exp(np.mean(np.log(used.n))))
-    mean, covariance = coordinates(law), prior_covariance(law, n_mid, other_data=other_data)
-    frozen = _frozen(law, used, depth)
-    free = [i for i in range(len(COORDINATES)) if i not in frozen]
-    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
     law = with_depth(law, used, depth)
+    n_mid = float(np.exp(np.mean(np.log(used.n))))
+    covariance = prior_covariance(law, n_mid, other_data=other_data)
+    free = sorted(set(range(len(COORDINATES))) - _frozen(law, used, depth))
+    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
     s = shapes_of(used, law)
 
-    def moved(step: np.ndarray) -> LawColumns:
-        theta = mean.copy()
-        theta[free] += root @ step
-        t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
-        t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
-        t["beta"] = np.clip(t["beta"], *BETA_RANGE)
-        t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
-        return law_at(law, t)
+    def missed(by: LawColumns) -> np.ndarray:
+        return np.asarray(used.loss - predict_loss(by, s))
 
-    def residual(step: np.ndarray) -> np.ndarray:
-        miss = (used.loss - predict_loss(moved(step), s)) / noise
-        return np.concatenate([_huber(miss), step])
+    def misses(step: np.ndarray) -> np.ndarray:
+        return missed(_moved(law, free, root @ step)) / noise
 
-    found = solve(residual, [np.zeros(len(free))])
-    inverse = found.inverse
-    data = used.loss - np.asarray(predict_loss(moved(found.theta), s))
+    found = solve(lambda step: np.concatenate([_huber(misses(step)), step]), [np.zeros(len(free))])
+    data = misses(found.theta)
     # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
-    spent = len(free) - float(np.trace(inverse))  # coordinates' worth the runs settled
-    dof = max(len(used) - spent, 1.0)
-    excess = max(1.0, float(np.sum((data / noise) ** 2)) / dof)
-    posterior = np.array(covariance)
-    posterior[np.ix_(free, free)] = root @ inverse @ root.T * excess
-    posterior = np.where(np.outer(*(np.isin(range(len(mean)), free),) * 2), posterior, 0.0)
-    posterior += np.diag(np.where(np.isin(range(len(mean)), free), 0.0, np.diag(covariance)))
+    spent = len(free) - float(np.trace(found.inverse))  # coordinates' worth the runs settled
+    excess = max(1.0, float(np.sum(data**2)) / max(len(used) - spent, 1.0))
+    posterior = np.diag(np.diag(covariance))
+    posterior[np.ix_(free, free)] = root @ found.inverse @ root.T * excess
     ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
-    silent = tuple(c for i, c in enumerate(COORDINATES) if i in frozen or ratio[i] > UNINFORMED)
-    after = moved(found.theta)
+    silent = tuple(c for c, i in AT.items() if i not in free or ratio[i] > UNINFORMED)
+    after = _moved(law, free, root @ found.theta)
     return Update(
-        _as_spec(spec, after, posterior, used, name, source, float(noise * np.sqrt(excess))),
-        silent,
-        tuple(c for c in COORDINATES if c not in silent),
-        float(np.sqrt(np.mean((used.loss - predict_loss(law, s)) ** 2))),
-        float(np.sqrt(np.mean(data**2))),
-        len(used),
-        runs.row[~keep],
+        _as_spec(spec, after, posterior, used, name, source, noise * float(np.sqrt(excess))),
+        uninformed=silent,
+        informed=tuple(c for c in COORDINATES if c not in silent),
+        rms_before=float(np.sqrt(np.mean(missed(law) ** 2))),
+        rms_after=float(noise * np.sqrt(np.mean(data**2))),
+        n_runs=len(used),
+        dropped=runs.row[~keep],
     )
+
+
+def _moved(law: LawColumns, free: list[int], step: np.ndarray) -> LawColumns:
+    """Return `law` with its free coordinates moved by `step`, within the bounds of any law."""
+    theta = coordinates(law)
+    theta[free] += step
+    t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
+    t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
+    t["beta"] = np.clip(t["beta"], *BETA_RANGE)
+    t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
+    return law_at(law, t)
 
 
 def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
