@@ -12,6 +12,7 @@ from planner.law.columns import LawColumns, NDefinition
 from planner.units import show
 
 Range = tuple[float, float]
+RANGES = ("n", "tokens_per_param", "r", "x")
 
 
 class ReferenceSpec(Spec):
@@ -98,7 +99,7 @@ class EvidenceSpec(Spec):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for name in ("n", "tokens_per_param", "r", "x"):
+        for name in RANGES:
             low, high = getattr(self, name)
             if not 0 < low < high:
                 raise ValueError(f"{name} must be [low, high] with 0 < low < high")
@@ -147,14 +148,11 @@ class LawSpec(Spec):
             A=r.A * scale,
             B=r.B * scale,
             **shape,
-            n_low=e.n[0],
-            n_high=e.n[1],
-            tokens_per_param_low=e.tokens_per_param[0],
-            tokens_per_param_high=e.tokens_per_param[1],
-            r_low=e.r[0],
-            r_high=e.r[1],
-            x_low=e.x[0],
-            x_high=e.x[1],
+            **{
+                f"{k}_{end}": getattr(e, k)[i]
+                for k in RANGES
+                for i, end in enumerate(("low", "high"))
+            },
             gqa=e.gqa,
             gqa_high=e.gqa_high,
             noise_sd=self.noise_sd,

@@ -95,8 +95,7 @@ class ShapeCost:
     """What a shape gives away against the law's best at the same N and D."""
 
     nats: float
-    tokens_factor: float  # times the tokens to make it good; inf where no amount would
-    flops_factor: float  # times the training FLOPs, at the same N
+    tokens_factor: float  # times the tokens, and FLOPs, to make it good; inf where no amount would
     params_factor: float  # or: the share of parameters the best shape would need for its loss
 
 
@@ -110,7 +109,7 @@ def shape_cost(law: LawColumns, s: Shapes) -> ShapeCost:
     tokens = float(np.squeeze(tokens_for(mean, s.n, wanted))) / float(np.squeeze(s.n_tokens))
     left = loss - mean.E - float(np.squeeze(data_term(mean, s.n_tokens)))
     n_equal = (mean.A / left) ** (1 / mean.alpha) if left > 0 else np.nan
-    return ShapeCost(loss - best, tokens, tokens, float(n_equal / np.squeeze(s.n)))
+    return ShapeCost(loss - best, tokens, float(n_equal / np.squeeze(s.n)))
 
 
 def sure(
@@ -160,13 +159,9 @@ def optimum(law: LawColumns, flops: float, *, n_draws: int = 2000) -> Optimum:
     drawn = draw_law(law, n, n_draws)
     many_n, many_tokens = compute_optimal(drawn, flops)
     best = reference_loss(law, n, tokens)
-
-    def span(value: float, draws: Any) -> Quality:
-        return Quality(value, *map(float, np.quantile(draws, ENDS)))
-
     half, twice = (reference_loss(law, n * f, tokens / f) - best for f in (0.5, 2.0))
     losses = reference_loss(drawn, many_n, many_tokens)
-    return Optimum(span(n, many_n), span(tokens, many_tokens), span(best, losses), half, twice)
+    return Optimum(_span(n, many_n), _span(tokens, many_tokens), _span(best, losses), half, twice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,49 +219,37 @@ def best_shape_warnings(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAccuracy:
-    """What a loss means on one task, or in the mean over nine: shares of 1."""
+def task_accuracies(loss: float, *, other_data: bool = False) -> dict[str, Quality]:
+    """Return what a loss means in accuracy, shares of 1: nine tasks on average, and six by name.
 
-    task: str
-    value: float
-    low: float
-    high: float
+    Args:
+        loss: nats per token.
+        other_data: corpus or tokenizer are not the link's.
 
-
-def task_accuracies(
-    loss: float, *, other_data: bool = False, n_draws: int = 4000
-) -> list[TaskAccuracy]:
-    """Return what a loss in nats per token means in accuracy: nine tasks on average, six by name."""
-    found = []
-    for name, link in {"nine tasks": NINE_TASKS, **TASKS}.items():
-        draws = accuracy_draws(link, np.full((n_draws, 1), loss), other_data=other_data)
-        low, high = np.quantile(draws, ENDS)
-        found.append(TaskAccuracy(name, float(accuracy(link, loss)), float(low), float(high)))
-    return found
+    """
+    losses = np.full((4000, 1), loss)
+    return {
+        name: _span(accuracy(link, loss), accuracy_draws(link, losses, other_data=other_data))
+        for name, link in {"nine tasks": NINE_TASKS, **TASKS}.items()
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class AccuracyGap:
-    """The difference in nine-task accuracy of two losses, and why it is not resolved, if it is not."""
+def accuracy_gap(loss: float, against: float, *, other_data: bool = False) -> tuple[Quality, str]:
+    """Return how much more accurate `loss` is than `against`, and why that is not resolved, if so.
 
-    value: float
-    low: float
-    high: float
-    unresolved: str
+    Args:
+        loss: nats per token.
+        against: nats per token.
+        other_data: corpus or tokenizer are not the link's.
+
+    """
+    pair = accuracy_draws(NINE_TASKS, np.tile([loss, against], (4000, 1)), other_data=other_data)
+    gap = _span(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against), pair[:, 0] - pair[:, 1])
+    if abs(gap.value) < RESOLVED_ACCURACY:
+        return gap, "under half a point, not resolved"
+    within = gap.low < 0 < gap.high
+    return gap, "within the scatter of single models, not resolved" if within else ""
 
 
-def accuracy_gap(
-    loss: float, against: float, *, other_data: bool = False, n_draws: int = 4000
-) -> AccuracyGap:
-    """Return how much more accurate `loss` is than `against`, both in nats per token."""
-    losses = np.tile([loss, against], (n_draws, 1))
-    pair = accuracy_draws(NINE_TASKS, losses, other_data=other_data)
-    value = float(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against))
-    low, high = np.quantile(pair[:, 0] - pair[:, 1], ENDS)
-    why = ""
-    if abs(value) < RESOLVED_ACCURACY:
-        why = "under half a point, not resolved"
-    elif low < 0 < high:
-        why = "within the scatter of single models, not resolved"
-    return AccuracyGap(value, float(low), float(high), why)
+def _span(value: float, draws: Any) -> Quality:
+    return Quality(float(value), *map(float, np.quantile(draws, ENDS)))

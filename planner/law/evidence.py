@@ -44,7 +44,7 @@ def warnings(law: LawColumns, s: Shapes, *, data: str | None = None) -> list[Law
     """
     tripped = [g for g in GUARDS if np.any(np.asarray(g.distance(law, s)) > 0)]
     included = {g.instead_of for g in tripped}
-    found = [LawWarning(g.code, g.say(law, s)) for g in tripped if g.code not in included]
+    found = [LawWarning(g.code, g.say(law)) for g in tripped if g.code not in included]
     if data is not None and data.lower() not in law.data.lower():
         found.append(
             LawWarning(

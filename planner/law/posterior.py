@@ -15,9 +15,8 @@ from planner.law.columns import LawColumns
 from planner.law.terms import TERMS
 from planner.law.terms.depth import DEPTH
 from planner.law.terms.gqa import GQA
-from planner.law.terms.reference import anchored, data_term, reference_loss
+from planner.law.terms.reference import SIZE_SLOPE, anchored, data_term, reference_loss
 from planner.law.terms.shape import SHAPE
-from planner.law.terms.size_slope import SIZE_SLOPE
 from planner.units import Number
 
 # Of the covariances in files too: their order is theirs.

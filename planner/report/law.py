@@ -7,15 +7,13 @@ import numpy as np
 
 from planner.inputs.law import LawSpec
 from planner.law.ask import (
-    AccuracyGap,
     Optimum,
     Served,
     ShapeCost,
-    TaskAccuracy,
     best_shape_warnings,
 )
 from planner.law.columns import LawColumns, NDefinition, Shapes
-from planner.law.compare import Comparison, quality
+from planner.law.compare import Comparison, Quality, quality
 from planner.law.evidence import LawWarning, warnings
 from planner.law.terms.shape import PaperCoefficients, Pinned
 from planner.units import show
@@ -201,16 +199,17 @@ def _beyond(law: LawSpec, n: float, tokens: float) -> list[str]:
 
 
 def accuracy_text(
-    tasks: Iterable[TaskAccuracy], gap: AccuracyGap | None, against: float | None
+    tasks: Mapping[str, Quality], gap: tuple[Quality, str] | None, against: float | None
 ) -> str:
     """Return what a loss means in accuracy, and against another loss."""
     lines = [
-        f"{t.task:14} {100 * t.value:5.1f} % [{100 * t.low:.1f}, {100 * t.high:.1f}]" for t in tasks
+        f"{task:14} {100 * q.value:5.1f} % [{100 * q.low:.1f}, {100 * q.high:.1f}]"
+        for task, q in tasks.items()
     ]
     if gap is not None:
+        q, unresolved = gap
         lines.append(
-            f"against a loss of {against:g}: {100 * gap.value:+.1f} points "
-            f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
-            + (f": {gap.unresolved}" if gap.unresolved else "")
+            f"against a loss of {against:g}: {100 * q.value:+.1f} points "
+            f"[{100 * q.low:+.1f}, {100 * q.high:+.1f}]" + (f": {unresolved}" if unresolved else "")
         )
     return "\n".join(lines)

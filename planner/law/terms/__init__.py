@@ -5,10 +5,9 @@ from planner.law.terms.experts import EXPERTS
 from planner.law.terms.gqa import GQA
 from planner.law.terms.head_size import HEAD_SIZE
 from planner.law.terms.precision import QUANTISED_AFTER, TRAINING_BITS
-from planner.law.terms.reference import REFERENCE
+from planner.law.terms.reference import REFERENCE, SIZE_SLOPE
 from planner.law.terms.repeated_data import REPEATED_DATA
 from planner.law.terms.shape import SHAPE, SHAPE_ADDED
-from planner.law.terms.size_slope import SIZE_SLOPE
 from planner.law.terms.term import Term
 
 TERMS: tuple[Term, ...] = (  # in the order in which warnings are shown

@@ -91,21 +91,17 @@ DEPTH = Term(
             "depth",
             _beyond,
             0.02,
-            lambda law, s: (
-                "the law was fitted at one depth per size; layers here differ by more than "
-                "25%, which rests on the depth prior (Gemstones, open-lm sweeps), not on the paper"
-            ),
+            "the law was fitted at one depth per size; layers here differ by more than 25%, which "
+            "rests on the depth prior (Gemstones, open-lm sweeps), not on the paper",
         ),
         Guard(
             "depth-term",
             _moved,
             0.0,
-            lambda law, s: (
-                f"layers differ from the reference depth, and the loss of that rests on the depth "
-                f"term (effective parameters fall with ln^2 of d_model / n_layers over "
-                f"{float(np.mean(law.depth_aspect)):.0f}; Gemstones and open-lm sweeps, single "
-                "seeds), not on the paper, which fixed depth"
-            ),
+            "layers differ from the reference depth, and the loss of that rests on the depth term "
+            "(effective parameters fall with ln^2 of d_model / n_layers over "
+            "{law.depth_aspect:.0f}; Gemstones and open-lm sweeps, single seeds), not on the paper, "
+            "which fixed depth",
             instead_of="depth",
         ),
     ),

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from planner.equation import equation, log
-from planner.law.columns import LawColumns, Shapes
 from planner.law.terms.term import Acts, Coefficient, Guard, Term
 from planner.units import Number, Scalar
 
@@ -47,11 +46,6 @@ def ln_expert_factor(n_experts: Number, power: Number = POWER.mean) -> Any:
     return power * log(expert_gain(n_experts))
 
 
-def _routed(law: LawColumns, s: Shapes) -> Any:
-    """Return ln of the experts per active one: 0 of a dense model."""
-    return log(s.n_experts / s.n_active_experts)
-
-
 EXPERTS = Term(
     "experts",
     "experts count as effective parameters",
@@ -62,12 +56,10 @@ EXPERTS = Term(
     guards=(
         Guard(
             "experts",
-            _routed,
+            lambda law, s: log(s.n_experts / s.n_active_experts),
             0.0,
-            lambda law, s: (
-                "the law was fitted on dense models only; experts count as effective parameters, "
-                "a prior from routed models (Clark et al. 2022)"
-            ),
+            "the law was fitted on dense models only; experts count as effective parameters, "
+            "a prior from routed models (Clark et al. 2022)",
         ),
     ),
     when=lambda law, s: np.any(s.n_experts != s.n_active_experts),

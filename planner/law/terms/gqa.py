@@ -1,28 +1,14 @@
 """Query heads per KV head: no known effect on the loss, and a doubt that grows with the distance."""
 
 from planner.equation import log
-from planner.law.columns import LawColumns
 from planner.law.terms.term import Acts, Guard, Term, of_law, outside
-from planner.units import Number
-
-
-def gqa_nats(law: LawColumns, gqa: Number) -> Number:
-    """Return nats added by a group size other than the evidence's; the slope's mean is zero.
-
-    Args:
-        law: coefficients; `gqa_slope` in nats per doubling.
-        gqa: query heads per KV head, a count.
-
-    """
-    return law.gqa_slope * log(gqa / law.gqa) / log(2.0)
-
 
 GQA = Term(
     "gqa",
     "query heads that share a KV head",
     Acts.NATS,
-    "s log2(g / g_0)",
-    lambda law, s: gqa_nats(law, s.gqa),
+    "s log2(g / g_0), the mean of s zero",
+    lambda law, s: law.gqa_slope * log(s.gqa / law.gqa) / log(2.0),
     (
         of_law(
             "gqa_slope", "loss per doubling of the query heads a KV head serves", "gqa_sd",
@@ -34,10 +20,7 @@ GQA = Term(
             "gqa",
             lambda law, s: outside(s.gqa, 1.0, law.gqa_high),
             0.006,
-            lambda law, s: (
-                f"no model with more than {law.gqa_high:g} query heads per KV head was in the "
-                "evidence"
-            ),
+            "no model with more than {law.gqa_high:g} query heads per KV head was in the evidence",
         ),
     ),
     when=lambda law, s: law.has("gqa_slope"),

@@ -118,22 +118,20 @@ GUARDS = (
         "mlp-attn-ratio",
         lambda law, s: outside(s.r, law.r_low, law.r_high),
         0.03,
-        lambda law, s: (
-            f"the MLP/attention ratio was fitted in [{law.r_low:g}, {law.r_high:g}] only; "
-            "outside it the paper's ranking breaks"
-        ),
+        "the MLP/attention ratio was fitted in [{law.r_low:g}, {law.r_high:g}] only; "
+        "outside it the paper's ranking breaks",
     ),
     Guard(
         "width",
         lambda law, s: outside(s.x, law.x_low, law.x_high),
         0.03,
-        lambda law, s: f"d_model / sqrt(N) was fitted in [{law.x_low:g}, {law.x_high:g}] only",
+        "d_model / sqrt(N) was fitted in [{law.x_low:g}, {law.x_high:g}] only",
     ),
     Guard(
         "no-shape",
         lambda law, s: 0.0 if law.has("k_x", "k_r") else 1.0,
         0.0,
-        lambda law, s: f"{law.name} says nothing about shape: only N and D act",
+        "{law.name} says nothing about shape: only N and D act",
     ),
 )
 SHAPE = Term(

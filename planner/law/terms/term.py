@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from planner.law.columns import LawColumns, Shapes
-from planner.units import Number
+from planner.units import Number, show
 
 
 class Acts(StrEnum):
@@ -79,8 +79,20 @@ class Guard:
     code: str  # stable: the warning's
     distance: Callable[[LawColumns, Shapes], Any]  # 0 inside, e-folds outside
     sd_per_efold: float  # nats added to the spread per e-fold outside
-    say: Callable[[LawColumns, Shapes], str]
+    words: str  # the warning's, with {law.r_low:g} or, in people's units, {shown.n_low}
     instead_of: str = ""  # code of the guard whose warning this one's includes
+
+    def say(self, law: LawColumns) -> str:
+        """Return the warning in words, with the law's own numbers."""
+        return self.words.format(law=law, shown=_Shown(law))
+
+
+class _Shown:
+    def __init__(self, law: LawColumns) -> None:
+        self._law = law
+
+    def __getattr__(self, name: str) -> str:
+        return show(getattr(self._law, name))
 
 
 @dataclass(frozen=True, slots=True)
