@@ -54,7 +54,13 @@ TASKS = {
 
 @equation
 def accuracy(link: AccuracyLink, loss: Scalar) -> Scalar:
-    """Mean accuracy, a share of 1, at a loss in nats per token."""
+    """Mean accuracy, a share of 1, at a loss in nats per token.
+
+    Args:
+        link: from loss to accuracy.
+        loss: nats per token.
+
+    """
     return 1 - link.error_at_chance / (1 + exp(-link.slope * (loss - link.midpoint)))
 
 

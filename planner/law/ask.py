@@ -100,7 +100,13 @@ class ShapeCost:
 
 
 def shape_cost(law: LawColumns, s: Shapes) -> ShapeCost:
-    """Return the price of one shape in nats, tokens, FLOPs and parameters."""
+    """Return the price of one shape in nats, tokens, FLOPs and parameters.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        s: the shape, single numbers.
+
+    """
     mean = replace(law, gqa_slope=0.0)
     best = float(np.squeeze(reference_loss(mean, s.n, s.n_tokens)))
     loss = float(np.squeeze(predict_loss(mean, s)))
@@ -115,7 +121,16 @@ def shape_cost(law: LawColumns, s: Shapes) -> ShapeCost:
 def sure(
     law: LawColumns, a: Shapes, b: Shapes, *, n_draws: int = 4000, seed: int = 0
 ) -> Comparison:
-    """Return a comparison of A with B, nats, by paired draws: what they share cancels."""
+    """Return a comparison of A with B, nats, by paired draws: what they share cancels.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        a: one shape, single numbers.
+        b: the other.
+        n_draws: how many draws.
+        seed: of the draws.
+
+    """
     draws = loss_draws(law, _together(a, b), n_draws, seed=seed)
     return compare(draws[:, 0], draws[:, 1])
 

@@ -30,6 +30,15 @@ def loss_draws(
     Errors they share (the reference loss above all) cancel in differences between columns of the
     same row. `noise` adds each model's own `noise_sd` and the widening outside the evidence;
     `other_data` a common factor for a corpus or tokenizer that is not the law's.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        s: candidates, columns of shape (n,).
+        n_draws: how many draws.
+        seed: of the draws.
+        noise: add what each model alone is unsure of.
+        other_data: corpus or tokenizer are not the law's.
+
     """
     shape = np.broadcast_shapes(
         *(np.shape(getattr(s, f)) for f in ("n", "n_tokens", "x", "r", "gqa"))
@@ -57,7 +66,15 @@ class Quality:
 
 
 def quality(law: LawColumns, s: Shapes, n_draws: int = 1000, *, seed: int = 0) -> Quality:
-    """Return the expected loss with its 80 % interval for a few candidates."""
+    """Return the expected loss with its 80 % interval for a few candidates.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        s: candidates, columns of shape (n,).
+        n_draws: how many draws.
+        seed: of the draws.
+
+    """
     draws = loss_draws(law, s, n_draws, seed=seed)
     low, high = np.quantile(draws, ENDS, axis=0)
     value = np.broadcast_to(predict_loss(law, s), low.shape)
@@ -80,6 +97,11 @@ def compare(draws_a: Number, draws_b: Number) -> Comparison:
     """Compare two models from paired draws, arrays of shape (n_draws,).
 
     A tie is a difference under 0.01 nats, or a winner less than 90 % sure.
+
+    Args:
+        draws_a: loss of A, nats per token, (n_draws,).
+        draws_b: loss of B in the same draws.
+
     """
     difference = np.asarray(draws_a) - np.asarray(draws_b)
     low, high = np.quantile(difference, ENDS)
@@ -90,6 +112,12 @@ def compare(draws_a: Number, draws_b: Number) -> Comparison:
 
 
 def p_at_most(draws: Number, target: Number) -> Any:
-    """Return P(loss <= target) for each candidate; `target` a number or paired draws (n_draws,)."""
+    """Return P(loss <= target) for each candidate; `target` a number or paired draws (n_draws,).
+
+    Args:
+        draws: loss, nats per token, (n_draws, n).
+        target: nats per token, a number or (n_draws,).
+
+    """
     target = np.asarray(target)
     return np.mean(np.asarray(draws) <= (target[:, None] if target.ndim else target), axis=0)

@@ -15,7 +15,14 @@ from planner.units import Scalar
 
 @equation
 def loss(law: LawColumns, arch: Arch, n_tokens: Scalar) -> Scalar:
-    """Expected loss of a shape after `n_tokens`, nats per token: what a search ranks by."""
+    """Expected loss of a shape after `n_tokens`, nats per token: what a search ranks by.
+
+    Args:
+        law: coefficients of a law, and the terms switched on.
+        arch: the shape, numbers or columns of shape (n,).
+        n_tokens: training tokens, a count.
+
+    """
     return predict_loss(law, shapes(law, arch, n_tokens))
 
 
@@ -48,6 +55,10 @@ def predict_loss(law: LawColumns, s: Shapes) -> Any:
 def switched(law: LawColumns, **switches: float | None) -> LawColumns:
     """Return `law` with terms turned on: `depth=1, training_bits=8`; 0 or None leaves one off.
 
+    Args:
+        law: coefficients of a law.
+        switches: by the names of `planner.law.terms.SWITCHES`, in their units.
+
     Raises:
         UnknownName: no term has such a switch.
         SpecError: the number is outside the switch's range.
@@ -68,7 +79,13 @@ def switched(law: LawColumns, **switches: float | None) -> LawColumns:
 
 @equation
 def n_of(law: LawColumns, arch: Arch) -> Scalar:
-    """Parameters of `arch` as the law counts them, those a token touches."""
+    """Parameters of `arch` as the law counts them, those a token touches.
+
+    Args:
+        law: says which parameters count.
+        arch: the shape, numbers or columns of shape (n,).
+
+    """
     if law.n_definition is NDefinition.TOTAL:
         return params.n_active_params(arch)
     return params.n_active_params_non_embedding(arch)
@@ -76,7 +93,12 @@ def n_of(law: LawColumns, arch: Arch) -> Scalar:
 
 @equation
 def x_of(arch: Arch) -> Scalar:
-    """d_model / sqrt(N), N the matrices' parameters that a token touches."""
+    """d_model / sqrt(N), N the matrices' parameters that a token touches.
+
+    Args:
+        arch: the shape, numbers or columns of shape (n,).
+
+    """
     return arch.d_model / params.n_active_params_non_embedding(arch) ** 0.5
 
 

@@ -47,7 +47,12 @@ DRIFT_FACTOR = 3.0  # in N, over which the drift reaches its prior width (the pa
 
 
 def coordinates(law: LawColumns) -> np.ndarray:
-    """Return the law's own values of `COORDINATES`."""
+    """Return the law's own values of `COORDINATES`.
+
+    Args:
+        law: coefficients of a law with two anchors.
+
+    """
     (n1, tokens, *_), (n2, *_) = law.anchors
     theta = {
         "loss_small": reference_loss(law, n1, tokens),
@@ -62,7 +67,13 @@ def coordinates(law: LawColumns) -> np.ndarray:
 
 
 def law_at(law: LawColumns, theta: Mapping[str, Number]) -> LawColumns:
-    """Return `law` with its coefficients moved to the coordinates `theta`; draws broadcast."""
+    """Return `law` with its coefficients moved to the coordinates `theta`; draws broadcast.
+
+    Args:
+        law: coefficients of a law with two anchors.
+        theta: a number or draws for each of `COORDINATES`; losses in nats per token.
+
+    """
     (n1, tokens, *_), (n2, *_) = law.anchors
     alpha, beta = theta["alpha"], theta["beta"]
     data = np.exp(theta["ln_data_term"])
@@ -77,6 +88,11 @@ def spread(law: LawColumns, n: float) -> np.ndarray:
 
     Shape coefficients walk at random in ln N away from the sizes they were fitted at: between
     80-297M and 1B the paper's own k_x moved threefold.
+
+    Args:
+        law: coefficients and their spreads.
+        n: parameters, counted as the law says.
+
     """
     if len(law.covariance):
         covariance = np.array(law.covariance, dtype=np.float64)
@@ -102,7 +118,15 @@ def drift_variance(law: LawColumns) -> np.ndarray:
 
 
 def draw_law(law: LawColumns, n: Number, n_draws: int = 1000, *, seed: int = 0) -> LawColumns:
-    """Return posterior draws of the law for models of about `n` parameters, fields (n_draws, 1)."""
+    """Return posterior draws of the law for models of about `n` parameters, fields (n_draws, 1).
+
+    Args:
+        law: coefficients and their spreads.
+        n: parameters of the candidates; their geometric mean counts.
+        n_draws: how many draws.
+        seed: of the draws.
+
+    """
     rng = np.random.default_rng(seed)
     n_mid = float(np.exp(np.mean(np.log(n))))
     factor = np.linalg.cholesky(spread(law, n_mid) + 1e-18 * np.eye(len(COORDINATES)))

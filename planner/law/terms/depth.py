@@ -32,6 +32,10 @@ def reference_depth(n: Scalar) -> Scalar:
     Between and beyond those, ln(layers) is interpolated on ln(N) through the Llama families;
     below 1B, layers fall as N^(1/3) (width and depth shrink together), to no less than 4:
     the paper does not print the depth of its 80M-297M runs.
+
+    Args:
+        n: parameters outside the embedding, a count.
+
     """
     ln = _LN_LAYERS[0] + _SLOPES[0] * (log(n) - _LN_N[0])
     for at, before, after in zip(_LN_N, _SLOPES, _SLOPES[1:], strict=False):
@@ -46,6 +50,13 @@ def depth_ln_n_factor(law: LawColumns, n: Scalar, n_layers: Scalar, layers: Scal
 
     Aspect ratio R = d_model / n_layers acts on effective parameters, N exp(-q ln^2(R / R_opt)).
     R is taken at the best width for that depth, so at fixed depth the paper's law is untouched.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        n: parameters, counted as the law says.
+        n_layers: layers, a count.
+        layers: those of the reference depth.
+
     """
     # Best width at any depth keeps d_model over the inner width: d ~ sqrt(N / layers).
     ln_reference = log(law.x_opt * n**0.5 / layers / law.depth_aspect)
@@ -57,6 +68,11 @@ def width_at_reference_depth(law: LawColumns, s: Shapes) -> Any:
     """Return d_model / sqrt(N) as the shape term sees it.
 
     Where depth acts, the best width moves as sqrt(N / layers): held is d_model over inner width.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        s: candidates, columns of shape (n,).
+
     """
     if not law.asked("depth"):
         return s.x

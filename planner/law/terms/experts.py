@@ -21,14 +21,24 @@ POWER = Coefficient(
 
 
 def effective_experts(n_experts: Number) -> Any:
-    """Return Clark et al.'s saturated expert count: E_START at one expert, E_MAX at infinitely many."""
+    """Return Clark et al.'s saturated expert count: E_START at one expert, E_MAX at infinitely many.
+
+    Args:
+        n_experts: experts in all per active one.
+
+    """
     offset = 1 / (1 / E_START - 1 / E_MAX)
     return 1 / (1 / (n_experts - 1 + offset) + 1 / E_MAX)
 
 
 @equation
 def expert_gain(n_experts: Scalar) -> Scalar:
-    """Saturated expert count over that of a dense model; `n_experts` in all, per active one."""
+    """Saturated expert count over that of a dense model; `n_experts` in all, per active one.
+
+    Args:
+        n_experts: experts in all per active one.
+
+    """
     return effective_experts(n_experts) / E_START
 
 

@@ -13,6 +13,10 @@ def reference_head_dim(n: Scalar) -> Scalar:
     """Head size the law is read at for `n` non-embedding parameters: 64 up to 1B, 128 from 3B.
 
     The paper says nothing between: the change is put at the geometric middle, sqrt(3) B.
+
+    Args:
+        n: parameters outside the embedding, a count.
+
     """
     return 64.0 * (1 + minimum(floor(n / (3**0.5 * 1e9)), 1.0))
 

@@ -10,19 +10,38 @@ PUBLIC = "spread of public fits: Hoffmann, Besiroglu, Gadre, Muennighoff, Gemsto
 
 @equation
 def size_term(law: LawColumns, n: Scalar) -> Scalar:
-    """Nats left because the model is finite."""
+    """Nats left because the model is finite.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        n: parameters, counted as the law says.
+
+    """
     return law.A * n**-law.alpha
 
 
 @equation
 def data_term(law: LawColumns, n_tokens: Scalar) -> Scalar:
-    """Nats left because the data are finite."""
+    """Nats left because the data are finite.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        n_tokens: training tokens, a count.
+
+    """
     return law.B * n_tokens**-law.beta
 
 
 @equation
 def reference_loss(law: LawColumns, n: Scalar, n_tokens: Scalar) -> Scalar:
-    """E + A / N^alpha + B / D^beta, nats per token (Hoffmann et al. 2022, arXiv 2203.15556)."""
+    """E + A / N^alpha + B / D^beta, nats per token (Hoffmann et al. 2022, arXiv 2203.15556).
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        n: parameters, counted as the law says.
+        n_tokens: training tokens, a count.
+
+    """
     return law.E + size_term(law, n) + data_term(law, n_tokens)
 
 
@@ -111,5 +130,5 @@ SIZE_SLOPE = Term(
             source="judgement, from Gemstones rescaled against Bian et al. 2025",
         ),
     ),
-    when=lambda law, s: law.has("size_slope"),
+    when=lambda law, s: law.anchors and law.has("size_slope"),
 )  # fmt: skip

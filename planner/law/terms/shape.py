@@ -18,31 +18,62 @@ from planner.units import Number, Scalar
 
 
 def phi(u: Number) -> Any:
-    """Return ln u + 1/u - 1: zero with zero slope and unit curvature at u = 1, positive elsewhere."""
+    """Return ln u + 1/u - 1: zero with zero slope and unit curvature at u = 1, positive elsewhere.
+
+    Args:
+        u: a positive ratio.
+
+    """
     return log(u) + 1 / u - 1
 
 
 @equation
 def width_penalty(law: LawColumns, x: Scalar) -> Scalar:
-    """Relative loss (nats where the law is additive) of a width off its optimum; x = d / sqrt(N)."""
+    """Relative loss (nats where the law is additive) of a width off its optimum; x = d / sqrt(N).
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        x: d_model / sqrt(N).
+
+    """
     return law.k_x * phi(x / law.x_opt)
 
 
 @equation
 def ratio_penalty(law: LawColumns, r: Scalar) -> Scalar:
-    """Relative loss (nats where the law is additive) of an MLP / attention ratio off its optimum."""
+    """Relative loss (nats where the law is additive) of an MLP / attention ratio off its optimum.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        r: MLP over attention parameters.
+
+    """
     return law.k_r * phi(r / law.r_opt)
 
 
 @equation
 def shape_multiplier(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
-    """Multiplier of the reference loss; 1 at the optimum. Bian et al. 2025, multiplicative form."""
+    """Multiplier of the reference loss; 1 at the optimum. Bian et al. 2025, multiplicative form.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        x: d_model / sqrt(N).
+        r: MLP over attention parameters.
+
+    """
     return (1 + width_penalty(law, x)) * (1 + ratio_penalty(law, r))
 
 
 @equation
 def shape_offset(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
-    """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form."""
+    """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+        x: d_model / sqrt(N).
+        r: MLP over attention parameters.
+
+    """
     return width_penalty(law, x) + ratio_penalty(law, r)
 
 

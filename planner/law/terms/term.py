@@ -134,6 +134,12 @@ def outside(value: Number, low: Number, high: Number) -> Any:
     """Return how many e-folds `value` lies outside [low, high]; 0 inside, and where it is unknown.
 
     Two percent of slack: bounds are round numbers, and a search allows N a percent.
+
+    Args:
+        value: a positive quantity, of any unit.
+        low: least of the evidence, in the same unit.
+        high: most of it.
+
     """
     value = np.asarray(value, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
