@@ -7,6 +7,7 @@ form, z_opt = c2 / c1 and k = c1 / (value at the optimum), the very same family 
 c0 + c1 ln z + c2 / z = s (1 + k phi(z / z_opt)).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +109,6 @@ class Pinned:
     @classmethod
     def from_paper(cls, c: PaperCoefficients) -> "Pinned":
         """Return the identifiable form of `c`, its scale and its gauge."""
-        import math
-
         x_opt, r_opt = c.a2 / c.a1, c.b2 / c.b1
         at_x = c.a0 + c.a1 * math.log(x_opt) + c.a1
         at_r = c.b0 + c.b1 * math.log(r_opt) + c.b1
@@ -117,8 +116,6 @@ class Pinned:
 
     def to_paper(self) -> PaperCoefficients:
         """Return the six coefficients in this gauge; the inverse of `from_paper`."""
-        import math
-
         at_x, at_r = self.gauge, self.scale / self.gauge
         a1, b1 = self.k_x * at_x, self.k_r * at_r
         return PaperCoefficients(

@@ -10,6 +10,8 @@ from planner.inputs.law import LawSpec, default_law, load_law
 from planner.law.columns import NDefinition
 from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
+from planner.law.terms.reference import REFERENCE
+from planner.law.terms.shape import SHAPE
 from planner_calibration.fit.law.conditional import (
     PRIOR,
     ConditionalFit,
@@ -83,17 +85,14 @@ def fit_csv(
     law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
     moved = update_law(law, runs, other_data=not same_data, name=name, source=Path(path).name)
     columns = moved.law.columns()
-    parameters = {
-        k: (float(getattr(columns, k)), float("nan"), float("nan"))
-        for k in ("E", "A", "alpha", "B", "beta", "x_opt", "k_x", "r_opt", "k_r")
-    }
-    sd = dict(zip(COORDINATES, np.sqrt(np.diag(np.array(moved.law.covariance))), strict=True))
-    for k in ("alpha", "beta"):
-        v = parameters[k][0]
-        parameters[k] = (v, v - 1.645 * sd[k], v + 1.645 * sd[k])
-    for k in ("x_opt", "k_x", "r_opt", "k_r"):
-        v, s = parameters[k][0], 1.645 * sd[f"ln_{k}"]
-        parameters[k] = (v, v * np.exp(-s), v * np.exp(s))
+    half = 1.645 * np.sqrt(np.diag(np.array(moved.law.covariance)))  # of a 90 % interval
+    by = dict(zip(COORDINATES, half, strict=True))
+    nan = float("nan")
+    parameters = {k: (float(getattr(columns, k)), nan, nan) for k in ("E", "A", "B")}
+    for c in (*REFERENCE.coefficients, *SHAPE.coefficients):
+        v, s = float(getattr(columns, c.name)), by[c.coordinate]
+        ends = (v * np.exp(-s), v * np.exp(s)) if c.ln else (v - s, v + s)
+        parameters[c.name] = (v, *ends)
     lines = [
         f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
         "learnt from the runs: " + in_words(moved.informed)
