@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.interval import INTERVAL
 from planner.law.columns import NDefinition
 from planner_calibration.fit.law.accuracy import fit_link, load_downstream
 from planner_calibration.fit.law.data import Runs, load_runs
@@ -175,7 +176,7 @@ def gemstones(path: Path) -> list[Finding]:
     published = published[np.isin(published.row, runs.row)]
     width = stage(published[runs.n < 0.6e9], published[runs.n >= 1e9], ("reference", "width"))
     low, high = predict_interval(
-        small, large, ("reference", "depth"), 0.8, 200, np.random.default_rng(0)
+        small, large, ("reference", "depth"), INTERVAL, 200, np.random.default_rng(0)
     )
     covered = float(np.mean((large.loss >= low) & (large.loss <= high)))
     return [
