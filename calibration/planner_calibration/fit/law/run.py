@@ -35,7 +35,7 @@ from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.report import FitReport, in_words
 from planner_calibration.fit.law.solve import vpnls
 from planner_calibration.fit.law.table import where
-from planner_calibration.fit.law.update import update_law
+from planner_calibration.fit.law.update import Update, update_law
 
 FORMS = ("multiplicative", "additive", "joint")
 
@@ -84,8 +84,17 @@ def fit_csv(
         return _free(path, runs, blocks, n_starts, n_draws, seed, name)
     law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
     moved = update_law(law, runs, other_data=not same_data, name=name, source=Path(path).name)
-    columns = moved.law.columns()
-    half = 1.645 * np.sqrt(np.diag(np.array(moved.law.covariance)))  # of a 90 % interval
+    stages, why = _held_out(law, runs, other_data=not same_data)
+    return FitReport(
+        moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved),
+        not_held_out=why,
+    )  # fmt: skip
+
+
+def _parameters(law: LawSpec) -> dict[str, tuple[float, float, float]]:
+    """Return each coefficient with the ends of its 90 % interval."""
+    columns = law.columns()
+    half = 1.645 * np.sqrt(np.diag(np.array(law.covariance)))  # of a 90 % interval
     by = dict(zip(COORDINATES, half, strict=True))
     nan = float("nan")
     parameters = {k: (float(getattr(columns, k)), nan, nan) for k in ("E", "A", "B")}
@@ -93,6 +102,10 @@ def fit_csv(
         v, s = float(getattr(columns, c.name)), by[c.coordinate]
         ends = (v * np.exp(-s), v * np.exp(s)) if c.ln else (v - s, v + s)
         parameters[c.name] = (v, *ends)
+    return parameters
+
+
+def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
     lines = [
         f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
         "learnt from the runs: " + in_words(moved.informed)
@@ -101,10 +114,7 @@ def fit_csv(
     ]
     if len(moved.dropped):
         lines.append(f"left out for r outside [0.5, 5]: {where(moved.dropped)}")
-    stages, why = _held_out(law, runs, other_data=not same_data)
-    return FitReport(
-        moved.law, stages, parameters, moved.uninformed, tuple(lines), not_held_out=why
-    )
+    return tuple(lines)
 
 
 def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage], str]:
@@ -153,14 +163,7 @@ def _free(
             runs = runs[keep]
     chosen = ("reference", *(p for p in parts if p != "reference"))
     _require_columns(path, runs, chosen)
-    if len(chosen) > 1:
-        require_shapes(runs, path)
-    need = sum(len(BLOCKS[b]) for b in chosen)
-    if len(runs) < need + 2:
-        raise SpecError(
-            f"{path}: {len(runs)} runs cannot set {need} coefficients",
-            hint="add runs, free fewer parts, or start from a published law (--prior bian-1b)",
-        )
+    _require_enough(path, runs, chosen)
     law = fit(runs, chosen, n_starts=n_starts, seed=seed)
     draws = bootstrap(law, runs, n_draws, seed=seed)
     low_high = {k: np.quantile(v, [0.05, 0.95]) for k, v in law.design.natural(draws).items()}
@@ -232,6 +235,17 @@ def _require_columns(path: Path | str, runs: Runs, parts: Sequence[str]) -> None
                     f"{path}: {column} is missing in {where(runs.row[bad])}, needed for {part}",
                     hint=f"fill the column, or leave {part} out",
                 )
+
+
+def _require_enough(path: Path | str, runs: Runs, parts: Sequence[str]) -> None:
+    if len(parts) > 1:
+        require_shapes(runs, path)
+    need = sum(len(BLOCKS[b]) for b in parts)
+    if len(runs) < need + 2:
+        raise SpecError(
+            f"{path}: {len(runs)} runs cannot set {need} coefficients",
+            hint="add runs, free fewer parts, or start from a published law (--prior bian-1b)",
+        )
 
 
 def _conditional_forms(runs: Runs, lines: list[str]) -> dict[str, ConditionalFit]:

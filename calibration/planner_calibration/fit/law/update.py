@@ -97,13 +97,8 @@ def update_law(
     noise = float(max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd)
     depth = depth_varies(runs) if depth is None else depth
     law.n_definition.require(runs.n_definition, where="runs")
-    keep = within_rule(runs) | ~np.isfinite(runs.r)
+    keep = _within_reach(runs)
     used = runs[keep]
-    if not len(used):
-        raise SpecError(
-            f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
-            hint="the law does not reach such shapes; train one with r inside",
-        )
     law = with_depth(law, used, depth)
     n_mid = float(np.exp(np.mean(np.log(used.n))))
     covariance = prior_covariance(law, n_mid, other_data=other_data)
@@ -136,6 +131,16 @@ def update_law(
         n_runs=len(used),
         dropped=runs.row[~keep],
     )
+
+
+def _within_reach(runs: Runs) -> np.ndarray:
+    keep = within_rule(runs) | ~np.isfinite(runs.r)
+    if not keep.any():
+        raise SpecError(
+            f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
+            hint="the law does not reach such shapes; train one with r inside",
+        )
+    return np.asarray(keep)
 
 
 def _moved(law: LawColumns, free: list[int], step: np.ndarray) -> LawColumns:
