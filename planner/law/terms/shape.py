@@ -69,11 +69,7 @@ def shape_multiplier(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
 def shape_offset(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
     """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form.
 
-    Args:
-        law: coefficients of a law, or draws of them.
-        x: d_model / sqrt(N).
-        r: MLP over attention parameters.
-
+    Args: as those of `shape_multiplier`.
     """
     return width_penalty(law, x) + ratio_penalty(law, r)
 

@@ -11,14 +11,7 @@ from typing import Any
 import numpy as np
 
 from planner.errors import SpecError
-from planner.inputs.law import (
-    AnchorSpec,
-    ConditionalSpec,
-    DepthSpec,
-    EvidenceSpec,
-    LawSpec,
-    ReferenceSpec,
-)
+from planner.inputs.law import LawSpec
 from planner.law.columns import LawColumns
 from planner.law.law import predict_loss
 from planner.law.posterior import (
@@ -183,56 +176,53 @@ def _as_spec(
     noise: float,
 ) -> LawSpec:
     sd = dict(zip(COORDINATES, map(float, np.sqrt(np.diag(covariance))), strict=True))
-    tokens = law.anchors[0][1]
-    anchors = [
-        AnchorSpec(n=n, n_tokens=tokens, loss=float(reference_loss(law, n, tokens)), sd=sd[name])
-        for name, (n, *_) in zip(("loss_small", "loss_large"), law.anchors, strict=True)
-    ]
-    conditional = None
+    tokens, old, before = law.anchors[0][1], spec.evidence, spec.columns()
+    basis = {"basis": f"{spec.name} as the prior, {len(runs)} runs"}
+
+    def values(*names: str) -> dict[str, Any]:
+        return {name: float(getattr(law, name)) for name in names} | basis
+
+    spreads = {
+        "alpha_sd": sd["alpha"],
+        "beta_sd": sd["beta"],
+        "data_term_ln_sd": sd["ln_data_term"],
+    }
+    changes: dict[str, Any] = {
+        "name": name,
+        "summary": f"{spec.name}, moved by {len(runs)} runs: {source}",
+        "source": f"{spec.source}; {source}",
+        "checked": date.today(),
+        "basis": "user",
+        "reference": values("E", "A", "alpha", "B", "beta") | spreads,
+        "anchors": [
+            {
+                "n": n,
+                "n_tokens": tokens,
+                "loss": float(reference_loss(law, n, tokens)),
+                "sd": sd[at],
+            }
+            for at, (n, *_) in zip(("loss_small", "loss_large"), law.anchors, strict=True)
+        ],
+        "covariance": covariance.tolist(),
+        "evidence": {
+            "n": _wider(old.n, runs.n),
+            "tokens_per_param": _wider(old.tokens_per_param, runs.n_tokens / runs.n),
+            **old.model_dump(include={"r", "x", "gqa", "gqa_high"}),
+            "data": f"{old.data}, and {source}",
+            "n_runs": len(runs),
+        },
+        "noise_sd": noise,
+        "notes": f"{where(runs.row)} of the runs given",
+    }
     if spec.conditional:
-        conditional = ConditionalSpec(
-            form=spec.conditional.form,
-            x_opt=float(law.x_opt), k_x=float(law.k_x), r_opt=float(law.r_opt), k_r=float(law.k_r),
-            fitted_n=(float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))),
-            basis=f"{spec.name} as the prior, {len(runs)} runs",
-        )  # fmt: skip
-    depth = spec.depth
-    if (law.depth_q, law.depth_aspect) != (spec.columns().depth_q, spec.columns().depth_aspect):
-        depth = DepthSpec(
-            q=float(law.depth_q), aspect=float(law.depth_aspect),
-            basis=f"{spec.name} as the prior, {len(runs)} runs",
-        )  # fmt: skip
-    reference = ReferenceSpec(
-        E=float(law.E), A=float(law.A), alpha=float(law.alpha), B=float(law.B), beta=float(law.beta),
-        alpha_sd=sd["alpha"], beta_sd=sd["beta"], data_term_ln_sd=sd["ln_data_term"],
-        basis=f"{spec.name} as the prior, {len(runs)} runs",
-    )  # fmt: skip
-    ratio = runs.n_tokens / runs.n
-    old = spec.evidence
-    evidence = EvidenceSpec(
-        n=(float(min(runs.n.min(), old.n[0])), float(max(runs.n.max(), old.n[1]))),
-        tokens_per_param=(
-            float(min(ratio.min(), old.tokens_per_param[0])),
-            float(max(ratio.max(), old.tokens_per_param[1])),
-        ),
-        r=old.r, x=old.x, gqa=old.gqa, gqa_high=old.gqa_high,
-        data=f"{old.data}, and {source}", n_runs=len(runs),
-    )  # fmt: skip
-    return replace_spec(
-        spec, name=name, summary=f"{spec.name}, moved by {len(runs)} runs: {source}",
-        source=f"{spec.source}; {source}", checked=date.today(), basis="user", reference=reference,
-        conditional=conditional, depth=depth, anchors=anchors, covariance=covariance.tolist(),
-        evidence=evidence, noise_sd=noise,
-        notes=f"{where(runs.row)} of the runs given",
-    )  # fmt: skip
+        low, high = float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))
+        shape = values("x_opt", "k_x", "r_opt", "k_r")
+        changes["conditional"] = shape | {"form": spec.conditional.form, "fitted_n": (low, high)}
+    if (law.depth_q, law.depth_aspect) != (before.depth_q, before.depth_aspect):
+        depth = {"q": float(law.depth_q), "aspect": float(law.depth_aspect)}
+        changes["depth"] = depth | basis
+    return LawSpec.model_validate(spec.model_dump() | changes)
 
 
-def replace_spec(spec: LawSpec, **changes: Any) -> LawSpec:
-    """Return `spec` with fields changed, validated again."""
-    return LawSpec.model_validate(spec.model_dump() | {k: _plain(v) for k, v in changes.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return value.model_dump() if hasattr(value, "model_dump") else value
+def _wider(span: tuple[float, float], values: np.ndarray) -> tuple[float, float]:
+    return float(min(values.min(), span[0])), float(max(values.max(), span[1]))
