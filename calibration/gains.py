@@ -8,10 +8,9 @@ import numpy as np
 from planner_calibration import runs
 
 from planner.columns import Workload
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
-from planner.serving.offline import output_tokens_per_s
+from planner.scenario.scenario import conditions, resolve
+from planner.serving.batch import batch_output_tokens_per_s
 
 PAIRS = [
     ("llama-3.2-1b", "surefire-1b"),
@@ -33,7 +32,7 @@ def main(folder: Path, hardware: str) -> None:
     }
     batches = sorted({int(batch) for _, _, batch in measured})
     for engine in sorted({engine for engine, _, _ in measured}):
-        served = serve(hardware, EngineSpec(name=engine))
+        served = resolve(conditions(on=hardware, engine=engine))
         print(f"{engine}, predicted on {served.basis}")
         for names in PAIRS:
             specs = [load_model(name) for name in names]
@@ -44,7 +43,7 @@ def main(folder: Path, hardware: str) -> None:
                 what = pair[0].what
                 work = Workload(what["input_tokens"], what["output_tokens"], batch)
                 base, better = (
-                    float(np.squeeze(output_tokens_per_s(served.system(s.arch()), work)))
+                    float(np.squeeze(batch_output_tokens_per_s(served.system(s.arch()), work)))
                     for s in specs
                 )
                 old, new = (r.values["output_tokens_per_s"] for r in pair)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FOLLOWED = ("add-", "change-")  # pages that tests/how_to follows, block by block
 GENERATED = "<!-- made by "  # pages of docs/generate.py, which its own check keeps fresh
 _COMMENT = re.compile(
     r"<!-- (?P<kind>run|output|runs|python|prints|not run)(?: exit=(?P<exit>\d+))?"
@@ -50,9 +51,9 @@ class Stale:
 
 
 def documents(root: Path = ROOT) -> list[Path]:
-    """Return every Markdown file that people read."""
+    """Return every Markdown file that people read, but for those that tests/how_to follows."""
     found = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.md")]
-    return sorted(p for p in found if p.is_file())
+    return sorted(p for p in found if p.is_file() and not p.name.startswith(FOLLOWED))
 
 
 def renew(path: Path) -> tuple[str, list[Stale]]:

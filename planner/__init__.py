@@ -1,4 +1,10 @@
-"""Which language-model shape to train: accurate, cheap to serve, and how sure we are."""
+"""Which language-model shape to train: accurate, cheap to serve, and how sure we are.
+
+To read the code, start at three files: `scenario/scenario.py` (the noun every question is about),
+`cost/step.py` (what an engine step takes, operator by operator) and `questions/recommend/` (the
+choice). Imports only go down: cli → report → questions → scenario → results → inputs → metrics →
+serving, law → cost → columns → equation, units, errors.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -7,23 +13,28 @@ __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
     "Budget": "planner.results",
+    "DeploymentSpec": "planner.inputs.deployment",
     "DeviceSpec": "planner.inputs.device",
     "EngineSpec": "planner.inputs.engine",
     "LawSpec": "planner.inputs.law",
+    "ModelSpec": "planner.inputs.model",
     "PlannerError": "planner.errors",
     "Prediction": "planner.results",
     "Recommendation": "planner.results",
+    "Scenario": "planner.scenario.scenario",
+    "TrainingSpec": "planner.inputs.training",
+    "Validation": "planner.results",
     "WhatIf": "planner.results",
     "WorkloadSpec": "planner.inputs.workload",
     "budget": "planner.questions.budget.budget",
+    "evaluate": "planner.scenario.evaluate",
     "load_device": "planner.inputs.device",
     "load_law": "planner.inputs.law",
+    "load_model": "planner.inputs.loading",
     "predict": "planner.questions.predict",
     "recommend": "planner.questions.recommend.recommend",
     "render": "planner.report.render",
     "what_if": "planner.questions.what_if",
-    "ModelSpec": "planner.inputs.model",
-    "load_model": "planner.inputs.loading",
 }
 
 

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from planner.errors import UnknownName
 
 _PACKAGE = Path(__file__).parent
 _CHECKOUT = {"hardware": "hardware", "calibration": "calibration/fits"}
+_first: ContextVar[dict[str, tuple[Path, ...]]] = ContextVar("first", default={})  # noqa: B039
 
 
 def bundled(kind: str) -> Path:
@@ -19,8 +21,16 @@ def bundled(kind: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / _CHECKOUT[kind]
 
 
+def look_first(kind: str, folder: Path) -> None:
+    """Look for files of `kind` in `folder` before every other place, from here on in this context."""
+    first = dict(_first.get())
+    first[kind] = (folder, *first.get(kind, ()))
+    _first.set(first)
+
+
 def search_path(kind: str) -> Iterator[Path]:
     """Yield folders to look in; the first match wins, so a user's file replaces ours."""
+    yield from _first.get().get(kind, ())
     short = kind.rpartition("/")[2]
     named = os.environ.get(f"PLANNER_{short.upper()}_PATH", "").split(os.pathsep)
     yield from map(Path, filter(None, named))

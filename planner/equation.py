@@ -6,6 +6,7 @@ flow through it in the tests, which proves its units.
 """
 
 import functools
+import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,15 @@ _smooth: ContextVar[bool] = ContextVar("smooth", default=False)
 
 
 def equation(fn: F) -> F:
-    """Register `fn`, named after the quantity it returns, as one line of the model."""
+    """Register `fn`, named after the quantity it returns, as one line of the model.
+
+    Raises:
+        ValueError: another equation has that name: a derivation could not tell them apart.
+
+    """
+    known = EQUATIONS.get(fn.__name__)
+    if known is not None and inspect.unwrap(known).__module__ != fn.__module__:
+        raise ValueError(f"{fn.__module__}.{fn.__name__}: {known.__module__} has that equation")
 
     @functools.wraps(fn)
     def call(*args: Any) -> Any:

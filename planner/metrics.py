@@ -105,83 +105,87 @@ def _n_devices(v: Looked) -> Any:
     return p.tp * p.pp * (v.load.replicas + v.load.prefill_replicas)
 
 
-METRICS: dict[str, Metric] = {
-    m.name: m
-    for m in (
-        Metric(
-            "loss", "", "loss [nats]", "predicted loss, nats per token",
-            lambda v: v.loss, "draws", "low", "quality", places=3, keep=9, short="loss",
-        ),
-        Metric(
-            "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
-            lambda v: v.accuracy, "draws", "high", "quality", percent=True, keep=2,
-        ),
-        Metric(
-            "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
-            lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high", keep=9,
-            short="tok/s",
-        ),
-        Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low", keep=9),
-        Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
-               None, "decode", "low", keep=9),
-        Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
-               None, "throughput", "low", keep=3),
-        Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
-               None, "prefill", "low", keep=2),
-        Metric("decode_step_s", "s", "decode step", "an engine step in which all in flight decode",
-               None, "decode", "low", keep=2),
-        Metric("duration_s", "s", "duration", "wall time of the whole run, where it has an end",
-               None, "throughput", "low", keep=1),
-        Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
-               None, "throughput", "high", keep=0),
-        Metric(
-            "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
-            lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
-            "throughput", "high", keep=0,
-        ),
-        Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
-               _per_device("output_tokens_per_s"), "throughput", "high", keep=7),
-        Metric("in_flight", "", "in flight", "requests that hold memory at once, all replicas",
-               None, group="use", keep=4, short="run"),
-        Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
-               None, "throughput", "high"),
-        Metric(
-            "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
-            lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True, keep=3,
-        ),
-        Metric(
-            "weight_bytes", "byte", "weights", "weights on one device",
-            lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True, keep=2,
-        ),
-        Metric(
-            "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
-            lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
-            always=True, whole=True, keep=2,
-        ),
-        Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
-               _kv_utilisation, group="use", percent=True, keep=0),
-        Metric("mfu", "", "MFU", "share of the nameplate matrix rate in use",
-               None, group="use", percent=True),
-        Metric("mbu", "", "MBU", "share of the nameplate memory bandwidth in use",
-               None, group="use", percent=True),
-        Metric("n_devices", "", "GPUs", "devices of all replicas", _n_devices, group="money",
-               always=True, whole=True),
-        Metric("usd_per_hour", "usd", "$/h", "price of all devices by the hour",
-               lambda v: v.usd_per_device_hour * v["n_devices"], better="low", group="money", keep=0),
-        Metric("usd_per_input_mtok", "usd", "$/M in", "price of a million prompt tokens",
-               lambda v: money.usd_per_input_mtok(_bill(v)), better="low", group="money", keep=4),
-        Metric("usd_per_output_mtok", "usd", "$/M out", "price of a million generated tokens",
-               lambda v: money.usd_per_output_mtok(_bill(v)), better="low", group="money", keep=7),
-        Metric("usd_per_request", "usd", "$/request", "price of a request",
-               lambda v: money.usd_per_request(_bill(v)), better="low", group="money", keep=0),
-        Metric("lifetime_usd", "usd", "lifetime cost", "training and serving a stated volume",
-               lambda v: v.lifetime_usd, better="low", group="money"),
-        Metric("watts", "watt", "power", "power of all devices",
-               lambda v: energy.watts(_draw(v)), better="low", group="energy", keep=0),
-        Metric("joules_per_token", "joule", "J/tok", "energy of a generated token",
-               lambda v: energy.joules_per_token(_draw(v)), better="low", group="energy", keep=5),
-    )
-}  # fmt: skip
+_ALL = (
+    # -- quality
+    Metric(
+        "loss", "", "loss [nats]", "predicted loss, nats per token",
+        lambda v: v.loss, "draws", "low", "quality", places=3, keep=9, short="loss",
+    ),
+    Metric(
+        "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
+        lambda v: v.accuracy, "draws", "high", "quality", percent=True, keep=2,
+    ),
+    # -- speed
+    Metric(
+        "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
+        lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high", keep=9,
+        short="tok/s",
+    ),
+    Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low", keep=9),
+    Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
+           None, "decode", "low", keep=9),
+    Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
+           None, "throughput", "low", keep=3),
+    Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
+           None, "prefill", "low", keep=2),
+    Metric("decode_step_s", "s", "decode step", "an engine step in which all in flight decode",
+           None, "decode", "low", keep=2),
+    Metric("duration_s", "s", "duration", "wall time of the whole run, where it has an end",
+           None, "throughput", "low", keep=1),
+    Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
+           None, "throughput", "high", keep=0),
+    Metric(
+        "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
+        lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
+        "throughput", "high", keep=0,
+    ),
+    Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
+           _per_device("output_tokens_per_s"), "throughput", "high", keep=7),
+    Metric("in_flight", "", "in flight", "requests that hold memory at once, all replicas",
+           None, group="use", keep=4, short="run"),
+    Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
+           None, "throughput", "high"),
+    # -- memory
+    Metric(
+        "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
+        lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True, keep=3,
+    ),
+    Metric(
+        "weight_bytes", "byte", "weights", "weights on one device",
+        lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True, keep=2,
+    ),
+    Metric(
+        "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
+        lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
+        always=True, whole=True, keep=2,
+    ),
+    # -- use
+    Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
+           _kv_utilisation, group="use", percent=True, keep=0),
+    Metric("mfu", "", "MFU", "share of the nameplate matrix rate in use",
+           None, group="use", percent=True),
+    Metric("mbu", "", "MBU", "share of the nameplate memory bandwidth in use",
+           None, group="use", percent=True),
+    # -- money
+    Metric("n_devices", "", "GPUs", "devices of all replicas", _n_devices, group="money",
+           always=True, whole=True),
+    Metric("usd_per_hour", "usd", "$/h", "price of all devices by the hour",
+           lambda v: v.usd_per_device_hour * v["n_devices"], better="low", group="money", keep=0),
+    Metric("usd_per_input_mtok", "usd", "$/M in", "price of a million prompt tokens",
+           lambda v: money.usd_per_input_mtok(_bill(v)), better="low", group="money", keep=4),
+    Metric("usd_per_output_mtok", "usd", "$/M out", "price of a million generated tokens",
+           lambda v: money.usd_per_output_mtok(_bill(v)), better="low", group="money", keep=7),
+    Metric("usd_per_request", "usd", "$/request", "price of a request",
+           lambda v: money.usd_per_request(_bill(v)), better="low", group="money", keep=0),
+    Metric("lifetime_usd", "usd", "lifetime cost", "training and serving a stated volume",
+           lambda v: v.lifetime_usd, better="low", group="money"),
+    # -- energy
+    Metric("watts", "watt", "power", "power of all devices",
+           lambda v: energy.watts(_draw(v)), better="low", group="energy", keep=0),
+    Metric("joules_per_token", "joule", "J/tok", "energy of a generated token",
+           lambda v: energy.joules_per_token(_draw(v)), better="low", group="energy", keep=5),
+)  # fmt: skip
+METRICS: dict[str, Metric] = {m.name: m for m in _ALL}
 QUALITY = tuple(m.name for m in METRICS.values() if m.group == "quality")  # needs a loss law
 SERVING = tuple(n for n in METRICS if n not in (*QUALITY, "lifetime_usd"))
 

@@ -121,6 +121,10 @@ class Measures(Record):
                 return held[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
+    def __getitem__(self, name: str) -> Any:
+        """Read any of its keys by name, as in the JSON."""
+        return getattr(self, name)
+
     def get(self, name: str, default: Any = None) -> Any:
         """Read any of its keys; `default` where there is none."""
         return getattr(self, name, default)
@@ -403,16 +407,32 @@ class Score(Record):
     """How rows of one kind were predicted; errors as shares of what was measured."""
 
     n: int
+    refused: int  # rows of the kind that no prediction was made for
     mean_ape: float | None
     median_ape: float | None
     bias: float | None  # median of predicted / measured, less 1
-    spearman: float | None = None  # None where there is nothing to rank
-    coverage: float | None = None  # of 80 % intervals; None where there are none
-    refused: int = 0  # rows that may not be asked
+    spearman: float | None  # None where there is nothing to rank
+    coverage: float | None  # of 80 % intervals; None where there are none
 
 
 class Line(Record):
-    """One measured row and what was predicted of it."""
+    """One measured number, and what was predicted of it or why nothing was."""
+
+    row: int  # the file's line
+    metric: str  # the column's name; values in its unit
+    measured: float | None = None
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+    refused: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _filled(self, write: Any) -> dict[str, Any]:
+        return {k: v for k, v in write(self).items() if v is not None}
+
+
+class Worst(Record):
+    """One of the rows that were predicted worst."""
 
     gpu: str
     engine: str
@@ -420,10 +440,8 @@ class Line(Record):
     metric: str
     setting: str
     measured: float
-    predicted: float | None
-    error: float | None  # predicted over measured, less 1
-    flag: str = ""
-    kind: str = ""
+    predicted: float
+    error: float  # predicted over measured, less 1
 
 
 class Validation(Result):
@@ -433,15 +451,16 @@ class Validation(Result):
     source: str
     overall: Score
     groups: dict[str, dict[str, Score]]  # by what, then by which
-    flagged: dict[str, Score] = Field(default_factory=dict)  # by flag: never in the scores above
-    worst: tuple[Line, ...] = ()
-    overflow: dict[str, int] | None = None  # rows where the cache overflowed: said and found
-    lines: tuple[Line, ...] = Field(default=(), alias="rows")
+    flagged: dict[str, Score]  # rows flagged in the file, by flag: never in the scores above
+    worst: tuple[Worst, ...]
+    overflow: dict[str, int] | None  # rows where the cache overflowed: said and found
+    profiles: tuple[str, ...]  # what the predictions rest on
     cross_validated: bool = False
+    lines: tuple[Line, ...] = Field(default=(), alias="rows")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a CSV row a measured row."""
-        return [line.to_dict() for line in self.lines]
+        """Return every measured number as a CSV row."""
+        return same_columns(line.to_dict() for line in self.lines)
 
 
 class Fit(Result):

@@ -26,6 +26,7 @@ PerS = Annotated[Number, Unit("1/s")]
 Watts = Annotated[Number, Unit("watt")]
 Joules = Annotated[Number, Unit("joule")]
 Usd = Annotated[Number, Unit("usd")]
+UsdPerHour = Annotated[Number, Unit("usd/hour")]
 
 DECIMAL = {p: 10.0 ** (3 * i) for i, p in enumerate(["", "k", "M", "G", "T", "P", "E", "Z", "Y"])}
 BINARY = {f"{p}i": 2.0 ** (10 * i) for i, p in enumerate(["K", "M", "G", "T", "P"], start=1)}

@@ -43,7 +43,9 @@ def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[i
 
 SERVING_WARNINGS = (
     Warning("no-room", "{n} of {all} settings do not fit in memory", _bound(NO_ROOM)),
-    Warning("refused", "{n} of {all} settings may not be asked: see why in their row", _bound(REFUSED)),
+    Warning(
+        "refused", "{n} of {all} settings may not be asked: see why in their row", _bound(REFUSED)
+    ),
     Warning(
         "saturated",
         "{n} settings are asked for more than they can serve: queues never end",

@@ -1,52 +1,51 @@
 """`planner budget`: what a latency budget buys."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from planner.cli import options as o
-from planner.cli import what_if as w
+from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.what_if import Set
+from planner.inputs.deployment import DEFAULT_DEVICE
 
+
+def _limit(flag: str, what: str) -> Any:
+    option = typer.Option(flag, metavar="TIME", help=f"Longest {what}.")
+    return Annotated[str | None, option]
+
+
+Ttft = _limit("--ttft", "time to first token: 300ms")
+Tpot = _limit("--tpot", "mean time per output token: 20ms")
+Itl = _limit("--itl", "gap between two tokens")
+E2e = _limit("--e2e", "time to the last token")
+At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90, p95, p99.")]
 On = Annotated[
     str, typer.Option("--on", metavar="HARDWARE[,…]", help="Devices to consider, ids or paths.")
 ]
 Dtypes = Annotated[str, typer.Option("--dtype", metavar="FORMAT[,…]", help="Weight formats.")]
 Tps = Annotated[str, typer.Option("--tp", metavar="N[,N…]", help="Tensor-parallel degrees.")]
-Itl = Annotated[
-    str | None, typer.Option("--itl", metavar="TIME", help="Longest gap between two tokens.")
-]
-E2e = Annotated[
-    str | None, typer.Option("--e2e", metavar="TIME", help="Longest time to the last token.")
-]
-At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90, p95, p99.")]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="RATE", help="Arrivals to serve in all: 12/s.")
 ]
 
 
+@takes(*SERVING, without=("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests"))
 def budget(
-    model: w.Model,
-    ttft: o.Ttft = None,
-    tpot: o.Tpot = None,
+    model: Model,
+    ttft: Ttft = None,
+    tpot: Tpot = None,
     itl: Itl = None,
     e2e: E2e = None,
     at: At = "p99",
     rate: Rate = None,
-    on: On = "a100-sxm-40gb",
-    engine: o.Engine = "vllm",
+    on: On = DEFAULT_DEVICE,
     dtype: Dtypes = "bf16",
     tp: Tps = "1,2,4,8",
-    input_tokens: o.InputTokens = "4096",
-    output_tokens: o.OutputTokens = "1024",
-    set_: w.Set = None,
-    trace: w.Trace = None,
-    usd_per_hour: w.UsdPerHour = None,
-    prices: w.Prices = None,
-    profile: o.Profile = None,
-    hardware_path: o.HardwarePath = None,
-    json_: o.Json = False,
-    csv_: o.Csv = False,
-    out: o.Out = None,
+    set_: Set = None,
+    json_: Json = False,
+    csv_: Csv = False,
+    out: Out = None,
+    **settings: Any,
 ) -> None:
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
 
@@ -54,13 +53,9 @@ def budget(
     """
     from planner.cli.output import command_line, emit
     from planner.questions.budget.budget import budget as run
-    from planner.questions.recommend.ask import wholes
+    from planner.scenario.options import read_set
+    from planner.units import whole
 
-    o.use_hardware_path(hardware_path)
-    settings = w.settings_of(set_, on, engine, dtype, 1, input_tokens, output_tokens, "1", rate)
-    wanted = settings.pop("rate", None)
-    if trace:
-        settings["trace"] = str(trace)
     result = run(
         model,
         ttft=ttft,
@@ -70,12 +65,9 @@ def budget(
         at=at,
         on=on.split(","),
         dtypes=dtype.split(","),
-        tps=wholes(tp, "--tp"),
-        rate_per_s=wanted,  # type: ignore[arg-type]
-        settings={k: v for k, v in settings.items() if k not in ("on", "dtype", "tp")},
-        usd_per_hour=usd_per_hour,
-        prices=str(prices) if prices else None,
-        profile=profile,
+        tps=[whole(degree, "--tp") for degree in tp.split(",")],
+        rate=rate,
         command=command_line(),
+        **settings | read_set(set_ or []),
     )
     emit(result, json_=json_, csv_=csv_, out=out)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from planner.equation import equation
-from planner.units import Flops, FlopsPerS, PerS, Scalar, Seconds, Usd
+from planner.units import Flops, FlopsPerS, PerS, Scalar, Seconds, Usd, UsdPerHour
 
 HOUR_S = 3600.0
 MTOK = 1e6
@@ -13,7 +13,7 @@ MTOK = 1e6
 class Bill:
     """A deployment and what it does in a second."""
 
-    usd_per_device_hour: Usd
+    usd_per_device_hour: UsdPerHour
     n_devices: Scalar
     requests_per_s: PerS
     input_tokens: Scalar  # of a request
@@ -47,7 +47,7 @@ class Life:
     n_tokens: Scalar  # trained on
     flops_per_s: FlopsPerS  # of one training device
     train_mfu: Scalar  # share of it that training reaches
-    usd_per_device_hour: Usd
+    usd_per_device_hour: UsdPerHour
     served_requests: Scalar  # over its life
     usd_per_request: Usd
 

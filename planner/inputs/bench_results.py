@@ -1,4 +1,4 @@
-"""What vLLM's own benchmarks write, as measured runs.
+"""What vLLM's own benchmarks write, as rows of measured runs.
 
 `vllm bench serve --save-result` says the model, the concurrency and the tokens, but not the machine;
 `vllm bench latency` and `throughput --output-json` say only times. The caller adds the rest.
@@ -6,48 +6,30 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.engine import EngineSpec
-from planner.inputs.loading import load_model
-from planner.inputs.model import ModelSpec
-from planner.questions.validate.measured import Run, row_of
 
-_SERVE = {
-    "ttft_s": "mean_ttft_ms",
-    "tpot_s": "mean_tpot_ms",
-    "itl_s": "mean_itl_ms",
-    "output_tokens_per_s": "output_throughput",
+_SERVE = {  # column of measured runs: key, and what it is divided by
+    "ttft_s": ("mean_ttft_ms", 1e3),
+    "tpot_s": ("mean_tpot_ms", 1e3),
+    "itl_s": ("mean_itl_ms", 1e3),
+    "output_tokens_per_s": ("output_throughput", 1.0),
 }
+_NEEDED = {"batch": "batch", "input_tokens": "input-tokens", "output_tokens": "output-tokens"}
 
 
-def read_bench(
-    path: Path,
-    *,
-    on: str,
-    engine: EngineSpec,
-    model: str = "",
-    batch: float = 0.0,
-    input_tokens: float = 0.0,
-    output_tokens: float = 0.0,
-) -> list[Run]:
-    """Read one JSON file of `vllm bench`.
+def read_bench(path: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """Read one JSON file of `vllm bench` as a row of measured runs.
 
     Args:
         path: the file.
-        on: hardware id of the machine it ran on.
-        engine: the engine and its settings.
-        model: a preset or path; default, what the file names.
-        batch: sequences at once (latency) or requests (throughput), where the file does not say.
-        input_tokens: of a request, where the file does not say.
-        output_tokens: of a request, where the file does not say.
+        known: columns that the file leaves out (gpu, engine, dtype, tp, …) or may leave out (model,
+            batch, input_tokens, output_tokens); "" or "0" says nothing.
 
     Raises:
         SpecError: the file is not of `vllm bench`, or something it leaves out was not given.
-        UnknownName: no such model.
 
     """
     try:
@@ -56,64 +38,34 @@ def read_bench(
         raise SpecError(f"{path}: {error}", hint="name a JSON file of `vllm bench`") from None
     if not isinstance(data, dict):
         raise SpecError(f"{path}: not an object", hint="name a JSON file of `vllm bench`")
-    spec = load_model(model or str(data.get("model_id", "")).rpartition("/")[2].lower() or "?")
+    row = {k: v for k, v in known.items() if v not in ("", "0", "0.0")}
+    row.setdefault("model", str(data.get("model_id", "")) or "?")
     if "mean_ttft_ms" in data:
-        return _serve(data, spec, on, engine)
-    needed = {"batch": batch, "input-tokens": input_tokens, "output-tokens": output_tokens}
-    if missing := [name for name, value in needed.items() if value <= 0]:
+        return row | _serve(data)
+    if missing := [flag for name, flag in _NEEDED.items() if name not in row]:
         raise SpecError(f"{path}: does not say its {missing[0]}", hint=f"add --{missing[0]}")
+    row["arrival"] = "batch"
     if "avg_latency" in data:
-        value = float(data["avg_latency"])
-    elif "elapsed_time" in data:
-        value, batch = float(data["elapsed_time"]), float(data.get("num_requests", batch))
-    else:
-        raise SpecError(
-            f"{path}: no times in it", hint="write it with --save-result or --output-json"
-        )
-    return [_run(spec, on, engine, "e2e_latency_s", value, batch, input_tokens, output_tokens)]
+        return row | {"e2e_latency_s": str(float(data["avg_latency"]))}
+    if "elapsed_time" in data:
+        batch = str(data.get("num_requests") or row["batch"])
+        return row | {"batch": batch, "e2e_latency_s": str(float(data["elapsed_time"]))}
+    raise SpecError(f"{path}: no times in it", hint="write it with --save-result or --output-json")
 
 
-def _serve(data: Mapping[str, Any], spec: ModelSpec, on: str, engine: EngineSpec) -> list[Run]:
+def _serve(data: Mapping[str, Any]) -> dict[str, str]:
     done = float(data["completed"])
-    concurrency = data.get("max_concurrency")
-    if not concurrency:
+    if not data.get("max_concurrency"):
         raise SpecError(
             "the benchmark ran without --max-concurrency",
             hint="requests then arrive at a rate: that is not a steady concurrency",
         )
-    requests = {"n_requests": str(data.get("num_prompts") or data["completed"])}
-    lengths = float(data["total_input_tokens"]) / done, float(data["total_output_tokens"]) / done
-    runs = []
-    for metric, key in _SERVE.items():
-        if data.get(key):
-            value = float(data[key]) / (1.0 if key == "output_throughput" else 1e3)
-            run = _run(spec, on, engine, metric, value, float(concurrency), *lengths)
-            runs.append(replace(run, row={**run.row, **requests}))
-    return runs
-
-
-def _run(
-    spec: ModelSpec,
-    on: str,
-    engine: EngineSpec,
-    metric: str,
-    value: float,
-    batch: float,
-    input_tokens: float,
-    output_tokens: float,
-) -> Run:
-    return Run(
-        model=spec.name,
-        gpu=on,
-        engine=engine.name,
-        device_id=on,
-        setup=engine,
-        metric=metric,
-        value=value,
-        batch=batch,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        flag="",
-        overflow="",
-        row=row_of(spec.arch()),
-    )
+    row = {
+        "arrival": "closed",
+        "concurrency": str(data["max_concurrency"]),
+        "n_requests": str(data.get("num_prompts") or data["completed"]),
+        "input_tokens": str(float(data["total_input_tokens"]) / done),
+        "output_tokens": str(float(data["total_output_tokens"]) / done),
+    }
+    measured = {c: float(data[key]) / by for c, (key, by) in _SERVE.items() if data.get(key)}
+    return row | {column: repr(value) for column, value in measured.items()}

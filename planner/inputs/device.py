@@ -31,7 +31,7 @@ RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accel
 Dtype = Literal["bf16", "fp16", "fp8", "int8", "w8a16", "int4"]
 
 
-class NoSuchFormat(SpecError):
+class NoSuchFormat(SpecError):  # noqa: N818 - says what is the matter
     """A device that does not compute in a number format."""
 
 

@@ -35,20 +35,28 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 class EngineSpec(Spec):
     """Engine, precision, parallelism and limits of one replica."""
 
-    name: EngineName = "vllm"
-    dtype: Dtype = "bf16"  # of the weights
-    kv_dtype: Dtype | None = None  # None: as the activations
-    tp: int = Field(default=1, ge=1, le=1024)
-    pp: int = Field(default=1, ge=1, le=1024)
-    ep: int = Field(default=1, ge=1, le=1024)
-    memory_fraction: float = Field(default=0.9, gt=0, le=1)
-    max_num_seqs: int = Field(default=256, ge=1)
-    max_batched_tokens: int = Field(default=8192, ge=1)
-    chunked_prefill: bool = True
-    block_tokens: int = Field(default=16, ge=1)
-    draft: str | None = None  # a small model that proposes tokens: preset, path
-    draft_tokens: int = Field(default=4, ge=1, le=64)  # proposed at a time
-    acceptance: float = Field(default=0.7, ge=0, le=1)  # chance that a proposed token is kept
+    name: EngineName = Field(
+        "vllm",
+        description="Serving engine: vllm, sglang, tensorrt-llm, …",
+        json_schema_extra={"option": "engine"},
+    )
+    dtype: Dtype = Field("bf16", description="Weight format: bf16, fp16, fp8, int8, int4.")
+    kv_dtype: Dtype | None = Field(None, description="KV cache format; default: 16 bits.")
+    tp: int = Field(1, ge=1, le=1024, description="Tensor-parallel degree.")
+    pp: int = Field(1, ge=1, le=1024, description="Pipeline-parallel degree.")
+    ep: int = Field(1, ge=1, le=1024, description="Expert-parallel degree, within tp.")
+    memory_fraction: float = Field(
+        0.9, gt=0, le=1, description="Share of the device's memory the engine takes."
+    )
+    max_num_seqs: int = Field(256, ge=1, le=10**6, description="Sequences it runs at most.")
+    max_batched_tokens: int = Field(8192, ge=1, le=10**8, description="Token budget of a step.")
+    chunked_prefill: bool = Field(
+        True, description="Cut prompts to the budget and mix them with decoding."
+    )
+    block_tokens: int = Field(16, ge=1, le=10**6, description="Tokens of a KV block.")
+    draft: str | None = Field(None, description="Model that drafts tokens: preset or path.")
+    draft_tokens: int = Field(4, ge=1, le=64, description="Tokens drafted at a time.")
+    acceptance: float = Field(0.7, ge=0, le=1, description="Chance that a drafted token is kept.")
 
     @model_validator(mode="before")
     @classmethod

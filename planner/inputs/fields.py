@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from planner.errors import SpecError
 from planner.units import Unit, parse
 
+COUNT = {"reads": "count"}  # of a field: 3e9, 3B, 100k
+
 
 class Spec(BaseModel):
     """A frozen record that refuses unknown keys, NaN and infinities."""

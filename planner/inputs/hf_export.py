@@ -1,14 +1,13 @@
 """A ModelSpec as the config.json that transformers and vLLM build it from."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from planner.errors import OutputError, SpecError
+from planner.errors import SpecError
 from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.model import ModelSpec
+from planner.writer import write_whole
 
 
 def to_hf(spec: ModelSpec) -> dict[str, Any]:
@@ -135,20 +134,6 @@ def export_hf(spec: ModelSpec, folder: str | Path) -> Path:
         OutputError: the folder cannot be made or written.
 
     """
-    text = json.dumps(to_hf(spec), indent=2) + "\n"
-    folder = Path(folder)
-    path, temporary = folder / "config.json", ""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".config-", suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's is 0600; a config is for everyone to read
-        os.replace(temporary, path)  # noqa: PTH105 - the two are on one file system
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: {error.strerror}", hint="name a folder that can be written"
-        ) from None
+    path = Path(folder) / "config.json"
+    write_whole(path, json.dumps(to_hf(spec), indent=2) + "\n")
     return path

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from planner.inputs.conditions import Conditions
+from planner.inputs.fields import COUNT
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
 
 Range = tuple[float, float]
@@ -19,24 +20,65 @@ class Question(Conditions):
     `depth_term` without `layers` searches depths around the reference.
     """
 
-    params: float = Field(ge=1e6, le=1e13)
-    tokens: float = Field(ge=MIN_TOKENS, le=MAX_TOKENS)
-    params_kind: Literal["non-embedding", "total"] = "non-embedding"
-    layers: tuple[int, ...] = ()  # empty: the reference depth for the size
-    head_dims: tuple[int, ...] = ()  # empty: 64 up to 1B, 128 above
-    gqa: tuple[int, ...] = tuple(range(1, 10))
-    align: int = Field(default=128, ge=1, le=8192)
-    tolerance: float = Field(default=0.01, gt=0, le=0.2)
-    vocab_size: int = Field(default=128256, ge=2, le=10**7)
-    mlp_attn_ratio: Range = (0.5, 5.0)
-    d_over_sqrt_n: Range = (0.04, 0.14)
-    max_loss: float | None = Field(default=None, gt=0)
-    ttft_s: float | None = Field(default=None, gt=0)  # means, in the workload asked for
-    tpot_s: float | None = Field(default=None, gt=0)
-    e2e_s: float | None = Field(default=None, gt=0)
-    serve_requests: float | None = Field(default=None, gt=0)  # over its life; adds a cheapest pick
-    train_mfu: float = Field(default=0.4, gt=0, le=1)
-    confidence: float = Field(default=0.5, ge=0, lt=1)
+    params: float = Field(
+        ge=1e6, le=1e13, description="Parameter budget, e.g. 3e9 or 3B.", json_schema_extra=COUNT
+    )
+    tokens: float = Field(
+        ge=MIN_TOKENS,
+        le=MAX_TOKENS,
+        description="Training tokens, e.g. 100B or 1e11.",
+        json_schema_extra=COUNT,
+    )
+    params_kind: Literal["non-embedding", "total"] = Field(
+        "non-embedding", description="What --params counts: non-embedding or total."
+    )
+    layers: tuple[int, ...] = Field(
+        (), description="Depths to search; auto searches around the reference, with --depth-term."
+    )
+    head_dims: tuple[int, ...] = Field(
+        (),
+        description="Head sizes to search; default: 64 up to 1B, 128 above.",
+        json_schema_extra={"option": "head_dim"},
+    )
+    gqa: tuple[int, ...] = Field(tuple(range(1, 10)), description="Query heads per KV head.")
+    align: int = Field(128, ge=1, le=8192, description="d_model and d_ff are multiples of this.")
+    tolerance: float = Field(
+        0.01, gt=0, le=0.2, description="How far N may be from --params, relative."
+    )
+    vocab_size: int = Field(128256, ge=2, le=10**7, description="Vocabulary.")
+    mlp_attn_ratio: Range = Field((0.5, 5.0), description="MLP/attention ratios searched.")
+    d_over_sqrt_n: Range = Field((0.04, 0.14), description="d_model/√N searched.")
+    max_loss: float | None = Field(None, gt=0, description="Target loss; default: the baseline's.")
+    ttft_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest mean time to first token in the workload asked for: 300ms.",
+        json_schema_extra={"option": "ttft"},
+    )
+    tpot_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest mean time per output token: 20ms.",
+        json_schema_extra={"option": "tpot"},
+    )
+    e2e_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest mean time to the last token: 30s.",
+        json_schema_extra={"option": "e2e"},
+    )
+    serve_requests: float | None = Field(
+        None,
+        gt=0,
+        description="Requests served over its life; adds the cheapest pick.",
+        json_schema_extra=COUNT,
+    )
+    train_mfu: float = Field(
+        0.4, gt=0, le=1, description="Share of the matrix rate that training reaches."
+    )
+    confidence: float = Field(
+        0.5, ge=0, lt=1, description="Least P(loss ≤ target) of the fastest pick."
+    )
 
     @model_validator(mode="after")
     def _positive(self) -> Self:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from planner.inputs.fields import Spec
 
+MOST = 100_000_000  # tokens or requests: beyond any run
 WorkloadKind = Literal["batch", "concurrency", "burst", "rate", "trace"]
 
 
@@ -17,20 +18,42 @@ class WorkloadSpec(Spec):
     arrivals are scaled to `rate_per_s` where both are given.
     """
 
-    input_tokens: int = Field(default=4096, ge=1, le=100_000_000)
-    output_tokens: int = Field(default=1024, ge=1, le=100_000_000)
-    batch: int = Field(default=64, ge=1, le=100_000_000)
-    concurrency: int | None = Field(default=None, ge=1, le=100_000_000)
-    burst: int | None = Field(default=None, ge=1, le=100_000_000)
-    rate_per_s: float | None = Field(default=None, gt=0, le=1e9)  # arrivals, mean
-    trace: str | None = None  # CSV of arrivals and lengths
-    n_requests: int | None = Field(default=None, ge=1, le=100_000_000)  # of the whole run
+    input_tokens: int = Field(4096, ge=1, le=MOST, description="Prompt tokens a request.")
+    output_tokens: int = Field(1024, ge=1, le=MOST, description="Generated tokens a request.")
+    batch: int = Field(64, ge=1, le=MOST, description="Requests of an offline batch.")
+    concurrency: int | None = Field(
+        None, ge=1, le=MOST, description="Requests kept in flight, instead of a batch."
+    )
+    burst: int | None = Field(None, ge=1, le=MOST, description="Requests that arrive at once.")
+    rate_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="Arrivals a second, instead: 12/s.",
+        json_schema_extra={"option": "rate"},
+    )
+    trace: str | None = Field(None, description="CSV of arrivals and lengths to replay.")
+    n_requests: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Requests of the whole run; default: no end.",
+        json_schema_extra={"option": "requests"},
+    )
 
-    burstiness: float = Field(default=1.0, gt=0, le=1e6)  # gamma shape of gaps: 1 Poisson
-    input_cv: float = Field(default=0.0, ge=0, le=10)  # lognormal lengths: sd over mean; 0 fixed
-    output_cv: float = Field(default=0.0, ge=0, le=10)
-    prefix_hit: float = Field(default=0.0, ge=0, lt=1)  # share of a prompt already cached
-    seed: int = Field(default=0, ge=0)
+    burstiness: float = Field(
+        1.0, gt=0, le=1e6, description="Gamma shape of the gaps between arrivals: 1 Poisson."
+    )
+    input_cv: float = Field(
+        0.0, ge=0, le=10, description="Spread of prompt lengths, sd over mean; lognormal."
+    )
+    output_cv: float = Field(
+        0.0, ge=0, le=10, description="Spread of output lengths, sd over mean; lognormal."
+    )
+    prefix_hit: float = Field(
+        0.0, ge=0, lt=1, description="Share of a prompt that the prefix cache holds."
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Of what is drawn.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -31,6 +31,7 @@ from planner.scenario.scenario import (
     load_row,
     resolve,
     rows_of,
+    trained,
 )
 from planner.serving.kinds import KINDS, Load
 from planner.serving.speculative import check_step, tokens_a_check
@@ -140,7 +141,9 @@ class Evaluation:
         Of the whole batch where the workload is one, else of one request.
         """
         span_s = self["span_s"]
-        return {phase: (step, per_s * span_s, span_s) for phase, (step, per_s) in self["mix"].items()}
+        return {
+            phase: (step, per_s * span_s, span_s) for phase, (step, per_s) in self["mix"].items()
+        }
 
     def _work(self) -> dict[str, Any]:
         """Return what most of the time goes to, and the shares of nameplate rates in use."""
@@ -238,7 +241,7 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
                 refused[i] = legal.Refusal("dtype", str(error), error.hint)
             continue
         for part in _by_law(rows, scenarios) if quality else [rows]:
-            group = _group(part, scenarios, deployment, quality)
+            group = group_evaluation([scenarios[i] for i in part], deployment, quality)
             groups.append(group)
             places |= {row: (group, place) for place, row in enumerate(part)}
             found = group.table([*names, "bound", "max_concurrency"])
@@ -251,14 +254,15 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
     return Evaluated(scenarios, columns, refused, groups, places)
 
 
-def _group(
-    rows: list[int], scenarios: Sequence[Scenario], deployment: Deployment, quality: bool
+def group_evaluation(
+    rows: Sequence[Scenario], deployment: Deployment, quality: bool = False
 ) -> Evaluation:
-    chosen = [scenarios[i] for i in rows]
-    first, arch = chosen[0], arch_of([s.model for s in chosen])
-    law = Resolved.of(first, first.model.n_params_non_embedding).trained if quality else None
-    resolved = Resolved(deployment, load_of(chosen), KINDS[first.workload.kind], law)
-    return Evaluation(resolved, arch, deployment.system(arch, [s.engine for s in chosen]))
+    """Look at scenarios that share what `group_of` says, on their deployment, as columns."""
+    first = rows[0]
+    law = trained(first, first.model.n_params_non_embedding) if quality else None
+    resolved = Resolved(deployment, load_of(rows), KINDS[first.workload.kind], law)
+    arch = arch_of([s.model for s in rows])
+    return Evaluation(resolved, arch, deployment.system(arch, [s.engine for s in rows]))
 
 
 def _by_law(rows: list[int], scenarios: Sequence[Scenario]) -> list[list[int]]:

@@ -1,72 +1,50 @@
-"""The knobs a what-if can turn, and how their values are written.
+"""Options: each is a field of a spec, and thereby a flag, a keyword, a `--vary` name, a slider.
 
-concurrency=1..256      doubling: 1, 2, 4 … 256
-concurrency=8..64:8     in steps of 8
-tp=1,2,4                one by one
-d_ff=0.5x,1x            times the model's own
-rate=2/s,4/s            arrivals per second
-model=llama-3.2-1b,surefire-1b
+Its name, help, bounds and default are the field's; nothing is written down again. Text is read by what
+the field holds:
+
+    concurrency=1..256      doubling: 1, 2, 4 … 256
+    concurrency=8..64:8     in steps of 8
+    tp=1,2,4                one by one
+    d_ff=0.5x,1x            times the model's own
+    rate=2/s,4/s            arrivals per second
+    model=llama-3.2-1b,surefire-1b
 """
 
+import functools
+import math
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from planner.errors import SpecError, UnknownName
-from planner.units import parse, whole
+from planner.inputs.conditions import Conditions
+from planner.inputs.deployment import DeploymentSpec
+from planner.inputs.engine import EngineSpec
+from planner.inputs.fields import validate
+from planner.inputs.model import ModelSpec
+from planner.inputs.question import Question
+from planner.inputs.training import TrainingSpec
+from planner.inputs.workload import WorkloadSpec
+from planner.units import count, parse, whole
 
-Kind = Literal["whole", "share", "real", "rate", "text", "flag"]
+Kind = Literal["whole", "count", "real", "rate", "time", "text", "flag", "wholes", "pair"]
+Group = Literal["model", "deployment", "engine", "workload", "training", "question"]
 MOST_POINTS = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """What a knob turns, and what its values are."""
-
-    turns: Literal["model", "load", "engine", "shape", "draft"]
-    kind: Kind
-    least: float = 1
-
-
-KNOBS: dict[str, Knob] = {
-    "model": Knob("model", "text"),
-    "concurrency": Knob("load", "whole"),
-    "rate": Knob("load", "rate", 0),
-    "input_tokens": Knob("load", "whole"),
-    "output_tokens": Knob("load", "whole"),
-    "prefix_hit": Knob("load", "share", 0),
-    "burstiness": Knob("load", "real", 0),
-    "input_cv": Knob("load", "real", 0),
-    "output_cv": Knob("load", "real", 0),
-    "on": Knob("engine", "text"),
-    "engine": Knob("engine", "text"),
-    "dtype": Knob("engine", "text"),
-    "kv_dtype": Knob("engine", "text"),
-    "tp": Knob("engine", "whole"),
-    "pp": Knob("engine", "whole"),
-    "ep": Knob("engine", "whole"),
-    "replicas": Knob("engine", "whole"),
-    "prefill_replicas": Knob("engine", "whole", 0),
-    "memory_fraction": Knob("engine", "share", 0),
-    "max_num_seqs": Knob("engine", "whole"),
-    "max_batched_tokens": Knob("engine", "whole"),
-    "block_tokens": Knob("engine", "whole"),
-    "chunked_prefill": Knob("engine", "flag"),
-    "n_layers": Knob("shape", "whole"),
-    "d_model": Knob("shape", "whole"),
-    "n_heads": Knob("shape", "whole"),
-    "n_kv_heads": Knob("shape", "whole"),
-    "gqa": Knob("shape", "whole"),
-    "head_dim": Knob("shape", "whole"),
-    "d_ff": Knob("shape", "whole"),
-    "vocab_size": Knob("shape", "whole"),
-    "n_experts": Knob("shape", "whole"),
-    "n_active_experts": Knob("shape", "whole"),
-    "d_ff_expert": Knob("shape", "whole"),
-    "kv_latent_dim": Knob("shape", "whole"),
-    "draft": Knob("draft", "text"),
-    "draft_tokens": Knob("draft", "whole"),
-    "acceptance": Knob("draft", "share", 0),
+METAVARS: dict[Kind, str] = {
+    "whole": "COUNT",
+    "count": "COUNT",
+    "real": "NUMBER",
+    "rate": "RATE",
+    "time": "TIME",
+    "text": "TEXT",
+    "flag": "",
+    "wholes": "N[,N…]",
+    "pair": "LOW,HIGH",
 }
 
 
@@ -77,94 +55,322 @@ class Multiple:
     factor: float
 
 
-def read_vary(texts: Sequence[str], flag: str = "--vary") -> dict[str, list[Any]]:
-    """Read ``name=values`` of every text; a name with dashes is the same as with underscores.
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One field of a spec, as people set it."""
 
-    Raises:
-        UnknownName: no such knob; the nearest is suggested.
-        SpecError: a value is malformed or out of range.
+    name: str
+    group: Group
+    field: str
+    kind: Kind
+    default: Any
+    help: str
+    least: float
+    greatest: float
+    open_least: bool  # above `least`, not at it
 
-    """
-    read: dict[str, list[Any]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not values.strip():
-            raise SpecError(
-                f"{flag}: {text!r} has no values", hint=f"write e.g. {flag} concurrency=1..256"
-            )
-        if name not in KNOBS:
-            raise UnknownName.among("knob", name, KNOBS)
-        if name in read:
-            raise SpecError(f"{flag}: {name} is there twice", hint="list its values in one")
-        read[name] = [v for part in values.split(",") for v in _values(name, part.strip())]
-    return read
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line."""
+        return "--" + self.name.replace("_", "-")
 
+    def read(self, value: Any, where: str = "") -> Any:
+        """Return the value that `value` stands for: text is read, the rest taken as it is.
 
-def _values(name: str, text: str) -> list[Any]:
-    first, dots, rest = text.partition("..")
-    if not dots:
-        return [_value(name, text)]
-    last, colon, step = rest.partition(":")
-    if KNOBS[name].kind not in ("whole", "rate"):
-        raise SpecError(f"--vary: {name}={text}: a range of no numbers", hint="list the values")
-    low, high = _value(name, first), _value(name, last)
-    if isinstance(low, Multiple) or isinstance(high, Multiple) or low > high or low <= 0:
-        raise SpecError(f"--vary: {name}={text}: no range", hint=f"write e.g. {name}=1..8")
-    values, by = [], _value(name, step) if colon else None
-    value = low
-    while value <= high * (1 + 1e-9):
-        values.append(value)
-        value = value + by if by else value * 2
-        if len(values) > MOST_POINTS:
-            raise SpecError(f"--vary: {name}={text}: too many values", hint="widen the step")
-    if not by and values[-1] != high:
-        values.append(high)
-    return values
+        Raises:
+            SpecError: it is malformed or out of range; `where` (default: the flag) is named.
 
+        """
+        where = where or self.flag
+        if value is None or isinstance(value, Multiple):
+            return value
+        if isinstance(value, str) and self.kind != "text":
+            if self.group == "model" and value.endswith("x") and self.kind == "whole":
+                return Multiple(_number(where, value[:-1]))
+            value = _READ[self.kind](value.strip(), where)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            self._require_inside(value, where)
+        return value
 
-def _value(name: str, text: str) -> Any:
-    knob, where = KNOBS[name], f"--vary: {name}"
-    if knob.kind == "text":
-        return text
-    if knob.kind == "flag":
-        if text not in ("true", "false"):
-            raise SpecError(f"{where}: {text!r} is neither true nor false", hint=f"{name}=false")
-        return text == "true"
-    if knob.turns == "shape" and text.endswith("x"):
-        return Multiple(_number(where, text[:-1]))
-    if knob.kind == "whole":
-        return 0 if text == "0" and knob.least == 0 else whole(text, where)
-    if knob.kind == "rate":
-        value = parse(text, "1/s") if text.endswith("/s") else _number(where, text)
-    else:
-        value = _number(where, text)
-    if value < knob.least or (knob.kind == "share" and value > 1):
-        hint = "a share lies between 0 and 1" if knob.kind == "share" else "write a larger number"
-        raise SpecError(f"{where}: {text} is out of range", hint=hint)
-    return value
+    def _require_inside(self, value: float, where: str) -> None:
+        low = value > self.least if self.open_least else value >= self.least
+        if low and value <= self.greatest:
+            return
+        hint = f"write at least {self.least:g}" + (" and more" if self.open_least else "")
+        if math.isfinite(self.greatest):
+            hint = f"it lies between {self.least:g} and {self.greatest:g}"
+        raise SpecError(f"{where}: {value:g} is out of range", hint=hint)
 
 
 def _number(where: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise SpecError(f"{where}: {text!r} is not a number", hint="write e.g. 0.5") from None
-    if not 0 <= value < float("inf"):
-        raise SpecError(f"{where}: {text} is out of range", hint="write a positive number")
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        raise SpecError(f"{where}: {text!r} is not a number", hint="write e.g. 0.5")
     return value
 
 
+def _whole(text: str, where: str) -> int:
+    return 0 if text == "0" else whole(text, where)
+
+
+def _quantity(unit: str) -> Any:
+    def read(text: str, where: str) -> float:
+        try:
+            return parse(text, unit)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}", hint=error.hint) from None
+
+    return read
+
+
+def _rate(text: str, where: str) -> float:
+    return float(_quantity("1/s")(text, where)) if text.endswith("/s") else _number(where, text)
+
+
+def _flag(text: str, where: str) -> bool:
+    if text not in ("true", "false"):
+        raise SpecError(f"{where}: {text!r} is neither true nor false", hint="write true or false")
+    return text == "true"
+
+
+def _pair(text: str, where: str) -> tuple[float, float]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise SpecError(f"{where}: {text!r} is not LOW,HIGH", hint="write e.g. 0.5,5")
+    return count(parts[0], where), count(parts[1], where)
+
+
+_READ: dict[str, Any] = {
+    "whole": _whole,
+    "count": count,
+    "real": lambda text, where: _number(where, text),
+    "rate": _rate,
+    "time": _quantity("s"),
+    "flag": _flag,
+    "wholes": lambda text, where: tuple(whole(part, where) for part in text.split(",")),
+    "pair": _pair,
+}
+
+
+def _kind(name: str, annotation: Any, reads: str) -> Kind:
+    """Return what text a field is read from, by what it holds."""
+    if reads:
+        return reads  # type: ignore[return-value]
+    parts = [a for a in typing.get_args(annotation) if a is not type(None)]
+    plain = parts[0] if type(None) in typing.get_args(annotation) else annotation
+    if typing.get_origin(plain) is tuple:
+        return "wholes" if typing.get_args(plain)[0] is int else "pair"
+    if plain is float:
+        return "rate" if name.endswith("_per_s") else "time" if name.endswith("_s") else "real"
+    kinds: dict[Any, Kind] = {int: "whole", bool: "flag"}
+    return kinds.get(plain, "text")
+
+
+def options_of(spec: type[BaseModel], group: Group, without: Sequence[str] = ()) -> list[Option]:
+    """Return the options that a spec's fields are."""
+    found = []
+    for field, info in spec.model_fields.items():
+        if field in without:
+            continue
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        annotation = info.annotation
+        bounds: dict[str, float] = {}
+        for mark in info.metadata:
+            bounds |= {
+                k: v for k in ("ge", "gt", "le", "lt") if (v := getattr(mark, k, None)) is not None
+            }
+        found.append(
+            Option(
+                name=str(extra.get("option") or field),
+                group=group,
+                field=field,
+                kind=_kind(field, annotation, str(extra.get("reads") or "")),
+                default=None if info.default is PydanticUndefined else info.default,
+                help=info.description or "",
+                least=bounds.get("ge", bounds.get("gt", -math.inf)),
+                greatest=bounds.get("le", bounds.get("lt", math.inf)),
+                open_least="gt" in bounds,
+            )
+        )
+    return found
+
+
+_SPECS: dict[Group, type[BaseModel]] = {
+    "deployment": DeploymentSpec,
+    "engine": EngineSpec,
+    "workload": WorkloadSpec,
+    "training": TrainingSpec,
+}
+_MODEL = [
+    Option("model", "model", "", "text", None, "Another model: preset or path.", 0, 0, False),
+    Option("gqa", "model", "", "whole", None, "Query heads a KV head.", 1, math.inf, False),
+    *options_of(ModelSpec, "model", without=("name", "family", "source")),
+]
+OPTIONS: dict[str, Option] = {
+    o.name: o for o in [*_MODEL, *(o for g, spec in _SPECS.items() for o in options_of(spec, g))]
+}
+# Those only `recommend` has: the size, the limits, how far to look.
+ASKED: dict[str, Option] = {
+    o.name: o for o in options_of(Question, "question", without=[*Conditions.model_fields])
+} | {"tokens": OPTIONS["tokens"]}
+LOADS = ("batch", "concurrency", "burst", "rate", "trace")  # how requests come: one of them
+
+
+class Specs(NamedTuple):
+    """The specs that options make up."""
+
+    deployment: DeploymentSpec
+    engine: EngineSpec
+    workload: WorkloadSpec
+    training: TrainingSpec
+
+
+def option(name: str) -> Option:
+    """Return the option of a name; dashes are as good as underscores.
+
+    Raises:
+        UnknownName: there is none; the nearest is suggested.
+
+    """
+    name = name.strip().replace("-", "_")
+    if name not in OPTIONS:
+        raise UnknownName.among("option", name, OPTIONS)
+    return OPTIONS[name]
+
+
+def settings_of(*specs: BaseModel | str | None) -> dict[str, Any]:
+    """Return what specs state, by option; a bare text is an engine's name."""
+    found: dict[str, Any] = {}
+    for spec in specs:
+        if isinstance(spec, str):
+            found["engine"] = spec
+        elif spec is not None:
+            named = {o.field: o.name for o in OPTIONS.values() if isinstance(spec, _spec_of(o))}
+            found |= {named[f]: getattr(spec, f) for f in spec.model_fields_set}
+    return found
+
+
+def _spec_of(o: Option) -> type[BaseModel]:
+    return _SPECS.get(o.group, ModelSpec)
+
+
+def specs(*given: BaseModel | str | None, **settings: Any) -> Specs:
+    """Return the specs that specs and options by name make up together; None says nothing.
+
+    Raises:
+        UnknownName: no option of that name.
+        SpecError: a value that cannot be; its flag is named.
+
+    """
+    parts: dict[Group, dict[str, Any]] = {group: {} for group in _SPECS}
+    for name, value in (settings_of(*given) | settings).items():
+        o = option(name)
+        if o.group not in parts:
+            raise SpecError(f"{o.name} is of the model, which is given apart", hint="use --vary")
+        if value is not None:
+            parts[o.group][o.field] = o.read(value)
+    made = {group: _made(group, tuple(values.items())) for group, values in parts.items()}
+    return Specs(**made)
+
+
+@functools.lru_cache(maxsize=65536)
+def _made(group: Group, items: tuple[tuple[str, Any], ...]) -> Any:
+    """Return a spec; rows of a grid share most of theirs."""
+    flags = {o.field: o.flag for o in OPTIONS.values() if o.group == group}
+    return validate(_SPECS[group], dict(items), "", flags=flags)
+
+
+def question(params: Any, tokens: Any, **settings: Any) -> Question:
+    """Read a question from text or numbers, by the flags of `planner recommend`.
+
+    Raises:
+        UnknownName: no option of that name.
+        SpecError: a value is malformed or out of range; says which.
+
+    """
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, value in {"params": params, "tokens": tokens, **settings}.items():
+        if name == "layers" and value == "auto":
+            rest["depth_term"] = True
+        elif name in ASKED:
+            value = ASKED[name].read(value)
+            value = (value,) if ASKED[name].kind == "wholes" and isinstance(value, int) else value
+            own |= {} if value is None else {ASKED[name].field: value}
+        else:
+            rest[name] = value
+    found = specs(**rest)
+    given = {**dict(found.training), **dict(found.deployment)}
+    given |= {"engine": found.engine, "workload": found.workload}
+    flags = {o.field: o.flag for o in ASKED.values()}
+    return validate(Question, given | own, "", flags=flags, hint="see `planner recommend --help`")
+
+
+def read_vary(texts: Sequence[str], flag: str = "--vary") -> dict[str, list[Any]]:
+    """Read ``name=values`` of every text; a name with dashes is the same as with underscores.
+
+    Raises:
+        UnknownName: no such option; the nearest is suggested.
+        SpecError: a value is malformed or out of range.
+
+    """
+    read: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values.strip():
+            raise SpecError(
+                f"{flag}: {text!r} has no values", hint=f"write e.g. {flag} concurrency=1..256"
+            )
+        o = option(name)
+        if o.name in read:
+            raise SpecError(f"{flag}: {o.name} is there twice", hint="list its values in one")
+        where = f"{flag}: {o.name}"
+        read[o.name] = [v for part in values.split(",") for v in _values(o, part.strip(), where)]
+    return read
+
+
+def _values(o: Option, text: str, where: str) -> list[Any]:
+    first, dots, rest = text.partition("..")
+    if not dots or (o.kind == "text" and "/" in text):
+        return [o.read(text, where)]
+    last, colon, step = rest.partition(":")
+    if o.kind not in ("whole", "rate"):
+        raise SpecError(f"{where}={text}: a range of no numbers", hint="list the values")
+    low, high = o.read(first, where), o.read(last, where)
+    if isinstance(low, Multiple) or isinstance(high, Multiple) or low > high or low <= 0:
+        raise SpecError(f"{where}={text}: no range", hint=f"write e.g. {o.name}=1..8")
+    values, by, value = [], o.read(step, where) if colon else None, low
+    while value <= high * (1 + 1e-9):
+        values.append(value)
+        value = value + by if by else value * 2
+        if len(values) > MOST_POINTS:
+            raise SpecError(f"{where}={text}: too many values", hint="widen the step")
+    if not by and values[-1] != high:
+        values.append(high)
+    return values
+
+
+def read_set(texts: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` of every text; raises as `read_vary` does."""
+    settings = {}
+    for name, values in read_vary(texts, "--set").items():
+        if len(values) != 1:
+            raise SpecError(f"--set: {name} has {len(values)} values", hint=f"use --vary {name}=…")
+        settings[name] = values[0]
+    return settings
+
+
 def product(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return every combination, the last knob fastest.
+    """Return every combination, the last option fastest.
 
     Raises:
         SpecError: there are more than 200,000.
 
     """
-    total = 1
-    for values in vary.values():
-        total *= len(values)
+    total = math.prod(len(values) for values in vary.values())
     if total > MOST_POINTS:
         raise SpecError(f"--vary: {total:,} points", hint=f"at most {MOST_POINTS:,}: vary fewer")
     rows: list[dict[str, Any]] = [{}]
@@ -173,71 +379,34 @@ def product(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-from collections import namedtuple
-from types import SimpleNamespace
-from planner.inputs.deployment import DeploymentSpec
-from planner.inputs.engine import EngineSpec
-from planner.inputs.training import TrainingSpec
-from planner.inputs.workload import WorkloadSpec
-from planner.inputs.fields import validate
-from planner.inputs.model import ModelSpec
-
-Specs = namedtuple("Specs", "deployment engine workload training")
-NAMES = {"engine": "name", "rate": "rate_per_s", "requests": "n_requests"}
-_OF = {"deployment": DeploymentSpec, "engine": EngineSpec, "workload": WorkloadSpec, "training": TrainingSpec}
-OPTIONS = {n: SimpleNamespace(group="model") for n in ModelSpec.model_fields if n not in ("name",)}
-OPTIONS |= {"model": SimpleNamespace(group="model"), "gqa": SimpleNamespace(group="model")}
-for _g, _c in _OF.items():
-    for _f in _c.model_fields:
-        _n = next((k for k, v in NAMES.items() if v == _f), _f)
-        OPTIONS[_n] = SimpleNamespace(group=_g, field=_f)
+def plain(value: Any) -> Any:
+    """Return a setting's value as JSON can hold it."""
+    return f"{value.factor:g}x" if isinstance(value, Multiple) else value
 
 
-def settings_of(*given):
-    out = {}
-    for spec in given:
-        if isinstance(spec, str):
-            out["engine"] = spec
-        elif spec is not None:
-            for k in spec.model_fields_set:
-                out[next((n for n, v in NAMES.items() if v == k), k)] = getattr(spec, k)
-    return out
+def shape(base: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
+    """Return `base` with the shape options of `settings`.
 
+    Raises:
+        SpecError: they make no legal shape; says why.
 
-def specs(*given, **settings):
-    settings = settings_of(*given) | settings
-    parts = {g: {} for g in _OF}
-    for n, v in settings.items():
-        if n not in OPTIONS or OPTIONS[n].group == "model":
-            raise UnknownName.among("option", n, OPTIONS)
-        if n == "rate" and isinstance(v, str):
-            v = parse(v, "1/s")
-        if isinstance(v, str) and n in ("tokens",):
-            from planner.units import count
-            v = count(v)
-        parts[OPTIONS[n].group][OPTIONS[n].field] = v
-    flags = {"name": "--engine", "rate_per_s": "--rate"}
-    return Specs(**{g: validate(c, parts[g], "", flags=flags) for g, c in _OF.items()})
-
-
-def plain(v):
-    return f"{v.factor:g}x" if isinstance(v, Multiple) else v
-
-
-def shape(base, setting):
-    changes = {}
-    for name, value in setting.items():
+    """
+    changes: dict[str, Any] = {}
+    for name, value in settings.items():
         if name == "gqa":
             continue
-        if isinstance(value, Multiple):
-            value = max(round(getattr(base, name) * value.factor), 1)
-        changes[name] = value
-    if "gqa" in setting:
-        heads = changes.get("n_heads", base.n_heads)
-        group = setting["gqa"]
+        read = OPTIONS[name].read(value)
+        if isinstance(read, Multiple):
+            read = max(round(getattr(base, name) * read.factor), 1)
+        changes[name] = read
+    if "gqa" in settings:
+        heads, group = changes.get("n_heads", base.n_heads), OPTIONS["gqa"].read(settings["gqa"])
         group = base.gqa * group.factor if isinstance(group, Multiple) else group
         if heads % group:
-            raise SpecError(f"--vary: gqa={group:g} does not divide {heads} heads", hint="gqa must divide n_heads: vary both, or choose a divisor")
+            raise SpecError(
+                f"--vary: gqa={group:g} does not divide {heads} heads",
+                hint="gqa must divide n_heads: vary both, or choose a divisor",
+            )
         changes["n_kv_heads"] = int(heads / group)
     if not changes:
         return base
@@ -245,42 +414,6 @@ def shape(base, setting):
     return validate(ModelSpec, base.model_dump() | changes, f"{base.name} with {words}")
 
 
-def question(params, tokens, **settings):
-    from planner.inputs.question import Question
-    from planner.inputs.conditions import Conditions
-    from planner.units import count
-    names = {"head_dim": "head_dims", "ttft": "ttft_s", "tpot": "tpot_s", "e2e": "e2e_s"}
-    own, rest = {}, {}
-    for k, v in settings.items():
-        f = names.get(k, k)
-        if f in Question.model_fields and f not in Conditions.model_fields:
-            if f in ("ttft_s", "tpot_s", "e2e_s") and isinstance(v, str):
-                v = parse(v, "s")
-            if f in ("layers", "head_dims", "gqa"):
-                if v == "auto":
-                    rest["depth_term"] = True
-                    continue
-                if v is None:
-                    continue
-                v = tuple(int(x) for x in v.split(",")) if isinstance(v, str) else (v,) if isinstance(v, int) else tuple(v)
-            if f == "serve_requests" and v is not None:
-                v = count(v)
-            if f in ("mlp_attn_ratio", "d_over_sqrt_n") and isinstance(v, str):
-                v = tuple(float(x) for x in v.split(","))
-            if v is not None:
-                own[f] = v
-        elif v is not None:
-            rest[f] = v
-    found = specs(**rest)
-    given = {**dict(found.deployment), **dict(found.training), "engine": found.engine, "workload": found.workload}
-    given |= {"params": count(params, "--params"), "tokens": count(tokens, "--tokens")}
-    return validate(Question, given | own, "", flags={"head_dims": "--head-dim", "ttft_s": "--ttft", "tpot_s": "--tpot"}, hint="see `planner recommend --help`")
-
-
-def seconds(time, flag):
-    if time is None or isinstance(time, int | float):
-        return time
-    try:
-        return parse(time, "s")
-    except SpecError as error:
-        raise SpecError(f"{flag}: {error}", hint=error.hint) from None
+def seconds(time: str | float | None, flag: str) -> float | None:
+    """Read ``300ms``, or seconds as a number; None stays None."""
+    return _quantity("s")(time, flag) if isinstance(time, str) else time

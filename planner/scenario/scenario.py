@@ -22,11 +22,11 @@ from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.inputs.price import load_prices
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
+from planner.inputs.trace import read_trace
 from planner.inputs.workload import WorkloadSpec
 from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
-from planner.serving.trace import read_trace
 
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
@@ -64,7 +64,10 @@ def conditions(
         engine = None
     found = specs(engine, workload, **settings)
     return Conditions(
-        **dict(found.deployment), **dict(found.training), engine=found.engine, workload=found.workload
+        **dict(found.deployment),
+        **dict(found.training),
+        engine=found.engine,
+        workload=found.workload,
     )
 
 
@@ -230,7 +233,9 @@ def trained(c: Conditions, n_params_non_embedding: float) -> Trained:
 
     """
     law, basis = (
-        (load_law(c.law), f"law {c.law}, as asked") if c.law else default_law(n_params_non_embedding)
+        (load_law(c.law), f"law {c.law}, as asked")
+        if c.law
+        else default_law(n_params_non_embedding)
     )
     return Trained(law, c.tokens, c.depth_term, basis)
 

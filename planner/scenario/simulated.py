@@ -1,7 +1,6 @@
 """Scenarios through the simulated scheduler: percentiles, goodput, queues, which no closed form has."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,9 @@ from planner.metrics import LATENCIES, STATISTICS
 from planner.results import Value
 from planner.scenario.evaluate import Evaluated
 from planner.scenario.scenario import Scenario, trace_of
-from planner.serving.arrivals import gamma
-from planner.serving.lengths import lognormal
-from planner.serving.requests import Requests
-from planner.serving.simulate import Simulation, simulate
-from planner.serving.simulate_pools import simulate_pools
-from planner.serving.slo import Slo
+from planner.serving.percentiles import Slo
+from planner.serving.requests import Drawn, Requests, draw
+from planner.serving.simulate import Simulation, simulate, simulate_pools
 from planner.serving.step_times import StepTimes
 
 N_REQUESTS = 1000  # of a run without an end of its own: a p99 stands on ten of them
@@ -40,11 +36,8 @@ def requests_of(w: WorkloadSpec, n: int | None = None) -> Requests:
         return seen.at(slice(0, n)) if n else seen
     at_once = w.burst or (None if w.rate_per_s or w.concurrency else w.batch)
     n = n or at_once or max(N_REQUESTS, 4 * (w.concurrency or 0))
-    rng = np.random.default_rng(w.seed)
-    input_tokens = lognormal(rng, w.input_tokens, w.input_cv, n)
-    output_tokens = lognormal(rng, w.output_tokens, w.output_cv, n)
-    arrival = gamma(rng, w.rate_per_s, w.burstiness, n) if w.rate_per_s else np.zeros(n)
-    return Requests(arrival, input_tokens, output_tokens)
+    same = ("input_tokens", "output_tokens", "input_cv", "output_cv", "rate_per_s", "burstiness")
+    return draw(Drawn(n, seed=w.seed, **{name: getattr(w, name) for name in same}))
 
 
 def run(

@@ -1,5 +1,6 @@
-"""Percentiles of samples, and of samples that each stand for many."""
+"""Percentiles of samples, samples that each stand for many, and limits held at one of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,3 +44,33 @@ def summary(values: Floats, weights: Floats | None = None) -> Summary:
     p50, p90, p95, p99 = values[rows].tolist()
     mean = float(np.average(values, weights=weights))
     return Summary(mean, p50, p90, p95, p99, float(values[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """Service-level objectives: limits on latency, infinite where not asked for, at one statistic."""
+
+    ttft_s: float = np.inf
+    tpot_s: float = np.inf
+    itl_s: float = np.inf
+    e2e_s: float = np.inf
+    at: str = "p99"  # mean, p50, p90, p95 or p99
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by the quantity they hold."""
+        names = ("ttft_s", "tpot_s", "itl_s", "e2e_s")
+        return {n: v for n in names if np.isfinite(v := getattr(self, n))}
+
+
+def met(slo: Slo, seen: Mapping[str, Floats]) -> NDArray[np.bool_]:
+    """Say for each request whether its own times are within the limits.
+
+    Args:
+        slo: limits [s].
+        seen: of each request its ttft_s, tpot_s and e2e_s, and as itl_s its longest gap [s]. A request
+            that has no such time (NaN: one token has no TPOT) meets that limit.
+
+    """
+    late = [seen[name] > limit for name, limit in slo.limits.items()]
+    return ~np.logical_or.reduce([np.zeros(len(seen["ttft_s"]), bool), *late])

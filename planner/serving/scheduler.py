@@ -32,6 +32,9 @@ class Log:
     # end of the event (s), decoding, holding memory, waiting, blocks in use, engine busy (s)
     timeline: list[tuple[float, int, int, int, int, float]] = field(default_factory=list)
     gaps: list[tuple[float, int]] = field(default_factory=list)
+    # end of the event (s), the longest gap it closes: what every request then decoding met
+    met: list[tuple[float, float]] = field(default_factory=list)
+    recomputed: dict[int, float] = field(default_factory=dict)  # a preempted request's own gap
     steps: int = 0
     events: int = 0
     preemptions: int = 0
@@ -221,6 +224,8 @@ class Engine:
             cohort[1] += seconds
 
     def _gaps(self, steps: int, seconds: float) -> None:
+        stalled = max((stall for _, stall in self.stalled), default=0.0)
+        self.log.met.append((self.now, seconds / steps + stalled))
         if self.rules.chunked or not self.stalled:
             self.log.gaps.append((seconds / steps, self.decoding * steps))
             return
@@ -239,7 +244,9 @@ class Engine:
             if self.first[i] < 0:
                 self.first[i] = self.now
             elif i in self.last_token:
-                self.log.gaps.append((self.now - self.last_token.pop(i), 1))
+                gap = self.now - self.last_token.pop(i)
+                self.log.gaps.append((gap, 1))
+                self.log.recomputed[i] = max(gap, self.log.recomputed.get(i, 0.0))
         if self.left[i] == 0:
             self.free += -(-self.cached[i] // self.rules.block_tokens)
             self._end(i)

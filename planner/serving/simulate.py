@@ -1,17 +1,17 @@
 """Simulate a system under a load: replicas, pipeline batches, and what users of it would see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import System
+from planner.columns import System, Workload
 from planner.cost.memory import kv_capacity_tokens
-from planner.serving.percentiles import Summary, summary
+from planner.serving.percentiles import Slo, Summary, met, summary
+from planner.serving.pools import transfer_s
 from planner.serving.requests import Requests
 from planner.serving.scheduler import Engine, Log, Rules
-from planner.serving.slo import Slo, met
 from planner.serving.step_times import StepTimes
 
 Floats = NDArray[np.float64]
@@ -32,6 +32,7 @@ class Simulation:
     logs: tuple[Log, ...]  # one an engine
     n_blocks: int  # of one engine
     capacity_tokens: float  # longest request an engine can hold
+    longest_gap_s: Floats  # between two tokens of a request; NaN for fewer than two
 
     @property
     def ttft_s(self) -> Floats:
@@ -82,14 +83,18 @@ class Simulation:
         """Served requests over the run."""
         return self._rate(float(self.served.sum()))
 
+    def met(self, slo: Slo) -> NDArray[np.bool_]:
+        """Which requests met every limit; a limit on ITL holds for a request's longest gap."""
+        times = {"ttft_s": self.ttft_s, "tpot_s": self.tpot_s, "e2e_s": self.e2e_s}
+        return met(slo, times | {"itl_s": self.longest_gap_s}) & self.served
+
     def goodput(self, slo: Slo) -> float:
         """Requests per second that met every limit."""
-        good = met(slo, self.ttft_s, self.tpot_s, self.e2e_s) & self.served
-        return self._rate(float(good.sum()))
+        return self._rate(float(self.met(slo).sum()))
 
     def met_share(self, slo: Slo) -> float:
         """Share of all requests, refused ones included, that met every limit."""
-        good = met(slo, self.ttft_s, self.tpot_s, self.e2e_s) & self.served
+        good = self.met(slo)
         return float(good.mean()) if len(good) else 1.0
 
     @cached_property
@@ -185,7 +190,8 @@ def simulate(
     capacity = r.n_blocks * r.block_tokens
     refused = requests.input_tokens + requests.output_tokens > capacity
     n = len(requests)
-    arrival, first, finish = requests.arrival_s.copy(), np.full(n, np.nan), np.full(n, np.nan)
+    arrival = requests.arrival_s.copy()
+    first, finish, longest_gap = (np.full(n, np.nan) for _ in range(3))
     longest = int((requests.input_tokens + requests.output_tokens).max(initial=1))
     times = times or StepTimes(s, min(longest, max(capacity, 1)) + 1.0)
     kept = np.flatnonzero(~refused)
@@ -210,6 +216,79 @@ def simulate(
         logs.append(engine.simulate())
         done = np.array([engine.first, engine.finish, engine.arrival])
         first[rows], finish[rows], arrival[rows] = np.where(done < 0, np.nan, done)
+        longest_gap[rows] = longest_gaps(logs[-1], first[rows], finish[rows])
     return Simulation(
-        requests, arrival, first, finish, refused, tuple(logs), r.n_blocks, float(capacity)
+        requests,
+        arrival,
+        first,
+        finish,
+        refused,
+        tuple(logs),
+        r.n_blocks,
+        float(capacity),
+        longest_gap,
+    )
+
+
+def longest_gaps(log: Log, first_s: Floats, finish_s: Floats) -> Floats:
+    """Return the longest gap between two tokens of each request; NaN for fewer than two.
+
+    Every request that decodes when an event ends has met its gap, or the part of it since its first
+    token. A preempted one also waited for its own prompt.
+    """
+    longest = np.full(len(first_s), np.nan)
+    ends, gaps = np.array(log.met, dtype=float).reshape(-1, 2).T
+    start = np.searchsorted(ends, first_s, side="right")
+    stop = np.searchsorted(ends, finish_s, side="right")
+    some = np.flatnonzero(stop > start)  # NaN sorts last: requests that never were have none
+    if some.size:
+        begin, end = start[some], stop[some]
+        after = np.stack([np.minimum(begin + 1, end), end], axis=1).ravel()
+        later = np.maximum.reduceat(np.append(gaps, 0.0), after)[::2]
+        later = np.where(end > begin + 1, later, 0.0)
+        # The first gap began with the first token, however long others waited.
+        own = np.minimum(gaps[begin], ends[begin] - first_s[some])
+        longest[some] = np.maximum(own, later)
+    for i, gap in log.recomputed.items():
+        longest[i] = np.fmax(longest[i], gap)
+    return longest
+
+
+def simulate_pools(
+    s: System, requests: Requests, prefill: int, decode: int, *, prefix_hit: float = 0.0
+) -> Simulation:
+    """Serve `requests` by `prefill` replicas, which make first tokens, and `decode` ones, the rest.
+
+    A cache of mean size travels in mean time. Requests longer than a decode replica's cache are
+    refused before they start.
+    """
+    probe = simulate(s, requests.at(slice(0, 0)), replicas=1)
+    fits = requests.input_tokens + requests.output_tokens <= probe.capacity_tokens
+    going = requests.at(fits)
+    prompts = replace(going, output_tokens=np.minimum(going.output_tokens, 1))
+    first = simulate(s, prompts, replicas=prefill, prefix_hit=prefix_hit)
+    mean = float(going.input_tokens.mean()) if len(going) else 1.0
+    arrives = first.finish_s + float(transfer_s(s, Workload(mean, 1.0, 1.0)))
+    order = np.argsort(arrives, kind="stable")
+    rows = order[going.output_tokens[order] > 1]
+    second = simulate(
+        s, replace(going.at(rows), arrival_s=arrives[rows]), replicas=decode, cached=True
+    )
+    n = len(requests)
+    first_s, finish_s, gap_s = (np.full(n, np.nan) for _ in range(3))
+    kept = np.flatnonzero(fits)
+    first_s[kept], finish_s[kept] = first.first_s, first.finish_s
+    finish_s[kept[rows]] = second.finish_s
+    gap_s[kept[rows]] = np.fmax(second.longest_gap_s, second.first_s - first.first_s[rows])
+    logs = first.logs + second.logs
+    return Simulation(
+        requests,
+        requests.arrival_s,
+        first_s,
+        finish_s,
+        ~fits,
+        logs,
+        first.n_blocks,
+        first.capacity_tokens,
+        gap_s,
     )

@@ -9,27 +9,19 @@ import subprocess
 import sys
 import time
 
-from planner.inputs.law import default_law
+from planner.allocator import keep_freed_memory
 from planner.inputs.question import Question
 from planner.questions.recommend.limits import Tally, limits_of
-from planner.questions.recommend.recommend import search
+from planner.questions.recommend.recommend import OBJECTIVES, resolve_question, search
 from planner.questions.recommend.space import space_for
-from planner.scenario.shapes import Conditions, evaluate_all
-from planner.scenario.system import serve
-
-
-def conditions(question: Question) -> Conditions:
-    law, _ = default_law(question.params)
-    return Conditions(
-        serve(question.on, question.engine), question.workload.columns(), law, question.tokens
-    )
+from planner.scenario.evaluate import evaluate_all
 
 
 def candidates_per_second() -> None:
     """Loss, accuracy, throughput, TTFT, TPOT and memory of every shape, the front kept."""
     for align, tolerance in ((32, 0.01), (8, 0.01), (4, 0.02)):
         question = Question(params=1e9, tokens=1e11, align=align, tolerance=tolerance)
-        space, c = space_for(question), conditions(question)
+        space, c = space_for(question), resolve_question(question, question.params)
         runs = []
         for _ in range(3):
             tally = Tally(limits_of(question))
@@ -46,9 +38,13 @@ def candidates_per_second() -> None:
 
 def one_thread() -> None:
     question = Question(params=1e9, tokens=1e11, align=8)
-    c = conditions(question)
+    c = resolve_question(question, question.params)
     start = time.perf_counter()
-    n = sum(evaluate_all(space_for(question).chunks(), c, lambda t: len(t["loss"]), threads=1))
+    n = sum(
+        evaluate_all(
+            space_for(question).chunks(), c, OBJECTIVES, lambda t: len(t["loss"]), threads=1
+        )
+    )
     seconds = time.perf_counter() - start
     print(f"one thread, evaluation alone: {n / seconds / 1e6:.2f} M candidates/s")
 
@@ -68,6 +64,7 @@ def cold_start() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the command does; a library leaves its process as it is
     candidates_per_second()
     one_thread()
     cold_start()

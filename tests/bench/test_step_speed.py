@@ -4,13 +4,12 @@ import time
 
 import numpy as np
 
+from planner.allocator import keep_freed_memory
 from planner.columns import Arch, Workload
 from planner.cost import memory
 from planner.equation import remembering
-from planner.heap import keep_freed_memory
-from planner.inputs.engine import EngineSpec
-from planner.scenario.system import serve
-from planner.serving import offline
+from planner.scenario.scenario import conditions, resolve
+from planner.serving import batch
 
 ROWS = 16_384
 BUDGET_S = 1.7e-6  # of one core, for throughput, TTFT, TPOT and memory; the law has the rest
@@ -28,13 +27,13 @@ def test_serving_metrics_of_a_candidate_take_under_two_microseconds():
         vocab_size=128256.0,
     )
     keep_freed_memory()
-    s = serve("a100-sxm-40gb", EngineSpec()).system(arch)
+    s = resolve(conditions()).system(arch)
     w = Workload(4096.0, 1024.0, 64.0)
 
     def once() -> float:
         started = time.process_time()
         with remembering():
-            offline.output_tokens_per_s(s, w), offline.ttft_s(s, w), offline.tpot_s(s, w)
+            batch.batch_output_tokens_per_s(s, w), batch.idle_ttft_s(s, w)
             memory.max_concurrency(s, w), memory.weight_bytes(s), memory.kv_bytes_per_token(s)
         return (time.process_time() - started) / ROWS
 

@@ -5,29 +5,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planner_calibration.fit.bounded import Constant, fit
+from planner_calibration.fit.map_fit import Constant, fit_constants
 from planner_calibration.fit.speed import fleet
 from planner_calibration.fit.speed.crossval import leave_one_out, spread
 from planner_calibration.fit.speed.engines import fit_engine
 from planner_calibration.fit.speed.kernels import fit_kernels
-from planner_calibration.fit.write import posterior, toml
+from planner_calibration.fit.write import posterior, profile_toml
 
 from planner.columns import Kernels, Overheads
 from planner.data import bundled, catalogue
-from planner.inputs.loading import load_model
 from planner.inputs.profile import ProfileSpec, load_profile
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s
-from planner.questions.validate.measured import Run, row_of, setup
+from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
+from planner.scenario.scenario import Scenario, conditions
 
 
 def test_a_fit_finds_constants_and_stays_in_bounds():
     x = np.linspace(1, 10, 50)
     y = np.log(3.0 * x**0.5)
     constants = {"a": Constant(1.0, 2.0, 0.1, 10.0), "b": Constant(1.0, 1.0, 0.1, 2.0)}
-    found = fit(constants, lambda v: np.log(v["a"] * x ** v["b"]) - y)
+    found = fit_constants(constants, lambda v: np.log(v["a"] * x ** v["b"]) - y)
     assert found.values == pytest.approx({"a": 3.0, "b": 0.5}, rel=0.02)
-    capped = fit(
+    capped = fit_constants(
         constants | {"a": Constant(1.0, 2.0, 0.1, 2.0)},
         lambda v: np.log(v["a"] * x ** v["b"]) - y,
     )
@@ -36,9 +36,9 @@ def test_a_fit_finds_constants_and_stays_in_bounds():
 
 def test_rows_that_say_nothing_leave_the_prior():
     constants = {"a": Constant(2.0, 0.3, 0.1, 10.0)}
-    found = fit(constants, lambda v: np.zeros(5))
+    found = fit_constants(constants, lambda v: np.zeros(5))
     assert found.values["a"] == pytest.approx(2.0)
-    assert found.ln_sds["a"] == pytest.approx(0.3)
+    assert found.sds["a"] == pytest.approx(0.3)
 
 
 def gemm_rows(kernels):
@@ -48,7 +48,17 @@ def gemm_rows(kernels):
     other = {c: np.full(n, np.nan) for c in ("batch", "n_heads", "n_kv_heads", "head_dim", "tp")}
     columns = sizes | other | {c: np.full(n, np.nan) for c in ("q_len", "kv_len")}
     words = [""] * n
-    rows = KernelRows("gemm", "a100-sxm-80gb", "bfloat16", np.ones(n), columns, words, words, words)
+    rows = KernelRows(
+        "gemm",
+        "a100-sxm-80gb",
+        "bfloat16",
+        np.ones(n),
+        columns,
+        words,
+        words,
+        words,
+        list(range(n)),
+    )
     return replace(rows, time_s=predicted_s(rows, kernels) * rng.lognormal(0, 0.02, n))
 
 
@@ -64,24 +74,22 @@ def test_kernel_constants_come_back():
 def runs_of(overheads, kernels):
     runs = []
     for name in ("llama-3.1-8b", "llama-3.2-1b", "qwen2.5-14b"):
-        arch = load_model(name).arch()
         for batch in (1, 4, 16, 64):
             for length in (128, 1024):
                 runs.append(
                     Run(
-                        name,
-                        "A100-80GB",
-                        "vLLM",
-                        "a100-sxm-80gb",
-                        setup({"engine": "vLLM", "engine_version": "0.6", "dtype": "float16"}),
+                        Scenario.of(
+                            name,
+                            conditions(
+                                on="a100-sxm-80gb",
+                                engine="vllm-0.6",
+                                batch=batch,
+                                input_tokens=length,
+                                output_tokens=length,
+                            ),
+                        ),
                         "e2e_latency_s",
                         1.0,
-                        float(batch),
-                        float(length),
-                        float(length),
-                        "",
-                        "",
-                        row_of(arch),
                     )
                 )
     values = prepare(runs).predict(kernels, overheads)
@@ -106,10 +114,10 @@ def test_the_spread_covers_four_fifths():
 def test_a_profile_is_written_and_read_back(tmp_path):
     x = np.linspace(1, 10, 50)
     constants = {"a": Constant(1.0, 2.0, 0.1, 10.0), "b": Constant(1.0, 1.0, 0.1, 2.0)}
-    parts = {"plain": fit(constants, lambda v: np.log(v["a"] * x ** v["b"] / x))}
+    parts = {"plain": fit_constants(constants, lambda v: np.log(v["a"] * x ** v["b"] / x))}
     profile = {"name": "x", "fitted": fleet.FITTED, "devices": ["a"], "posterior": posterior(parts)}
-    text = toml(profile, "c")
-    assert text == toml(profile, "c")
+    text = profile_toml(profile, "c")
+    assert text == profile_toml(profile, "c")
     back = tomllib.loads(text)
     assert back["fitted"] == fleet.FITTED
     assert back["posterior"]["constants"] == ["a", "b"]

@@ -17,13 +17,12 @@ from planner.cost.kernels import (
     whole_waves,
 )
 from planner.cost.operators.communication import all_reduce_bytes, all_reduce_s
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 
 
 def system(on="a100-sxm-80gb", **engine):
-    return serve(on, EngineSpec(**engine)).system(load_model("llama-3.1-8b").arch())
+    return resolve(conditions(on=on, **engine)).system(load_model("llama-3.1-8b").arch())
 
 
 def gemm(s, m, n, k):

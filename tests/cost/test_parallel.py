@@ -9,15 +9,14 @@ from planner.cost.breakdown import breakdown
 from planner.cost.memory import kv_bytes_per_token, weight_bytes
 from planner.cost.step import step_s
 from planner.cost.traffic import experts_touched
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 
 DECODE = Step(decode_seqs=16.0, decode_context=4000.0)
 
 
 def system(**parallel):
-    s = serve("h100-sxm", EngineSpec()).system(load_model("llama-3.1-8b").arch())
+    s = resolve(conditions(on="h100-sxm")).system(load_model("llama-3.1-8b").arch())
     return replace(s, parallel=Parallel(**parallel))
 
 

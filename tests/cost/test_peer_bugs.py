@@ -15,8 +15,8 @@ from planner.inputs.device import load_device
 from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
 from planner.inputs.profile import load_profile
-from planner.questions.validate.measured import setup
-from planner.scenario.system import serve
+from planner.questions.validate.measured import engine_settings
+from planner.scenario.scenario import conditions, resolve
 
 PROMPT = Step(prefill_tokens=2048.0, prefill_seqs=2.0, prefill_context=512.0)
 DECODE = Step(decode_seqs=64.0, decode_context=2000.0)
@@ -24,7 +24,7 @@ PROFILES = sorted(catalogue("calibration"))
 
 
 def system(model="llama-3.1-8b", on="a100-sxm-80gb", **engine) -> System:
-    return serve(on, EngineSpec(**engine)).system(load_model(model).arch())
+    return resolve(conditions(on=on, **engine)).system(load_model(model).arch())
 
 
 def reshaped(s, **changes):
@@ -107,7 +107,7 @@ def test_no_operator_beats_the_nameplate(name):
     n = 500
     device = profile.devices[0] if profile.devices else "a100-sxm-40gb"
     engine = EngineSpec() if profile.engine == "any" else EngineSpec(name=profile.engine)
-    served = serve(device, engine, profile=name)
+    served = resolve(conditions(engine, on=device, profile=name))
     arch = replace(
         load_model("llama-3.1-8b").arch(),
         n_layers=rng.integers(1, 90, n) * 1.0,
@@ -127,17 +127,17 @@ def test_no_operator_beats_the_nameplate(name):
 def test_an_old_engine_is_itself():
     """A tool (aiconfigurator) silently takes the newest data for an old version."""
     row = {"engine": "vLLM", "engine_version": "0.6.3", "dtype": "float16"}
-    assert setup(row).name == "vllm-0.6"
-    assert not setup(row).chunked_prefill
-    assert "vllm-0.6" in serve("h100-sxm", setup(row)).basis
+    assert engine_settings(row)["engine"] == "vllm-0.6"
+    assert not conditions(**engine_settings(row)).engine.chunked_prefill
+    assert "vllm-0.6" in resolve(conditions(on="h100-sxm", **engine_settings(row))).basis
 
 
 def test_a_default_says_that_it_is_one():
     """InferSim's default efficiencies are silent."""
-    assert "class default" in serve("l4", EngineSpec()).basis
-    other = serve("a100-sxm-40gb", EngineSpec(name="torch"))
+    assert "class default" in resolve(conditions(on="l4")).basis
+    other = resolve(conditions(on="a100-sxm-40gb", engine="torch"))
     assert "engine constants of" in other.basis
-    assert other.wider > serve("a100-sxm-40gb", EngineSpec(name="tensorrt-llm")).wider
+    assert other.spread_factor > resolve(conditions(engine="tensorrt-llm")).spread_factor
 
 
 def test_parts_add_up_to_the_step():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from planner.errors import SpecError
+from planner.inputs.trace import read_trace
 from planner.inputs.workload import WorkloadSpec
-from planner.serving.load import requests_of
-from planner.serving.trace import read_trace
+from planner.scenario.simulated import requests_of
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:17:03.9799600,4808,10

@@ -7,16 +7,16 @@ import pytest
 from planner.errors import Infeasible, SpecError
 from planner.questions.budget.budget import budget
 from planner.questions.what_if import what_if
-from planner.serving.slo import Slo
+from planner.serving.percentiles import Slo
 
 MODEL = "llama-3.2-1b"
 SHORT = {"input_tokens": 1000, "output_tokens": 200}
-ASK = {"on": ["a100-sxm-80gb"], "tps": (1, 2), "settings": SHORT}
+ASK = {"on": ["a100-sxm-80gb"], "tps": (1, 2), **SHORT}
 
 
 @pytest.fixture(scope="module")
 def answer():
-    return budget(MODEL, Slo(ttft_s=0.2, tpot_s=0.008), rate_per_s=60.0, **ASK)
+    return budget(MODEL, Slo(ttft_s=0.2, tpot_s=0.008), rate=60.0, **ASK)
 
 
 def test_plans_keep_the_limits_at_the_load_they_carry(answer):
@@ -33,7 +33,9 @@ def test_a_fifth_more_load_breaks_what_binds(answer):
     more = what_if(
         MODEL,
         [f"rate={plan['rate_per_s'] * 1.2}"],
-        settings={**SHORT, "on": plan["on"], "tp": plan["tp"]},
+        **SHORT,
+        on=plan["on"],
+        tp=plan["tp"],
         simulate=True,
     ).points[0]
     limit = {"ttft_s": 0.2, "tpot_s": 0.008}[plan["binds"]]
@@ -67,7 +69,7 @@ def test_changes_are_sorted_by_what_they_win_back(answer):
 
 def test_the_json_holds_no_nan(answer):
     data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
-    assert data["schema"] == 1 and data["kind"] == "budget"
+    assert data["schema"] == 2 and data["kind"] == "budget"
     assert data["inputs"]["slo"] == {"ttft_s": 0.2, "tpot_s": 0.008, "at": "p99"}
 
 

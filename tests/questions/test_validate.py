@@ -7,10 +7,9 @@ import pytest
 
 from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
-from planner.inputs.engine import EngineSpec
 from planner.inputs.profile import load_profile
 from planner.questions.validate.kernel_rows import predicted_s, read_kernels
-from planner.questions.validate.measured import device_id, read_runs, setup, workload_of
+from planner.questions.validate.measured import device_id, engine_settings, read_runs, runs_of
 from planner.questions.validate.scoring import prepare
 from planner.questions.validate.validate import score, validate_kernels, validate_runs
 
@@ -40,7 +39,7 @@ def file_of(tmp_path, lines, name="runs.csv"):
 def measured(tmp_path):
     """A file whose rows are what is predicted, times 1.1, but for two."""
     path = file_of(tmp_path, rows())
-    runs = read_runs(path)
+    runs, _ = read_runs(path)
     lines = []
     for i, (line, p) in enumerate(zip(rows(), prepare(runs).predict(), strict=True)):
         factor = {0: 2.0, 3: 0.5}.get(i, 1.1)
@@ -51,7 +50,7 @@ def measured(tmp_path):
 
 
 def test_scores_are_of_predicted_over_measured(measured):
-    v = validate_runs(read_runs(measured), "file")
+    v = validate_runs(read_runs(measured)[0], "file")
     assert v.overall.n == 13
     errors = [abs(1 / 1.1 - 1)] * 11 + [0.5, 1.0]
     assert v.overall.mean_ape == pytest.approx(np.mean(errors))
@@ -62,13 +61,13 @@ def test_scores_are_of_predicted_over_measured(measured):
 
 
 def test_flagged_rows_stay_apart(measured):
-    v = validate_runs(read_runs(measured), "file")
+    v = validate_runs(read_runs(measured)[0], "file")
     assert v.flagged["cold"].n == 6
     assert "ttft_s" not in v.groups["metric"]
 
 
 def test_overflow_is_found_where_the_file_says_so(measured):
-    v = validate_runs(read_runs(measured), "file")
+    v = validate_runs(read_runs(measured)[0], "file")
     assert v.overflow == {"measured": 1, "found": 1, "false_alarms": 0}
 
 
@@ -80,7 +79,9 @@ def test_cross_validation_predicts_each_architecture_by_the_others(measured):
         seen.append(len(unseen))
         return np.array([r.value for r in unseen])
 
-    v = validate_runs([r for r in read_runs(measured) if "h100" in r.device_id], "f", refit=refit)
+    v = validate_runs(
+        [r for r in read_runs(measured)[0] if "h100" in r.scenario.on], "f", refit=refit
+    )
     assert v.cross_validated
     assert v.overall.mean_ape == 0
     assert sum(seen) == 18
@@ -109,11 +110,12 @@ def test_gpus_are_known_by_the_names_people_write(gpu, known):
 
 
 def test_formats_and_versions_are_read():
-    fp8 = setup({"engine": "vLLM", "engine_version": "0.6", "dtype": "w_fp8_kv_fp8"})
-    assert (fp8.name, fp8.dtype, fp8.kv_dtype) == ("vllm-0.6", "fp8", "fp8")
-    assert setup({"engine": "SGLang", "dtype": "awq", "tp": "2"}).dtype == "int4"
-    assert setup({"engine": "vLLM", "engine_version": "0.14.0"}).name == "vllm"
-    assert setup({"engine": "transformers", "dtype": "gptq-int8"}).dtype == "w8a16"
+    fp8 = engine_settings({"engine": "vLLM", "engine_version": "0.6", "dtype": "w_fp8_kv_fp8"})
+    assert fp8 == {"engine": "vllm-0.6", "dtype": "fp8", "kv_dtype": "fp8"}
+    assert engine_settings({"engine": "SGLang", "dtype": "awq", "tp": "2"})["dtype"] == "int4"
+    assert engine_settings({"engine": "vLLM", "engine_version": "0.14.0"})["engine"] == "vllm"
+    gptq = engine_settings({"engine": "transformers", "dtype": "gptq-int8"})
+    assert gptq["dtype"] == "w8a16"
 
 
 def test_an_unknown_metric_says_the_line(tmp_path):
@@ -170,24 +172,24 @@ def test_vllm_bench_serve(tmp_path):
             }
         )
     )
-    runs = {r.metric: r for r in read_bench(path, on="h100-sxm", engine=EngineSpec())}
+    row = read_bench(path, {"gpu": "h100-sxm", "engine": "vllm"})
+    found, unread = runs_of([row], path)
+    runs = {r.column: r for r in found}
+    assert len(runs) == 4 and not unread
     assert runs["ttft_s"].value == pytest.approx(0.09)
     assert runs["output_tokens_per_s"].value == 1500
-    assert (runs["tpot_s"].batch, runs["tpot_s"].input_tokens, runs["tpot_s"].output_tokens) == (
-        16,
-        1024,
-        128,
-    )
-    assert workload_of(runs.values()).n_requests.tolist() == [100.0] * 4
-    v = validate_runs(list(runs.values()), path.name)
+    w = runs["tpot_s"].scenario.workload
+    assert (w.concurrency, w.input_tokens, w.output_tokens, w.n_requests) == (16, 1024, 128, 100)
+    v = validate_runs(found, path.name)
     assert 0 < v.overall.mean_ape < 1
 
 
 def test_vllm_bench_latency_needs_what_the_file_leaves_out(tmp_path):
     path = tmp_path / "latency.json"
     path.write_text(json.dumps({"avg_latency": 1.5, "latencies": [1.5]}))
-    args = {"on": "h100-sxm", "engine": EngineSpec(), "model": "llama-3.1-8b", "batch": 8.0}
+    known = {"gpu": "h100-sxm", "engine": "vllm", "model": "llama-3.1-8b", "batch": "8"}
     with pytest.raises(SpecError, match="input-tokens"):
-        read_bench(path, **args)
-    (run,) = read_bench(path, **args, input_tokens=1024.0, output_tokens=128.0)
-    assert (run.metric, run.value) == ("e2e_latency_s", 1.5)
+        read_bench(path, known)
+    row = read_bench(path, known | {"input_tokens": "1024", "output_tokens": "128"})
+    ((run,), _) = runs_of([row], path)
+    assert (run.column, run.value, run.scenario.workload.batch) == ("e2e_latency_s", 1.5, 8)

@@ -8,9 +8,9 @@ import pytest
 
 from planner.errors import Infeasible, SpecError, UnknownName
 from planner.inputs.loading import load_model
-from planner.questions.what_if import what_if
-from planner.scenario.options import Times, product, read_knobs
-from planner.scenario.scenario import Price, evaluate
+from planner.questions.what_if import scenario_of, what_if
+from planner.scenario.evaluate import evaluate
+from planner.scenario.options import Multiple, product, read_vary
 
 MODEL = "llama-3.2-1b"
 
@@ -25,13 +25,13 @@ MODEL = "llama-3.2-1b"
         ("max-num-seqs=64,2k", [64, 2000]),
         ("dtype=bf16,fp8", ["bf16", "fp8"]),
         ("rate=1/s..4/s", [1.0, 2.0, 4.0]),
-        ("d_ff=0.5x,1x", [Times(0.5), Times(1.0)]),
+        ("d_ff=0.5x,1x", [Multiple(0.5), Multiple(1.0)]),
         ("chunked_prefill=false", [False]),
         ("prefill_replicas=0,1", [0, 1]),
     ],
 )
 def test_values_as_written(text, values):
-    assert next(iter(read_knobs([text]).values())) == values
+    assert next(iter(read_vary([text]).values())) == values
 
 
 @pytest.mark.parametrize(
@@ -52,27 +52,30 @@ def test_values_as_written(text, values):
 )
 def test_what_cannot_be_read(text, error, said):
     with pytest.raises(error) as raised:
-        read_knobs([text])
+        read_vary([text])
     assert said in raised.value.hint
 
 
 def test_every_combination_is_there_once():
-    rows = product(read_knobs(["tp=1,2", "concurrency=1..4"]))
+    rows = product(read_vary(["tp=1,2", "concurrency=1..4"]))
     assert len(rows) == 6 and rows[1] == {"tp": 1, "concurrency": 2}
     with pytest.raises(SpecError, match="points"):
-        product(read_knobs(["concurrency=1..1000:1", "input_tokens=1..1000:1"]))
+        product(read_vary(["concurrency=1..1000:1", "input_tokens=1..1000:1"]))
 
 
 def test_a_row_is_what_the_same_question_alone_would_get():
     """Columns, groups and shapes mixed: each row stands for itself."""
     model = load_model(MODEL)
     rows = product(
-        read_knobs(["dtype=bf16,int8", "gqa=4,8", "tp=1,2", "rate=1/s,2/s", "prefill_replicas=0,1"])
+        read_vary(["dtype=bf16,int8", "gqa=4,8", "tp=1,2", "rate=1/s,2/s", "prefill_replicas=0,1"])
     )
-    rows += product(read_knobs(["concurrency=1,64", "d_ff=0.5x,1x", "max_batched_tokens=512,8192"]))
-    together = evaluate(model, rows, Price(2.0)).table
+    rows += product(read_vary(["concurrency=1,64", "d_ff=0.5x,1x", "max_batched_tokens=512,8192"]))
+    rows = [{"concurrency": 64, "usd_per_hour": 2.0} | row for row in rows]
+    rows = [row | {"concurrency": None} if "rate" in row else row for row in rows]
+    scenarios = [scenario_of(model, row) for row in rows]
+    together = evaluate(scenarios).table
     for i in range(0, len(rows), 5):
-        alone = evaluate(model, [rows[i]], Price(2.0)).table
+        alone = evaluate([scenarios[i]]).table
         for name, column in alone.items():
             if column.dtype.kind == "U":
                 assert together[name][i] == column[0]
@@ -87,12 +90,12 @@ def test_a_thousand_points_within_three_seconds():
 
 
 def test_shape_knobs_change_the_shape_and_say_that_it_is_another_model():
-    a = what_if(MODEL, ["vocab_size=0.5x,1x", "d_ff=0.75x,1x"], settings={"concurrency": 32})
+    a = what_if(MODEL, ["vocab_size=0.5x,1x", "d_ff=0.75x,1x"], concurrency=32)
     n = [p["n_params"] for p in a.points]
     assert n[0] == min(n) and n[-1] == max(n) == 1_235_814_400
     tpot = [p["tpot_s"].value for p in a.points]
     assert tpot[0] < tpot[-1]
-    assert any("another model" in w for w in a.warnings)
+    assert any("another model" in w.message for w in a.warnings)
 
 
 def test_models_side_by_side():
@@ -102,7 +105,7 @@ def test_models_side_by_side():
 
 
 def test_a_simulated_point_has_a_timeline_to_plot():
-    a = what_if(MODEL, ["concurrency=8"], settings={"output_tokens": 64}, simulate=True)
+    a = what_if(MODEL, ["concurrency=8"], output_tokens=64, simulate=True)
     (t,) = a.timelines
     assert len(t["time_s"]) == len(t["running"]) == len(t["waiting"]) == len(t["kv_utilisation"])
     assert t["time_s"] == sorted(t["time_s"]) and max(t["running"]) == 8
@@ -116,24 +119,24 @@ def test_a_gqa_that_does_not_divide_is_named():
 
 def test_what_fits_nowhere_says_by_how_much_and_what_would_help():
     with pytest.raises(Infeasible, match="GB short") as error:
-        what_if("llama-3-70b", ["concurrency=1..8"], settings={"on": "h100-sxm"})
+        what_if("llama-3-70b", ["concurrency=1..8"], on="h100-sxm")
     assert "smallest change that makes it fit" in error.value.hint
     fix = error.value.hint.rpartition(": ")[2].split(" and ")
     found = {k: int(v) if v.isdigit() else v for k, v in (f.split("=") for f in fix)}
-    assert what_if("llama-3-70b", ["concurrency=1"], settings={"on": "h100-sxm", **found})
+    assert what_if("llama-3-70b", ["concurrency=1"], on="h100-sxm", **found)
 
 
 def test_rows_that_do_not_fit_are_marked_where_others_do():
-    a = what_if("llama-3-70b", ["tp=1,4"], settings={"on": "h100-sxm", "concurrency": 1})
+    a = what_if("llama-3-70b", ["tp=1,4"], on="h100-sxm", concurrency=1)
     assert [p["bound"] == "does not fit" for p in a.points] == [True, False]
-    assert a.points[0]["tpot_s"] is None and "1 of 2" in a.warnings[0]
+    assert a.points[0]["tpot_s"] is None and "1 of 2" in a.warnings[0].message
 
 
 def test_the_json_holds_no_nan_and_replays():
     a = what_if(MODEL, ["rate=1/s,1000/s"], usd_per_hour=2.0, command="planner what-if")
     text = json.dumps(a.to_dict(), allow_nan=False)
     data = json.loads(text)
-    assert data["schema"] == 1 and data["kind"] == "what-if" and data["vary"] == ["rate"]
+    assert data["schema"] == 2 and data["kind"] == "what-if" and data["vary"] == ["rate"]
     assert data["points"][1]["bound"] == "saturated" and data["points"][1]["ttft_s"] is None
     first = data["points"][0]["tpot_s"]
     assert first["low"] < first["value"] < first["high"]
@@ -141,13 +144,13 @@ def test_the_json_holds_no_nan_and_replays():
 
 
 def test_prices_are_of_the_file_or_the_flag_and_never_a_guess(tmp_path):
-    unknown = what_if(MODEL, ["concurrency=8"], settings={"on": "mi250x"})
+    unknown = what_if(MODEL, ["concurrency=8"], on="mi250x")
     assert unknown.points[0]["usd_per_output_mtok"] is None
-    assert any("no price known for mi250x" in w for w in unknown.warnings)
+    assert any("no price known for mi250x" in w.message for w in unknown.warnings)
     path = tmp_path / "mine.toml"
     path.write_text('source = "me"\nchecked = 2026-01-01\n[usd_per_hour]\nmi250x = 2.0\n')
-    mine = what_if(MODEL, ["concurrency=8"], settings={"on": "mi250x"}, prices=str(path))
-    flag = what_if(MODEL, ["concurrency=8"], settings={"on": "mi250x"}, usd_per_hour=2.0)
+    mine = what_if(MODEL, ["concurrency=8"], on="mi250x", prices=str(path))
+    flag = what_if(MODEL, ["concurrency=8"], on="mi250x", usd_per_hour=2.0)
     assert mine.points[0]["usd_per_output_mtok"] == flag.points[0]["usd_per_output_mtok"] > 0
     path.write_text('source = "me"\nchecked = 2026-01-01\n[usd_per_hour]\nmi250x = -2.0\n')
     with pytest.raises(SpecError, match="mi250x"):
@@ -155,9 +158,7 @@ def test_prices_are_of_the_file_or_the_flag_and_never_a_guess(tmp_path):
 
 
 def test_simulated_points_have_percentiles_beside_the_means():
-    a = what_if(
-        MODEL, ["rate=2/s"], settings={"input_tokens": 500, "output_tokens": 100}, simulate=True
-    )
+    a = what_if(MODEL, ["rate=2/s"], input_tokens=500, output_tokens=100, simulate=True)
     p = a.points[0]
     assert p["ttft_s_p50"] <= p["ttft_s_p99"]
     assert p["tpot_s"].value == pytest.approx(p["tpot_s_p50"], rel=0.1)
@@ -165,15 +166,15 @@ def test_simulated_points_have_percentiles_beside_the_means():
 
 def test_experts_windows_and_latents_are_costed_with_a_warning():
     for name in ("qwen3-30b-a3b", "gemma-2-9b", "deepseek-v2-lite"):
-        a = what_if(name, ["concurrency=1,32"], settings={"on": "h200-sxm"})
-        assert any("uncalibrated" in w for w in a.warnings)
+        a = what_if(name, ["concurrency=1,32"], on="h200-sxm")
+        assert any("uncalibrated" in w.message for w in a.warnings)
         assert a.points[1]["output_tokens_per_s"].value > a.points[0]["output_tokens_per_s"].value
 
 
 def test_a_batch_of_experts_covers_more_of_them_so_each_token_reads_less():
     """Qwen3-30B-A3B touches 8 of 128 experts alone, nearly all of them at 64."""
-    a = what_if("qwen3-30b-a3b", ["concurrency=1,64"], settings={"on": "h200-sxm"})
-    dense = what_if("qwen2.5-32b", ["concurrency=1,64"], settings={"on": "h200-sxm"})
+    a = what_if("qwen3-30b-a3b", ["concurrency=1,64"], on="h200-sxm")
+    dense = what_if("qwen2.5-32b", ["concurrency=1,64"], on="h200-sxm")
 
     def slower(w):
         return w.points[1]["tpot_s"].value / w.points[0]["tpot_s"].value

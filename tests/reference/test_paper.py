@@ -6,9 +6,8 @@ import planner as pl
 from planner.inputs.law import default_law, load_law
 from planner.law.predict import TIE_NATS
 from planner.law.terms.shape import shape_multiplier
-from planner.questions.recommend.ask import question
-from planner.scenario.shapes import Conditions, evaluate
-from planner.scenario.system import serve
+from planner.scenario.evaluate import evaluate
+from planner.scenario.scenario import Scenario, conditions
 
 TABLE_1 = {  # preset: (x, r, loss)
     "llama-3.2-1b": (0.066, 4.80, 2.803),
@@ -55,10 +54,8 @@ def test_the_papers_pareto_shape_lies_near_our_front(size):
     """At Surefire's own throughput the front's loss is lower by less than can be resolved."""
     asked, _, name = CASES[size]
     result = pl.recommend(**asked, tokens=1e11, tolerance=0.02)
-    q = question(**asked, tokens=1e11)
-    law, _ = default_law(q.params)
-    c = Conditions(serve(q.on, q.engine), q.workload.columns(), law, 1e11)
-    surefire = {k: float(v[0]) for k, v in evaluate(pl.load_model(name).arch(), c).items()}
+    one = evaluate([Scenario.of(name, conditions(tokens=1e11))], ("loss", "output_tokens_per_s"))
+    surefire = {k: v[0] for k, v in one.table.items()}
     speed, loss = surefire["output_tokens_per_s"], surefire["loss"]
     as_fast = min(p.loss.value for p in result.pareto if p.output_tokens_per_s.value >= speed)
     as_good = max(p.output_tokens_per_s.value for p in result.pareto if p.loss.value <= loss)

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from planner.cost import memory
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 from planner.serving.step_times import StepTimes
 
 
@@ -16,7 +15,7 @@ def make():
     """Return a function that builds a system."""
 
     def system(model="llama-3.2-1b", on="a100-sxm-40gb", **engine):
-        return serve(on, EngineSpec(**engine)).system(load_model(model).arch())
+        return resolve(conditions(on=on, **engine)).system(load_model(model).arch())
 
     return system
 

@@ -8,9 +8,8 @@ import pytest
 
 from planner.columns import Workload
 from planner.equation import remembering
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 from planner.serving import closed_loop as steady
 from planner.serving.requests import fixed
 from planner.serving.simulate import simulate
@@ -22,7 +21,7 @@ LENGTHS = [(4096, 1024), (1024, 128), (128, 512), (1000, 300)]
 @cache
 def system(**engine):
     arch = load_model("llama-3-8b").arch()
-    return serve("a100-sxm-80gb", EngineSpec(**engine)).system(arch)
+    return resolve(conditions(on="a100-sxm-80gb", **engine)).system(arch)
 
 
 @cache

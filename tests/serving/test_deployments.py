@@ -8,11 +8,11 @@ from planner.cost import memory
 from planner.cost.step import step_s
 from planner.inputs.loading import load_model
 from planner.inputs.workload import WorkloadSpec
-from planner.serving.load import requests_of
+from planner.scenario.scenario import conditions, load_of
+from planner.scenario.simulated import requests_of
 from planner.serving.open_loop import Flow
 from planner.serving.pools import Pools, closed, disaggregated, transfer_s
-from planner.serving.simulate import simulate
-from planner.serving.simulate_pools import simulate_pools
+from planner.serving.simulate import simulate, simulate_pools
 from planner.serving.speculative import engine_step_s, tokens_a_check, with_draft
 
 
@@ -61,7 +61,9 @@ def test_pools_closed_form_and_simulation_agree(large):
     seen = simulate_pools(large, drawn, 2, 1)
     assert seen.served.all()
     rate = len(drawn) / float(drawn.arrival_s[-1])
-    o = disaggregated(large, spec.columns(), Pools(2.0, 1.0), Flow(rate))
+    o = disaggregated(
+        large, load_of([conditions(workload=spec)]).workload, Pools(2.0, 1.0), Flow(rate)
+    )
     assert float(o.tpot_s) == pytest.approx(seen.latency["tpot_s"].mean, rel=0.05)
     # Dealing requests in turn makes arrivals at each replica more even than Poisson's.
     assert float(o.ttft_s) == pytest.approx(seen.latency["ttft_s"].mean, rel=0.15)

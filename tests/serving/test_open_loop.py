@@ -5,7 +5,8 @@ import pytest
 
 from planner.columns import Workload
 from planner.inputs.workload import WorkloadSpec
-from planner.serving.load import requests_of
+from planner.scenario.scenario import conditions, load_of
+from planner.scenario.simulated import requests_of
 from planner.serving.open_loop import Flow, open_loop
 from planner.serving.requests import fixed
 from planner.serving.simulate import simulate
@@ -29,7 +30,7 @@ def test_one_prompt_a_step_and_no_decoding_is_an_m_d_1_queue(small, times, load)
     theory = load * s_ / (2 * (1 - load))
     waited = simulate(small, drawn, times=times).latency["ttft_s"].mean - s_
     assert waited == pytest.approx(theory, rel=0.05)
-    formula = open_loop(small, spec.columns(), Flow(load / s_))
+    formula = open_loop(small, load_of([conditions(workload=spec)]).workload, Flow(load / s_))
     assert float(formula.ttft_s) - s_ == pytest.approx(theory, rel=0.02)
 
 
@@ -73,7 +74,7 @@ def test_closed_form_and_simulation_agree(make, n_in, n_out, load):
     requests = requests_of(spec)
     seen = simulate(s, requests).latency
     drawn = len(requests) / float(requests.arrival_s[-1])  # chance: 1.6 % about the rate asked for
-    formula = open_loop(s, spec.columns(), Flow(drawn))
+    formula = open_loop(s, load_of([conditions(workload=spec)]).workload, Flow(drawn))
     assert float(formula.tpot_s) == pytest.approx(seen["tpot_s"].mean, rel=0.03)
     assert float(formula.e2e_s) == pytest.approx(seen["e2e_s"].mean, rel=0.03)
     assert float(formula.ttft_s) == pytest.approx(seen["ttft_s"].mean, rel=0.12)

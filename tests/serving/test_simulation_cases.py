@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from planner.inputs.workload import WorkloadSpec
-from planner.serving.load import requests_of
+from planner.scenario.simulated import requests_of
+from planner.serving.percentiles import Slo
 from planner.serving.requests import Requests, fixed
 from planner.serving.simulate import simulate
-from planner.serving.slo import Slo
 
 
 def requests(*rows):
@@ -78,6 +78,21 @@ def test_ten_thousand_requests_of_a_thousand_tokens(make):
     started = time.process_time()
     sim = simulate(s, drawn)
     assert sim.served.all() and time.process_time() - started < 4  # twice, for slow machines
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_request_is_late_by_its_own_longest_gap(make, chunked):
+    """`--itl` counts: the longest gap of any request is the longest there was, and none is shorter
+    than a request's mean.
+    """
+    s = make("llama-3.2-1b", "a100-sxm-80gb", chunked_prefill=chunked, max_batched_tokens=2048)
+    spec = WorkloadSpec(input_tokens=1500, output_tokens=60, rate_per_s=12.0, n_requests=300)
+    sim = simulate(s, requests_of(spec))
+    assert np.nanmax(sim.longest_gap_s) == pytest.approx(sim.latency["itl_s"].max)
+    assert np.all(sim.longest_gap_s >= sim.tpot_s * (1 - 1e-9))
+    limit = float(np.median(sim.longest_gap_s))
+    assert 0.3 < sim.met_share(Slo(itl_s=limit)) < 0.7
+    assert sim.goodput(Slo(itl_s=limit)) < sim.goodput(Slo())
 
 
 def test_goodput_counts_requests_within_every_limit(small, times):

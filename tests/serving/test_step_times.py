@@ -6,14 +6,13 @@ from hypothesis import strategies as st
 
 from planner.columns import Step
 from planner.cost.step import step_s
-from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 from planner.serving.speculative import engine_step_s, with_draft
 from planner.serving.step_times import StepTimes
 
 MODELS = ("llama-3-8b", "surefire-1b", "gemma-2-2b", "qwen3-30b-a3b", "deepseek-v2-lite")
-ON = serve("a100-sxm-80gb", EngineSpec(max_batched_tokens=2048))
+ON = resolve(conditions(on="a100-sxm-80gb", max_batched_tokens=2048))
 SYSTEMS = {m: ON.system(load_model(m).arch()) for m in MODELS}
 TIMES = {m: StepTimes(s, 40_000) for m, s in SYSTEMS.items()}
 CONTEXT = st.floats(2, 30_000)

@@ -6,7 +6,7 @@ prior stays quadratic. With one run the prior dominates, with many the data do. 
 optimum (Laplace) gives the covariance that posterior draws come from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +21,7 @@ Residuals = Callable[[Vector], Vector]
 
 SAME_OPTIMUM = 1e-3  # of the cost: starts this near the best one found the same optimum
 STEP = 1e-5  # of a prior's width, for derivatives
+MAD = 1.4826  # a normal's sd over its median absolute deviation
 NOISE_ROWS = 2.0  # pseudo-observations the assumed noise counts for when noise is fitted as well
 
 
@@ -36,6 +37,8 @@ class Prior:
     mean: float
     sd: float
     scale: Literal["log", "linear"] = "log"
+    low: float = -np.inf  # what physics allows, in the constant's own unit
+    high: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class MapFit:
     peak: Vector  # fitting space: logarithms where the prior says so
     covariance: Vector
     noise: float  # of one residual, in the unit the residuals came in
+    spread: float  # what the residuals then have, robustly
     n_rows: int
     cost: float
     starts_agreeing: float  # share of starts that ended at this optimum
@@ -83,6 +87,7 @@ def map_fit(
     n_starts: int = 16,
     seed: int = 0,
     batched: bool = False,
+    weights: Vector | None = None,
 ) -> MapFit:
     """Fit constants to runs.
 
@@ -96,6 +101,7 @@ def map_fit(
         seed: of the starts.
         batched: `residuals` takes many sets of constants, one a row, and returns a row for each; all
             derivatives then cost one call.
+        weights: of the residuals; default all alike.
 
     Raises:
         SpecError: a prior is impossible, or no start gives finite residuals.
@@ -107,22 +113,22 @@ def map_fit(
             raise SpecError(f"the prior of {p.name} is impossible: mean {p.mean}, sd {p.sd}")
     centre = np.array([np.log(p.mean) if p.scale == "log" else p.mean for p in priors])
     width = np.array([p.sd for p in priors])
+    problem = _Problem(residuals, priors, centre, width, batched, weights)
     starts = [
         centre,
         *np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre))),
     ]
     sigma = expected_noise if noise is None else noise
     while True:
-        fits = [
-            f for s in starts if (f := _solve(residuals, priors, centre, width, sigma, s, batched))
-        ]
+        fits = [f for s in starts if (f := _solve(problem, s, sigma))]
         if not fits:
             raise SpecError(
                 "no start gives finite residuals", hint="check the runs for zeros and failed rows"
             )
         best = min(fits, key=lambda f: float(f.cost))
         n_rows = len(best.fun) - len(centre)
-        updated = sigma if noise is not None else _noise(best, sigma, expected_noise, len(centre))
+        data = problem.data(best.x)
+        updated = sigma if noise is not None else _noise(best, data, expected_noise)
         if abs(updated - sigma) <= 0.01 * sigma:
             break
         sigma, starts = updated, [best.x, *starts[:3]]
@@ -130,8 +136,9 @@ def map_fit(
     return MapFit(
         priors=priors,
         peak=best.x,
-        covariance=np.linalg.inv(best.jac.T @ best.jac),
+        covariance=np.linalg.pinv(best.jac.T @ best.jac),
         noise=float(sigma),
+        spread=max(MAD * float(np.median(np.abs(data))), 1e-3) if len(data) else float(sigma),
         n_rows=n_rows,
         cost=float(best.cost),
         starts_agreeing=float(agreeing),
@@ -143,49 +150,110 @@ def _natural(x: Vector, priors: Sequence[Prior]) -> Vector:
     return np.where(positive, np.exp(np.where(positive, x, 0.0)), x)
 
 
-def _solve(
-    residuals: Residuals,
-    priors: Sequence[Prior],
-    centre: Vector,
-    width: Vector,
-    sigma: float,
-    start: Vector,
-    batched: bool,
-) -> OptimizeResult | None:
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    residuals: Residuals
+    priors: tuple[Prior, ...]
+    centre: Vector
+    width: Vector
+    batched: bool
+    weights: Vector | None
+
+    def data(self, x: Vector) -> Vector:
+        """Residuals at a point of fitting space, or at several, a row each."""
+        values = _natural(x, self.priors)
+        if x.ndim == 1:
+            values = values[None] if self.batched else values
+        found = np.asarray(self.residuals(values), dtype=np.float64)
+        return found[0] if self.batched and x.ndim == 1 else found
+
+    def bounds(self) -> tuple[Vector, Vector]:
+        """What physics allows, in fitting space."""
+
+        def inside(value: float, p: Prior) -> float:
+            if p.scale == "linear" or np.isinf(value):
+                return value
+            return float(np.log(value)) if value > 0 else -np.inf
+
+        low = np.array([inside(p.low, p) for p in self.priors])
+        return low, np.array([inside(p.high, p) for p in self.priors])
+
+
+def _solve(problem: _Problem, start: Vector, sigma: float) -> OptimizeResult | None:
+    centre, width = problem.centre, problem.width
+    scale = np.asarray(1.0 if problem.weights is None else problem.weights) / sigma
+
     def stacked(x: Vector) -> Vector:
-        values = _natural(x, priors)
-        found = residuals(values[None])[0] if batched else residuals(values)
-        data = np.asarray(found, dtype=np.float64) / sigma
-        return np.concatenate([data, (x - centre) / width])
+        return np.concatenate([_soft(problem.data(x) * scale), (x - centre) / width])
 
     def slopes(x: Vector) -> Vector:
         """Forward differences, all in one call."""
-        steps = x + STEP * np.diag(width)
-        found = residuals(_natural(np.vstack([x, steps]), priors)) / sigma
+        found = _soft(problem.data(np.vstack([x, x + STEP * np.diag(width)])) * scale)
         data = ((found[1:] - found[0]) / (STEP * width[:, None])).T
         return np.vstack([data, np.diag(1 / width)])
 
-    def loss(z: Vector) -> Vector:
-        """Soft-L1 for the data rows, quadratic for the prior's."""
-        rho = np.stack([z, np.ones_like(z), np.zeros_like(z)])
-        t = 1 + z[: -len(centre)]
-        rho[:, : -len(centre)] = 2 * (np.sqrt(t) - 1), t**-0.5, -0.5 * t**-1.5
-        return rho
-
+    low, high = problem.bounds()
+    start = np.clip(start, low + 1e-6, high - 1e-6)
     if not np.isfinite(stacked(start)).all():
         return None
-    jac = slopes if batched else "2-point"
-    return least_squares(
-        stacked, start, jac=jac, loss=loss, x_scale=width, max_nfev=200, ftol=1e-7, xtol=1e-6
-    )
+    jac = slopes if problem.batched else "2-point"
+    return least_squares(stacked, start, jac=jac, bounds=(low, high), x_scale=width, max_nfev=300)
 
 
-def _noise(fit: OptimizeResult, sigma: float, expected: float, n_constants: int) -> float:
+def _soft(data: Vector) -> Vector:
+    """Soft-L1 written as a residual, so that the priors stay quadratic."""
+    return np.asarray(np.sign(data) * np.sqrt(2.0 * (np.sqrt(1.0 + data * data) - 1.0)))
+
+
+def _noise(fit: OptimizeResult, data: Vector, expected: float) -> float:
     """Spread of the residuals, robustly (MAD), with the expected noise as two more observations."""
-    data = fit.fun[:-n_constants] * sigma
     rows = len(data)
     # Each direction the data settle bends towards them and hides one row's worth of noise.
-    jac = fit.jac[:-n_constants]
+    jac = fit.jac[:rows]
     bent = float(np.trace(jac @ np.linalg.solve(fit.jac.T @ fit.jac, jac.T)))
-    mad = 1.4826 * float(np.median(np.abs(data))) * np.sqrt(rows / max(rows - bent, 1.0))
+    mad = (
+        MAD * float(np.median(np.abs(data))) * np.sqrt(rows / max(rows - bent, 1.0))
+        if rows
+        else 0.0
+    )
     return float(np.sqrt((rows * mad**2 + NOISE_ROWS * expected**2) / (rows + NOISE_ROWS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What is known of a positive constant: a typical value, its log sd, and what physics allows."""
+
+    mean: float
+    ln_sd: float
+    low: float
+    high: float
+
+
+def fit_constants(
+    constants: Mapping[str, Constant],
+    ln_ratio: Callable[[dict[str, float]], Vector],
+    *,
+    noise: float = 0.1,
+    weights: Vector | None = None,
+) -> MapFit:
+    """Fit positive constants inside physical bounds; deterministic: the start is the prior's mean.
+
+    Args:
+        constants: what to fit, by name.
+        ln_ratio: ln(predicted / measured) of the rows, from constants in their own units.
+        noise: the spread beyond which a residual counts linearly only.
+        weights: of the rows; default all alike.
+
+    """
+    names = list(constants)
+    priors = [Prior(n, c.mean, c.ln_sd, low=c.low, high=c.high) for n, c in constants.items()]
+
+    def residuals(values: Vector) -> Vector:
+        return ln_ratio(dict(zip(names, map(float, values), strict=True)))
+
+    return map_fit(residuals, priors, noise=noise, n_starts=1, weights=weights)
+
+
+def rounded(values: Mapping[str, float], digits: int = 4) -> dict[str, float]:
+    """Return constants as they are written to a profile."""
+    return {name: float(f"{value:.{digits}g}") for name, value in values.items()}

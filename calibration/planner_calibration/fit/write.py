@@ -2,37 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 import numpy as np
 
 from planner.columns import Kernels, Overheads
-from planner_calibration.fit.bounded import Fit
+from planner.writer import toml
+from planner_calibration.fit.map_fit import MapFit
 
 
-def toml(profile: Mapping[str, Any], comment: str) -> str:
-    """Return `profile`, scalars first and then its tables."""
-    lines = [f"# {line}" for line in comment.splitlines()]
-    lines += [f"{k} = {_value(v)}" for k, v in profile.items() if not isinstance(v, Mapping)]
-    for name, table in profile.items():
-        if isinstance(table, Mapping):
-            lines += ["", f"[{name}]", *(f"{k} = {_value(v)}" for k, v in table.items())]
-    return "\n".join(lines) + "\n"
+def profile_toml(profile: Mapping[str, Any], comment: str) -> str:
+    """Return a profile as TOML, its numbers to four digits: the same fit gives the same bytes."""
+    return toml(_rounded(profile), comment)
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, bool):
-        return str(value).lower()
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _rounded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, float):
-        return repr(float(f"{value:.4g}"))
-    return str(value)
+        return [_rounded(v) for v in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def constants(k: Kernels | Overheads) -> dict[str, float]:
@@ -40,14 +29,14 @@ def constants(k: Kernels | Overheads) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(k).items()}
 
 
-def posterior(fits: Mapping[str, Fit]) -> dict[str, Any]:
+def posterior(fits: Mapping[str, MapFit]) -> dict[str, Any]:
     """Return standard deviations and correlations of the logarithms; parts are independent."""
     names = [n for f in fits.values() for n in f.values]
     covariance = np.zeros((len(names), len(names)))
     at = 0
     for f in fits.values():
         n = len(f.values)
-        covariance[at : at + n, at : at + n] = f.ln_covariance
+        covariance[at : at + n, at : at + n] = f.covariance
         at += n
     sd = np.sqrt(np.diag(covariance))
     scaled = covariance / np.outer(sd, sd)

@@ -8,9 +8,8 @@ import numpy as np
 
 from planner.columns import Workload
 from planner.errors import SpecError
-from planner.inputs.engine import EngineSpec
 from planner.inputs.law import default_law, load_law
-from planner.scenario.system import serve
+from planner.scenario.scenario import conditions, resolve
 from planner.units import count, parse, show
 from planner_calibration import words
 from planner_calibration.measure.shapes import near
@@ -110,7 +109,7 @@ def _training(
 
 
 def _serving(n: float, budget_s: float, on: str, most: int, rule: Criterion) -> Plan:
-    served = serve(on, EngineSpec())
+    served = resolve(conditions(on=on))
     shapes = list(
         dict.fromkeys(
             near(
@@ -135,7 +134,7 @@ def _serving(n: float, budget_s: float, on: str, most: int, rule: Criterion) -> 
         (system.arch, work),
         (_arch(shapes), target),
         budget_s,
-        same_device=served.device_id in served.profile.devices,
+        same_device=on in served.profile.devices,
         most=most,
         criterion=rule,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Arch, System, Workload
-from planner.serving.offline import batch_s
+from planner.serving.batch import batch_s
 from planner_calibration.fit.speed.own_runs import ENGINE_SD, KEPT, OTHER, SAME, SERVING_NOISE
 from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose
 

@@ -12,7 +12,7 @@ from planner.metrics import LATENCIES
 from planner.questions.budget.max_load import MaxLoad
 from planner.scenario.evaluate import Evaluated
 from planner.scenario.scenario import Scenario
-from planner.serving.slo import Slo
+from planner.serving.percentiles import Slo
 from planner.units import show
 
 

@@ -23,7 +23,7 @@ from planner.scenario.intervals import estimates
 from planner.scenario.options import plain, seconds, settings_of
 from planner.scenario.scenario import Scenario, conditions
 from planner.scenario.simulated import simulated
-from planner.serving.slo import Slo
+from planner.serving.percentiles import Slo
 from planner.warnings import serving_warnings
 
 RELAX = (1.25, 2.0)

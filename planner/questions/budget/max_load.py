@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from planner.scenario.evaluate import Evaluated
 from planner.scenario.scenario import Scenario
 from planner.scenario.simulated import requests_of, run
+from planner.serving.percentiles import Slo
 from planner.serving.requests import Requests
 from planner.serving.simulate import Simulation
-from planner.serving.slo import Slo
 from planner.serving.step_times import StepTimes
 
 N_REQUESTS = 1000  # a p99 stands on ten of them: within 5 % or so of a longer run's

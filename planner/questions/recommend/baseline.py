@@ -6,8 +6,8 @@ from planner.columns import Arch
 from planner.errors import SpecError
 from planner.inputs.loading import load_model
 from planner.inputs.model import llama_extra_params
-from planner.scenario.legal import whole_heads
 from planner.questions.recommend.space import Space
+from planner.scenario.legal import whole_heads
 
 STYLES = ("llama-3.2-1b", "llama-3.2-3b")  # the paper's baselines
 

@@ -216,7 +216,10 @@ def checks(
     def inside(limit: str, value: float, low: float, high: float) -> Limited:
         bound = low if value < low else high
         return Limited(
-            limit=limit, value=value, bound=bound, met=low * (1 - 1e-9) <= value <= high * (1 + 1e-9)
+            limit=limit,
+            value=value,
+            bound=bound,
+            met=low * (1 - 1e-9) <= value <= high * (1 + 1e-9),
         )
 
     def among(limit: str, value: float, known: Sequence[float]) -> Limited:
@@ -243,7 +246,9 @@ def checks(
         rows.append(Limited(limit=limit.flag, value=value, bound=bound, met=met))
     sure = found.p_loss_at_most_target
     rows.append(
-        Limited(limit="--confidence", value=sure, bound=q.confidence, met=(sure or 0) >= q.confidence)
+        Limited(
+            limit="--confidence", value=sure, bound=q.confidence, met=(sure or 0) >= q.confidence
+        )
     )
     if fastest is not None:
         speed, best = found.output_tokens_per_s, fastest.output_tokens_per_s.value

@@ -36,7 +36,8 @@ Progress = Callable[[int], None]
 
 
 def recommend(
-    asked: Question | None = None,
+    params: Question | str | float,
+    tokens: str | float | None = None,
     *,
     command: str = "",
     progress: Progress | None = None,
@@ -46,12 +47,12 @@ def recommend(
     """Choose the shape to train, of every legal one that a question spans.
 
     Args:
-        asked: size, conditions, limits; or by name:
+        params: the size, ``"3B"`` or a number; or a whole question.
+        tokens: training tokens, ``"100B"`` or a number.
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of shapes evaluated so far.
         why_not: shapes to explain: which limit each breaks, its value and the bound.
-        settings: any option by name: ``params="3B"``, ``tokens="100B"``, ``on="h100-sxm"``, ``tp=2``,
-            ``tpot="20ms"``.
+        settings: any option by name: ``on="h100-sxm"``, ``tp=2``, ``tpot="20ms"``.
 
     Returns:
         A frozen result: `.picks["fastest"].d_model`, `.baseline.loss.low`, `.pareto`, `.to_dict()`.
@@ -65,7 +66,7 @@ def recommend(
 
     """
     started = time.perf_counter()
-    q = asked or question(**settings)
+    q = params if isinstance(params, Question) else question(params, tokens, **settings)
     space = space_for(q)
     n = space.n_non_embedding(q.params)
     resolved = resolve_question(q, n)
@@ -75,7 +76,9 @@ def recommend(
         raise tally.infeasible(q)
     found = weigh(space, resolved, kept, n)
     names = {row: name for name, row in found.chosen.items() if row is not None}
-    picks = {name: row if row is None else found.pick(name, row) for name, row in found.chosen.items()}
+    picks = {
+        name: row if row is None else found.pick(name, row) for name, row in found.chosen.items()
+    }
     fastest = found.chosen["fastest"]
     # The front leaves out the baseline, which need not be on it: row 0.
     on_front = 1 + front(found.table["loss"][1:], found.table["output_tokens_per_s"][1:])

@@ -1,1 +1,1 @@
-"""Measured rows against predictions."""
+"""Measured rows → scenarios → scores."""

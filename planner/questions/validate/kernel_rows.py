@@ -50,6 +50,7 @@ class KernelRows:
     source: list[str]
     kernel: list[str]
     flag: list[str]
+    line: list[int]  # of the file
 
     def take(self, rows: NDArray[np.bool_]) -> "KernelRows":
         """Return the chosen rows."""
@@ -61,6 +62,7 @@ class KernelRows:
             source=[self.source[i] for i in index],
             kernel=[self.kernel[i] for i in index],
             flag=[self.flag[i] for i in index],
+            line=[self.line[i] for i in index],
         )
 
 
@@ -81,13 +83,14 @@ def group_kernels(rows: list[dict[str, str]], path: Path) -> list[KernelRows]:
             f"{path}: no column {missing[0]!r}",
             hint="see `planner validate --help` for the columns",
         )
-    groups: dict[tuple[str, str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((row["op"], row["gpu"], row["dtype"]), []).append(row)
-    return [_group(op, gpu, dtype, rows) for (op, gpu, dtype), rows in groups.items()]
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault((row["op"], row["gpu"], row["dtype"]), []).append(i)
+    return [_group(key, [rows[i] for i in index], index) for key, index in groups.items()]
 
 
-def _group(op: str, gpu: str, dtype: str, rows: list[dict[str, str]]) -> KernelRows:
+def _group(key: tuple[str, str, str], rows: list[dict[str, str]], index: list[int]) -> KernelRows:
+    op, gpu, dtype = key
     return KernelRows(
         op=op,
         device_id=device_id(gpu),
@@ -97,6 +100,7 @@ def _group(op: str, gpu: str, dtype: str, rows: list[dict[str, str]]) -> KernelR
         source=[r.get("source", "") for r in rows],
         kernel=[r.get("kernel", "") for r in rows],
         flag=[r.get("flag", "") for r in rows],
+        line=[i + 2 for i in index],  # the header is line 1
     )
 
 

@@ -1,19 +1,22 @@
-"""Measured runs from a CSV file: each row says what was run and one number that came out.
+"""Measured runs from a CSV file: each row says what was run, and the numbers that came out.
 
-The columns (a file may have more; `*` are required):
+The columns (a file may have more; `*` are required, of alternatives one):
 
     engine* engine_version    vLLM, SGLang, TensorRT-LLM, transformers, …
     gpu*                      a hardware id, or a name such as "A100-SXM4-40GB"
     tp pp ep                  parallel degrees (1)
-    dtype                     bfloat16, float16, fp8, awq, gptq-int4, w_int8_kv_fp8, …
-    model*                    a name; the shape follows
-    n_layers* d_model* n_heads* n_kv_heads* head_dim* d_ff* vocab*
+    dtype kv_dtype            bfloat16, float16, fp8, awq, gptq-int4, w_int8_kv_fp8, …
+    model*                    a name; its shape follows in columns, else it is a preset's or a path
+    n_layers d_model n_heads n_kv_heads head_dim d_ff vocab
     tied_embeddings mlp_gated n_experts n_active_experts n_shared_experts
-    batch*                    requests at once (`concurrency` is another name for it)
-    n_requests                in the whole run, at steady concurrency (10 a place; `num_prompts` too)
-    input_len* output_len*    tokens a request
-    metric* value*            see METRICS
-    flag                      why a row should not count; scored apart
+    input_tokens* output_tokens*   tokens a request (`input_len`, `output_len`)
+    arrival                   batch, closed, burst, rate; without it the metric says (below)
+    batch concurrency         requests at once, or kept in flight
+    n_requests rate_per_s     of the whole run (10 a place; `num_prompts`); arrivals
+    max_num_batched_tokens max_num_seqs gpu_memory_utilization prefix_hit
+    flag flags                why a row should not count; scored apart
+
+and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `value`.
 """
 
 import csv
@@ -21,69 +24,117 @@ import functools
 import gzip
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from planner.columns import Arch, Workload
-from planner.errors import SpecError
+from planner.errors import PlannerError, SpecError
 from planner.inputs.device import device_names
-from planner.inputs.engine import EngineName, EngineSpec
 from planner.inputs.fields import validate
+from planner.inputs.loading import load_model
+from planner.inputs.model import ModelSpec
+from planner.scenario.scenario import Scenario, conditions
 
-METRICS = {
-    "e2e_latency_s": "wall time of one batch of identical requests, prefill included",
-    "prefill_s": "the same with one output token",
-    "output_tok_s": "output tokens of the batch over that wall time",
-    "ttft_s": "mean time to first token at steady concurrency",
-    "tpot_s": "mean time per output token after the first, at steady concurrency",
-    "itl_s": "mean gap between tokens, at steady concurrency",
-    "output_tokens_per_s": "output tokens a second at steady concurrency",
-}
-REQUESTS_A_PLACE = 10.0  # where a file does not say: what benchmarks at a concurrency commonly send
-BATCH_METRICS = ("e2e_latency_s", "prefill_s", "output_tok_s")
-_SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
-_REQUIRED = ("engine", "gpu", "model", *_SHAPE, "input_len", "output_len", "metric", "value")
-_ENGINES = {
-    "vllm": "vllm",
-    "sglang": "sglang",
-    "tensorrt": "tensorrt-llm",
-    "trt": "tensorrt-llm",
-    "transformers": "transformers",
-    "deepspeed": "deepspeed-mii",
-    "fastertransformer": "fastertransformer",
-    "torch": "torch",
-}
 Row = Mapping[str, str]
-Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column of measurements holds."""
+
+    metric: str  # of `planner.metrics`
+    words: str
+    statistic: str = "mean"  # or a percentile, which only a simulation has
+    spread: str = ""  # in place of the metric's own
+    batch: bool = False  # of one offline batch, where the file does not say how requests came
+    per_device: bool = False
+
+
+def _client(name: str, metric: str, words: str) -> dict[str, Column]:
+    """Return the columns of a latency as clients report it."""
+    return {
+        f"{name}_mean_s": Column(metric, f"mean {words}"),
+        f"{name}_p50_s": Column(metric, f"median {words}", "p50"),
+        f"{name}_p99_s": Column(metric, f"99th percentile of {words}", "p99"),
+    }
+
+
+COLUMNS: dict[str, Column] = {
+    "e2e_latency_s": Column(
+        "duration_s", "wall time of one batch of identical requests, prefill included", batch=True
+    ),
+    "prefill_s": Column(
+        "duration_s", "the same with one output token", spread="prefill", batch=True
+    ),
+    "output_tok_s": Column(
+        "output_tokens_per_s", "output tokens of the batch over that wall time", batch=True
+    ),
+    "ttft_s": Column("ttft_s", "mean time to first token"),
+    "tpot_s": Column("tpot_s", "mean time per output token after the first"),
+    "itl_s": Column("tpot_s", "mean gap between tokens"),
+    **_client("ttft", "ttft_s", "time to first token"),
+    **_client("tpot", "tpot_s", "time per output token after the first"),
+    **_client("itl", "tpot_s", "gap between tokens"),
+    **_client("e2e", "e2e_s", "time from arrival to the last token"),
+    "duration_s": Column("duration_s", "wall time of the run"),
+    "output_tokens_per_s": Column("output_tokens_per_s", "output tokens a second"),
+    "output_tokens_per_s_per_gpu": Column(
+        "output_tokens_per_s", "output tokens a second a device", per_device=True
+    ),
+    "total_tokens_per_s_per_gpu": Column(
+        "total_tokens_per_s", "tokens in and out a second a device", per_device=True
+    ),
+}
+REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
+_SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
+_SETTINGS = {
+    "max_num_batched_tokens": "max_batched_tokens",
+    "max_num_seqs": "max_num_seqs",
+    "gpu_memory_utilization": "memory_fraction",
+    "prefix_hit": "prefix_hit",
+    "pp": "pp",
+    "ep": "ep",
+    "tp": "tp",
+}
+_WHOLE = ("max_batched_tokens", "max_num_seqs", "tp", "pp", "ep")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured number with what it takes to predict it."""
+    """One measured number with the scenario it is of."""
 
-    model: str
-    gpu: str
-    engine: str  # as the file names it, with its version
-    device_id: str
-    setup: EngineSpec
-    metric: str
+    scenario: Scenario
+    column: str  # of `COLUMNS`
     value: float
-    batch: float
-    input_tokens: float
-    output_tokens: float
-    flag: str
-    overflow: str  # "True" or "False" where the file says whether the cache overflowed
-    row: Row
+    line: int = 0  # of the file
+    engine: str = ""  # as the file names it, with its version
+    gpu: str = ""
+    flag: str = ""
+    overflow: bool | None = None  # where the file says whether the cache overflowed
 
     @property
-    def architecture(self) -> tuple[float, ...]:
+    def batch(self) -> int:
+        """Requests at once, or kept in flight."""
+        w = self.scenario.workload
+        return w.concurrency or w.burst or w.batch
+
+    @property
+    def architecture(self) -> tuple[int, ...]:
         """What two runs of one architecture share, whatever they call it."""
-        return tuple(_number(self.row, name) for name in _SHAPE)
+        m = self.scenario.model
+        return (m.n_layers, m.d_model, m.n_heads, m.n_kv_heads, m.head_dim, m.d_ff, m.vocab_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A measured number that could not be asked about, and why."""
+
+    line: int
+    column: str
+    why: str
+    hint: str
+    row: Row
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -106,59 +157,78 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_runs(path: Path) -> list[Run]:
-    """Read end-to-end measurements.
-
-    Raises:
-        SpecError: a column is missing, or a row cannot be read; says which.
-
-    """
+def read_runs(path: Path) -> tuple[list[Run], list[Unread]]:
+    """Read end-to-end measurements of a CSV file, gzipped or not; raises as `runs_of` does."""
     return runs_of(read_rows(path), path)
 
 
-def runs_of(rows: Sequence[Row], path: Path) -> list[Run]:
-    """Return the runs of a file's rows; raises as `read_runs` does."""
-    if missing := [name for name in _REQUIRED if name not in rows[0]]:
-        raise SpecError(
-            f"{path}: no column {missing[0]!r}",
-            hint="see `planner validate --help` for the columns",
-        )
-    runs = []
+def runs_of(rows: Sequence[Row], path: Path) -> tuple[list[Run], list[Unread]]:
+    """Return the runs of a file's rows, and the numbers that could not be read.
+
+    Raises:
+        SpecError: a column is missing, or nothing of the file can be read; says the first reason.
+
+    """
+    known = rows[0]
+    for names in (("engine",), ("gpu",), ("model",), ("input_tokens", "input_len"),
+                  ("output_tokens", "output_len")):  # fmt: skip
+        if not any(name in known for name in names):
+            raise SpecError(
+                f"{path}: no column {names[0]!r}",
+                hint="see `planner validate --help` for the columns",
+            )
+    runs: list[Run] = []
+    unread: list[Unread] = []
     for line, row in enumerate(rows, start=2):
-        try:
-            runs.append(_run(row))
-        except SpecError as error:
-            raise SpecError(f"{path}, line {line}: {error}", hint=error.hint) from None
-    return runs
+        for column, text in measured_in(row).items():
+            try:
+                runs.append(_run(row, column, text, line))
+            except PlannerError as error:
+                unread.append(Unread(line, column, str(error), error.hint, row))
+    if not runs:
+        if not unread:
+            raise SpecError(
+                f"{path}: no column of measurements", hint=f"name one of {', '.join(COLUMNS)}"
+            )
+        first = unread[0]
+        raise SpecError(f"{path}, line {first.line}: {first.why}", hint=first.hint)
+    return runs, unread
 
 
-def _run(row: Row) -> Run:
-    if row["metric"] not in METRICS:
-        raise SpecError(
-            f"no metric called {row['metric']!r}", hint=f"metrics are {', '.join(METRICS)}"
-        )
-    batch = row.get("batch") or row.get("concurrency") or "1"
+def measured_in(row: Row) -> dict[str, str]:
+    """Return what a row measured: every column of `COLUMNS` it fills, or its `metric`."""
+    if row.get("metric"):
+        return {row["metric"]: row.get("value", "")}
+    return {name: text for name in COLUMNS if (text := row.get(name) or "")}
+
+
+def _run(row: Row, column: str, text: str, line: int) -> Run:
+    if column not in COLUMNS:
+        raise SpecError(f"no metric called {column!r}", hint=f"metrics are {', '.join(COLUMNS)}")
+    value = _number({column: text}, column)
+    if value <= 0:
+        raise SpecError(f"{column}: {text} is no measurement", hint="correct that line")
+    said = row.get("kv_overflow", "")
     return Run(
-        model=row["model"],
+        scenario=scenario_of(row, column),
+        column=column,
+        value=value,
+        line=line,
+        engine=f"{row['engine']} {row.get('engine_version') or ''}".strip(),
         gpu=row["gpu"],
-        engine=f"{row['engine']} {row.get('engine_version', '')}".strip(),
-        device_id=device_id(row["gpu"]),
-        setup=setup(row),
-        metric=row["metric"],
-        value=_number(row, "value"),
-        batch=float(batch),
-        input_tokens=_number(row, "input_len"),
-        output_tokens=_number(row, "output_len"),
-        flag=row.get("flag", ""),
-        overflow=row.get("kv_overflow", ""),
-        row=row,
+        flag=row.get("flag") or "",
+        overflow=_truth(said) if said else None,
     )
 
 
+def _first(row: Row, *names: str) -> str:
+    return next((row[n] for n in names if row.get(n)), "")
+
+
 def _number(row: Row, name: str, default: float = math.nan) -> float:
-    text = row.get(name, "")
+    text = row.get(name) or ""
     try:
-        value = float(text) if text not in ("", None) else default
+        value = float(text) if text else default
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -166,7 +236,85 @@ def _number(row: Row, name: str, default: float = math.nan) -> float:
     return value
 
 
-@functools.cache
+def _truth(text: str) -> bool:
+    return text.strip().lower() in ("true", "1", "yes")
+
+
+def scenario_of(row: Row, column: str) -> Scenario:
+    """Return what a row ran.
+
+    Raises:
+        SpecError: a cell is malformed or out of range.
+        UnknownName: no such model, device or engine.
+
+    """
+    settings: dict[str, Any] = {"on": device_id(row["gpu"])} | engine_settings(row)
+    for name, option in _SETTINGS.items():
+        if row.get(name):
+            value = _number(row, name)
+            settings[option] = round(value) if option in _WHOLE else value
+    for option, names in (("input_tokens", ("input_tokens", "input_len")),
+                          ("output_tokens", ("output_tokens", "output_len"))):  # fmt: skip
+        settings[option] = max(round(_number({option: _first(row, *names)}, option)), 1)
+    settings |= load_settings(row, column)
+    return Scenario.of(model_of(row), conditions(**settings))
+
+
+def load_settings(row: Row, column: str) -> dict[str, Any]:
+    """Return how a row's requests came."""
+    arrival = row.get("arrival") or ("batch" if COLUMNS[column].batch else "closed")
+    together = round(_number({"batch": _first(row, "batch", "concurrency") or "1"}, "batch"))
+    said = _first(row, "n_requests", "num_prompts")
+    n = round(_number({"n_requests": said}, "n_requests")) if said else None
+    if arrival == "batch":
+        return {"batch": together}
+    if arrival == "burst":
+        return {"burst": n or together}
+    if arrival == "rate":
+        return {"rate": _number(row, "rate_per_s"), "requests": n}
+    if arrival == "closed":
+        return {"concurrency": together, "requests": n or REQUESTS_A_PLACE * together}
+    raise SpecError(f"arrival: {arrival!r} is none", hint="write batch, closed, burst or rate")
+
+
+def model_of(row: Row) -> ModelSpec:
+    """Return a row's model: its shape's columns where they are filled, else the model of its name."""
+    if all(row.get(name) for name in _SHAPE):
+        more = ("n_experts", "n_active_experts", "n_shared_experts")
+        shape = tuple(_number(row, name, 1.0) for name in (*_SHAPE, *more[:2]))
+        shared = _number(row, more[2], 0.0)
+        flags = _truth(row.get("tied_embeddings") or ""), _truth(row.get("mlp_gated") or "True")
+        return _shaped(row["model"], (*shape, shared), *flags)
+    return _named(row["model"])
+
+
+@functools.lru_cache(maxsize=4096)
+def _shaped(name: str, shape: tuple[float, ...], tied: bool, gated: bool) -> ModelSpec:
+    if any(not v.is_integer() for v in shape):
+        raise SpecError(f"{name}: a shape is whole numbers", hint="correct that line")
+    keys = (*_SHAPE[:-1], "vocab_size", "n_experts", "n_active_experts", "n_shared_experts")
+    values: dict[str, Any] = dict(zip(keys, map(int, shape), strict=True))
+    routed = values["n_experts"] > 1
+    values |= {"name": name, "tied_embeddings": tied, "mlp_gated": gated}
+    values |= {"family": "mixtral", "d_ff_expert": values["d_ff"]} if routed else {}
+    return validate(ModelSpec, values, name, hint="correct that line")
+
+
+def _named(name: str) -> ModelSpec:
+    found = _loaded(name.rpartition("/")[2].lower() if "/" in name else name.lower())
+    if isinstance(found, PlannerError):
+        raise found
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _loaded(name: str) -> ModelSpec | PlannerError:
+    try:
+        return load_model(name)
+    except PlannerError as error:  # of thousands of rows of one unknown model, look once
+        return error
+
+
 def device_id(gpu: str) -> str:
     """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
 
@@ -174,9 +322,13 @@ def device_id(gpu: str) -> str:
         SpecError: none fits.
 
     """
+    return _device_id(gpu, tuple(device_names()))
+
+
+@functools.cache
+def _device_id(gpu: str, known: tuple[str, ...]) -> str:
     words = set(re.findall(r"[a-z]+\d+[a-z]*|\d+gb|pcie|nvl|sxm", gpu.lower()))
     words = {re.sub(r"^sxm\d$", "sxm", w) for w in words} - {"nvidia"}
-    known = device_names()
     if gpu.lower() in known:
         return gpu.lower()
     form = words & {"pcie", "nvl"} or {"sxm"}
@@ -195,83 +347,33 @@ def device_id(gpu: str) -> str:
     return best
 
 
-def setup(row: Row) -> EngineSpec:
-    """Return the engine's settings as far as the row tells."""
-    degrees = (int(_number(row, "tp", 1)), int(_number(row, "pp", 1)), int(_number(row, "ep", 1)))
-    return _setup(
-        row["engine"].lower(), row.get("engine_version", ""), row.get("dtype", ""), *degrees
-    )
+def engine_settings(row: Row) -> dict[str, Any]:
+    """Return a row's engine and formats as far as it tells."""
+    texts = (row["engine"], row.get("engine_version"), row.get("dtype"), row.get("kv_dtype"))
+    return _engine_settings(*((text or "").lower() for text in texts))
+
+
+_ENGINES = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "tensorrt": "tensorrt-llm",
+    "trt": "tensorrt-llm",
+    "transformers": "transformers",
+    "deepspeed": "deepspeed-mii",
+    "fastertransformer": "fastertransformer",
+    "torch": "torch",
+}
 
 
 @functools.cache
-def _setup(engine: str, released: str, dtype: str, tp: int, pp: int, ep: int) -> EngineSpec:
+def _engine_settings(engine: str, released: str, dtype: str, kv: str) -> dict[str, Any]:
     name = next((v for k, v in _ENGINES.items() if engine.startswith(k)), engine)
     version = re.findall(r"\d+", released)[:2]
     if name == "vllm" and version and (int(version[0]), int(version[-1])) < (0, 8):
         name = "vllm-0.6"  # the first engine: no chunked prefill by default, more work a step
     dtype = dtype or "bfloat16"
-    kv = next((d for d in ("fp8", "int8") if f"kv_{d}" in dtype), None)
+    kv_dtype = next((d for d in ("fp8", "int8") if f"kv_{d}" in dtype or kv.startswith(d)), None)
     weights = dtype.partition("_kv_")[0].removeprefix("w_")
     formats = {"awq": "int4", "int4": "int4", "int8": "w8a16", "fp8": "fp8"}
-    values = {
-        "name": name,
-        "dtype": next((v for k, v in formats.items() if k in weights), "bf16"),
-        "kv_dtype": kv,
-        "tp": tp,
-        "pp": pp,
-        "ep": ep,
-    }
-    known = ", ".join(get_args(EngineName))
-    return validate(EngineSpec, values, f"engine {engine}", hint=f"engines are {known}")
-
-
-def _truth(text: str) -> float:
-    return float(text.strip().lower() in ("true", "1", "yes"))
-
-
-def arch_of(runs: Iterable[Run]) -> Arch:
-    """Return the shapes of `runs` as columns."""
-    rows = [r.row for r in runs]
-
-    def column(name: str, default: float = math.nan) -> Floats:
-        return np.array([_number(row, name, default) for row in rows])
-
-    return Arch(
-        n_layers=column("n_layers"),
-        d_model=column("d_model"),
-        n_heads=column("n_heads"),
-        n_kv_heads=column("n_kv_heads"),
-        head_dim=column("head_dim"),
-        d_ff=column("d_ff"),
-        vocab_size=column("vocab"),
-        untied=1.0 - np.array([_truth(row.get("tied_embeddings", "False")) for row in rows]),
-        mlp_matrices=2.0 + np.array([_truth(row.get("mlp_gated") or "True") for row in rows]),
-        n_experts=column("n_experts", 1.0),
-        n_active_experts=column("n_active_experts", 1.0),
-        n_shared_experts=column("n_shared_experts", 0.0),
-    )
-
-
-def workload_of(runs: Iterable[Run]) -> Workload:
-    """Return what `runs` were asked as columns."""
-    runs = list(runs)
-    return Workload(
-        input_tokens=np.array([r.input_tokens for r in runs]),
-        output_tokens=np.array([r.output_tokens for r in runs]),
-        batch=np.array([r.batch for r in runs]),
-        n_requests=np.array([_requests(r) for r in runs]),
-    )
-
-
-def _requests(r: Run) -> float:
-    """Return how many requests a run had: the first of them all arrive at once, and wait."""
-    said = r.row.get("n_requests") or r.row.get("num_prompts")
-    return float(said) if said else REQUESTS_A_PLACE * r.batch
-
-
-def row_of(a: Arch) -> Row:
-    """Return the columns that say a shape, for one known as an `Arch`."""
-    names = {"vocab": a.vocab_size} | {n: getattr(a, n) for n in _SHAPE if n != "vocab"}
-    names |= {n: getattr(a, n) for n in ("n_experts", "n_active_experts", "n_shared_experts")}
-    flags = {"tied_embeddings": str(a.untied == 0), "mlp_gated": str(a.mlp_matrices == 3)}
-    return {name: str(float(value)) for name, value in names.items()} | flags
+    chosen = next((v for k, v in formats.items() if k in weights), "bf16")
+    return {"engine": name, "dtype": chosen, "kv_dtype": kv_dtype}

@@ -1,89 +1,70 @@
 """Score predictions against measurements: how far off, in which direction, how sure with what right."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.inputs.device import load_device
+from planner.inputs.bench_results import read_bench
+from planner.inputs.deployment import DEFAULT_DEVICE
+from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.profile import profile_for
-from planner.questions.validate.kernel_rows import KernelRows, predicted_s
-from planner.questions.validate.measured import BATCH_METRICS, Run
+from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
+from planner.questions.validate.measured import COLUMNS, Run, Unread, read_rows, runs_of
 from planner.questions.validate.scoring import prepare
-from planner.scenario.system import Served, serve
+from planner.results import INTERVAL, Estimate, Line, Score, Validation, Worst, Z
+from planner.scenario import legal
+from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
 Floats = NDArray[np.float64]
-Z80 = 1.2816  # an 80 % interval reaches this many standard deviations to either side
-SPREAD = {"prefill_s": "prefill", "ttft_s": "ttft", "tpot_s": "decode", "itl_s": "decode"}
+Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
+BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """How rows of one kind were predicted; errors as shares of what was measured."""
+class Measured:
+    """One measured number with what was predicted of it (NaN: nothing, and why)."""
 
-    n: int
-    mean_ape: float
-    median_ape: float
-    bias: float  # median of predicted / measured, less 1
-    spearman: float | None  # None where there is nothing to rank
-    coverage: float | None  # of 80 % intervals; None where there are none
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One measured row and what was predicted of it."""
-
+    line: int
     gpu: str
     engine: str
     model: str
     metric: str
     setting: str
     measured: float
-    predicted: float
+    predicted: float = math.nan
+    ln_sd: float = math.nan
     flag: str = ""
     kind: str = ""
-
-    @property
-    def error(self) -> float:
-        """Predicted over measured, less 1."""
-        return self.predicted / self.measured - 1.0
+    refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Scores of a whole file, taken apart in several ways."""
-
-    source: str
-    overall: Score
-    groups: Mapping[str, Mapping[str, Score]]  # by what, then by which
-    flagged: Mapping[str, Score]  # rows flagged in the file, by flag: never in the scores above
-    worst: Sequence[Line]
-    overflow: Mapping[str, int] | None  # rows where the cache overflowed: said and found
-    basis: Sequence[str]  # the profiles the predictions rest on
-    cross_validated: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data."""
-        return asdict(self) | {"worst": [asdict(w) | {"error": w.error} for w in self.worst]}
-
-
-def score(measured: Floats, predicted: Floats, ln_sd: Floats | None = None) -> Score:
+def score(
+    measured: Floats, predicted: Floats, ln_sd: Floats | None = None, refused: int = 0
+) -> Score:
     """Score rows; `ln_sd` is the spread each prediction claims."""
+    if not len(measured):
+        nothing = dict.fromkeys(("mean_ape", "median_ape", "bias", "spearman", "coverage"))
+        return Score(n=0, refused=refused, **nothing)
     ape = np.abs(predicted / measured - 1.0)
     ln_error = np.log(predicted / measured)
-    rank = None
+    rank = covered = None
     if len(measured) > 2 and np.ptp(measured) > 0 and np.ptp(predicted) > 0:
         rank = float(np.corrcoef(_ranks(measured), _ranks(predicted))[0, 1])
+    if ln_sd is not None and not np.isnan(ln_sd).all():
+        covered = float(np.mean(np.abs(ln_error) <= Z * ln_sd))
     return Score(
         n=len(measured),
+        refused=refused,
         mean_ape=float(ape.mean()),
         median_ape=float(np.median(ape)),
         bias=float(np.median(predicted / measured) - 1.0),
         spearman=rank,
-        coverage=None if ln_sd is None else float(np.mean(np.abs(ln_error) <= Z80 * ln_sd)),
+        coverage=covered,
     )
 
 
@@ -93,122 +74,230 @@ def _ranks(values: Floats) -> Floats:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[index])
 
 
-Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
+def validate_file(
+    path: Path,
+    *,
+    known: Mapping[str, str] | None = None,
+    refit: Refit | None = None,
+    worst: int = WORST,
+    command: str = "",
+) -> Validation:
+    """Score a file of measurements: runs, kernels, or a result of `vllm bench`.
+
+    Args:
+        path: a CSV (gzipped or not), or a JSON of `vllm bench`.
+        known: columns that a file of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
+        refit: see `validate_runs`.
+        worst: how many of the worst rows to keep.
+        command: recorded in the result.
+
+    Raises:
+        SpecError: the file cannot be read, or nothing in it can.
+
+    """
+    if path.suffix == ".json":
+        rows: list[dict[str, str]] = [read_bench(path, BENCH | dict(known or {}))]
+    else:
+        rows = read_rows(path)
+    if "op" in rows[0]:
+        groups = group_kernels(rows, path)
+        return validate_kernels(groups, path.name, worst=worst, command=command)
+    runs, unread = runs_of(rows, path)
+    return validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
 
 
 def validate_runs(
-    runs: Sequence[Run], source: str, *, refit: Refit | None = None, worst: int = WORST
+    runs: Sequence[Run],
+    source: str,
+    *,
+    unread: Sequence[Unread] = (),
+    refit: Refit | None = None,
+    worst: int = WORST,
+    command: str = "",
 ) -> Validation:
     """Score end-to-end runs.
 
     Args:
         runs: what was measured.
         source: where it comes from, for the report.
+        unread: numbers of the file that could not be asked about: counted in every table.
         refit: for cross-validation: predicts its second argument by a fit on its first. Given,
             every architecture is predicted by a fit on the others.
         worst: how many of the worst rows to keep.
+        command: recorded in the result.
 
     """
-    served = {key: serve(*key) for key in {(r.device_id, r.setup) for r in runs}}
-
-    def served_by(run: Run) -> Served:
-        return served[(run.device_id, run.setup)]
-
-    prepared = prepare(runs, served_by)
-    predicted, ln_sd = prepared.predict(), np.array([_ln_sd(served_by(r), r) for r in runs])
-    over = prepared.overflows()
+    known: dict[tuple[object, ...], Deployment | str] = {}
+    refused = [refusal(r, known) for r in runs]
+    asked = [r for r, why in zip(runs, refused, strict=True) if not why]
+    prepared = prepare(asked, lambda s: _deployment(s, known))
+    predicted = np.where(prepared.fits(), prepared.predict(), np.nan)
+    ln_sd, over = prepared.ln_sd(), prepared.overflows()
     if refit is not None:
-        predicted, ln_sd = _left_out(runs, refit)
-    lines = [_line(r, float(p)) for r, p in zip(runs, predicted, strict=True)]
-    basis = sorted({s.basis for s in served.values()})
-    said = [r.overflow in ("True", "true", "1") for r in runs]
-    overflow = None
-    if any(said):
-        batches = np.array([r.metric in BATCH_METRICS for r in runs])
-        overflow = {
-            "measured": int(np.sum(said)),
-            "found": int(np.sum(over & said)),
-            "false_alarms": int(np.sum(over & batches & ~np.array(said))),
-        }
-    found = _assemble(lines, predicted, ln_sd, source, basis, worst)
-    return replace(found, overflow=overflow, cross_validated=refit is not None)
-
-
-def validate_kernels(
-    groups: Sequence[KernelRows], source: str, *, worst: int = WORST
-) -> Validation:
-    """Score single kernels, each under the nearest profile for vLLM on its device."""
-    lines, predicted, basis = [], [], set()
-    for g in groups:
-        profile, _, words = profile_for(g.device_id, load_device(g.device_id), "vllm")
-        basis.add(words)
-        times = predicted_s(g, profile.alone())
-        predicted.append(times)
-        for i, t in enumerate(times):
-            setting = " ".join(f"{k}={v[i]:.0f}" for k, v in g.columns.items() if v[i] == v[i])
-            lines.append(
-                Line(g.device_id, g.kernel[i], g.op, g.dtype, setting, g.time_s[i], t, g.flag[i])
-            )
-    return _assemble(lines, np.concatenate(predicted), None, source, sorted(basis), worst)
-
-
-def _assemble(
-    lines: Sequence[Line],
-    predicted: Floats,
-    ln_sd: Floats | None,
-    source: str,
-    basis: Sequence[str],
-    worst: int,
-) -> Validation:
-    measured = np.array([x.measured for x in lines])
-    known = np.isfinite(predicted)
-    plain = np.array([not x.flag for x in lines]) & known
-
-    def scored(rows: NDArray[np.bool_]) -> Score:
-        return score(measured[rows], predicted[rows], None if ln_sd is None else ln_sd[rows])
-
-    def by(key: Callable[[Line], str], rows: NDArray[np.bool_]) -> dict[str, Score]:
-        names = np.array([key(x) for x in lines])
-        return {str(n): scored(rows & (names == n)) for n in sorted(set(names[rows]))}
-
-    order = np.argsort(-np.where(plain, np.abs(np.log(predicted / measured)), -1.0), kind="stable")
-    return Validation(
-        source=source,
-        overall=scored(plain if plain.any() else known),
-        groups={
-            "gpu, engine, metric": by(lambda x: f"{x.gpu}  {x.engine}  {x.metric}", plain),
-            "gpu, engine, tp, dtype": by(lambda x: f"{x.gpu}  {x.engine}  {x.kind}", plain),
-            "gpu": by(lambda x: x.gpu, plain),
-            "engine": by(lambda x: x.engine, plain),
-            "model": by(lambda x: x.model, plain),
-            "metric": by(lambda x: x.metric, plain),
-        },
-        flagged=by(lambda x: x.flag, known & ~plain),
-        worst=[lines[i] for i in order[: min(worst, int(plain.sum()))]],
-        overflow=None,
-        basis=basis,
+        predicted, ln_sd = _left_out(asked, refit)
+    found = iter(zip(predicted, ln_sd, strict=True))
+    rows = [
+        _measured(r, math.nan, math.nan, why) if why else _measured(r, *map(float, next(found)), "")
+        for r, why in zip(runs, refused, strict=True)
+    ]
+    rows += [_unread(u) for u in unread]
+    return _assemble(
+        rows,
+        source,
+        sorted({d.basis for d in known.values() if isinstance(d, Deployment)}),
+        worst,
+        overflow=_overflow(asked, over),
+        cross_validated=refit is not None,
+        command=command,
     )
 
 
-def _ln_sd(served: Served, run: Run) -> float:
-    kind = SPREAD.get(run.metric, "throughput")
-    return float(getattr(served.profile.spread, kind)) * served.wider
+def refusal(r: Run, known: dict[tuple[object, ...], Deployment | str]) -> str:
+    """Return why a run cannot be asked about; nothing where it can."""
+    if no := legal.refusal(r.scenario):
+        return no.message
+    if COLUMNS[r.column].statistic == "p99":
+        return "a percentile of the tail has no closed form"
+    key = group_of(r.scenario)
+    if key not in known:
+        try:
+            known[key] = resolve(r.scenario)
+        except NoSuchFormat as error:
+            known[key] = str(error)
+    found = known[key]
+    return found if isinstance(found, str) else ""
 
 
-def _line(r: Run, predicted: float) -> Line:
-    setting = f"batch {r.batch:g}, {r.input_tokens:g} in, {r.output_tokens:g} out, tp {r.setup.tp}"
-    if r.setup.dtype != "bf16" or r.setup.kv_dtype:
-        setting += f", {r.setup.dtype}" + (f" kv {r.setup.kv_dtype}" if r.setup.kv_dtype else "")
-    return Line(
-        gpu=r.device_id,
-        engine=r.setup.name,
-        model=r.model,
-        metric=r.metric,
+def _deployment(s: Scenario, known: Mapping[tuple[object, ...], Deployment | str]) -> Deployment:
+    found = known[group_of(s)]
+    assert isinstance(found, Deployment)
+    return found
+
+
+def _overflow(runs: Sequence[Run], over: NDArray[np.bool_]) -> dict[str, int] | None:
+    """Return the batches whose cache overflowed: as the file says, as found."""
+    said = np.array([bool(r.overflow) for r in runs])
+    if not said.any():
+        return None
+    batches = np.array([r.scenario.workload.kind == "batch" for r in runs])
+    return {
+        "measured": int(np.sum(said)),
+        "found": int(np.sum(over & said)),
+        "false_alarms": int(np.sum(over & batches & ~said)),
+    }
+
+
+def validate_kernels(
+    groups: Sequence[KernelRows], source: str, *, worst: int = WORST, command: str = ""
+) -> Validation:
+    """Score single kernels, each under the nearest profile for vLLM on its device."""
+    rows, basis = [], set()
+    for g in groups:
+        profile, _, words = profile_for(g.device_id, load_device(g.device_id), "vllm")
+        basis.add(words)
+        for i, t in enumerate(predicted_s(g, profile.alone())):
+            setting = " ".join(f"{k}={v[i]:.0f}" for k, v in g.columns.items() if v[i] == v[i])
+            rows.append(
+                Measured(g.line[i], g.device_id, g.kernel[i], g.op, g.dtype, setting,
+                         float(g.time_s[i]), float(t), flag=g.flag[i])
+            )  # fmt: skip
+    return _assemble(rows, source, sorted(basis), worst, command=command, column="time_s")
+
+
+def _assemble(
+    rows: Sequence[Measured],
+    source: str,
+    basis: Sequence[str],
+    worst: int,
+    *,
+    overflow: dict[str, int] | None = None,
+    cross_validated: bool = False,
+    command: str = "",
+    column: str = "",
+) -> Validation:
+    measured = np.array([x.measured for x in rows])
+    predicted = np.array([x.predicted for x in rows])
+    ln_sd = np.array([x.ln_sd for x in rows])
+    known = np.isfinite(predicted)
+    unflagged = np.array([not x.flag for x in rows])
+    plain = unflagged & known
+
+    def scored(which: NDArray[np.bool_]) -> Score:
+        can = which & known
+        return score(measured[can], predicted[can], ln_sd[can], int(np.sum(which & ~known)))
+
+    def by(key: Callable[[Measured], str], which: NDArray[np.bool_]) -> dict[str, Score]:
+        names = np.array([key(x) for x in rows])
+        return {str(n): scored(which & (names == n)) for n in sorted(set(names[which]))}
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.where(plain, np.abs(np.log(predicted / measured)), -1.0)
+    order = np.argsort(-errors, kind="stable")
+    return Validation(
+        command=command,
+        source=source,
+        overall=scored(unflagged if plain.any() else np.ones(len(rows), bool)),
+        groups={
+            "gpu, engine, metric": by(lambda x: f"{x.gpu}  {x.engine}  {x.metric}", unflagged),
+            "gpu, engine, tp, dtype": by(lambda x: f"{x.gpu}  {x.engine}  {x.kind}", unflagged),
+            "gpu": by(lambda x: x.gpu, unflagged),
+            "engine": by(lambda x: x.engine, unflagged),
+            "model": by(lambda x: x.model, unflagged),
+            "metric": by(lambda x: x.metric, unflagged),
+        },
+        flagged=by(lambda x: x.flag, ~unflagged),
+        worst=tuple(_worst(rows[i]) for i in order[: min(worst, int(plain.sum()))]),
+        overflow=overflow,
+        profiles=tuple(basis),
+        cross_validated=cross_validated,
+        lines=tuple(_line(x, column) for x in rows),
+    )
+
+
+def _worst(x: Measured) -> Worst:
+    names = ("gpu", "engine", "model", "metric", "setting", "measured", "predicted")
+    return Worst(**{n: getattr(x, n) for n in names}, error=x.predicted / x.measured - 1.0)
+
+
+def _line(x: Measured, column: str) -> Line:
+    """Return a row as JSON has it: with its interval, or why there is none."""
+    metric = column or x.metric
+    if not math.isfinite(x.predicted):
+        return Line(row=x.line, metric=metric, refused=x.refused or "does not fit in memory")
+    line = Line(row=x.line, metric=metric, measured=x.measured, predicted=x.predicted)
+    if not math.isfinite(x.ln_sd):
+        return line
+    estimate = Estimate.lognormal(x.predicted, x.ln_sd)
+    return line.model_copy(update={"low": estimate.low, "high": estimate.high})
+
+
+def _unread(u: Unread) -> Measured:
+    names = {n: u.row.get(n) or "" for n in ("gpu", "engine", "model")}
+    flag = u.row.get("flag") or ""
+    return Measured(
+        u.line, **names, metric=u.column, setting="", measured=math.nan, flag=flag, refused=u.why
+    )
+
+
+def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
+    s = r.scenario
+    e, w = s.engine, s.workload
+    setting = f"batch {r.batch:g}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
+    if e.dtype != "bf16" or e.kv_dtype:
+        setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
+    return Measured(
+        line=r.line,
+        gpu=s.on,
+        engine=e.name,
+        model=s.model.name,
+        metric=r.column,
         setting=setting,
         measured=r.value,
         predicted=predicted,
+        ln_sd=ln_sd,
         flag=r.flag,
-        kind=f"tp {r.setup.tp}  {r.setup.dtype}",
+        kind=f"tp {e.tp}  {e.dtype}",
+        refused=refused,
     )
 
 
@@ -221,7 +310,7 @@ def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:
     measured = np.array([r.value for r in runs])
     groups: dict[tuple[str, str], list[int]] = {}
     for i, r in enumerate(runs):
-        groups.setdefault((r.device_id, r.setup.name), []).append(i)
+        groups.setdefault((r.scenario.on, r.scenario.engine.name), []).append(i)
     for rows in groups.values():
         architectures = sorted({runs[i].architecture for i in rows})
         for architecture in architectures:
@@ -235,5 +324,5 @@ def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:
             own = [i for i in rows if runs[i].architecture == architecture]
             others = [i for i in set(rows) - set(own) if not runs[i].flag]
             if others:
-                ln_sd[own] = np.quantile(errors[others], 0.8) / Z80
+                ln_sd[own] = np.quantile(errors[others], INTERVAL) / Z
     return predicted, ln_sd

@@ -40,9 +40,10 @@ def gain_spread(runs: Sequence[Run], errors: Vector) -> float:
     """Return the spread of the ratio of two architectures under the same conditions, in 16 bits."""
     by_setting: dict[tuple[object, ...], list[int]] = {}
     for i, r in enumerate(runs):
-        if r.setup.dtype not in ("bf16", "fp16"):
+        s = r.scenario
+        if s.engine.dtype not in ("bf16", "fp16"):
             continue
-        key = (r.gpu, r.engine, r.setup, r.metric, r.batch, r.input_tokens, r.output_tokens)
+        key = (r.gpu, r.engine, repr(s.engine), r.column, repr(s.workload))
         by_setting.setdefault(key, []).append(i)
     differences = [
         errors[i] - errors[j]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from planner.columns import Kernels, Overheads
 from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
-from planner_calibration.fit.bounded import Constant, Fit, fit, rounded
+from planner_calibration.fit.map_fit import Constant, MapFit, fit_constants, rounded
 
 Vector = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class EngineFit:
 
     kernels: Kernels
     overheads: Overheads
-    fits: Mapping[str, Fit]  # by what was fitted: 16-bit rows first, other formats on top
+    fits: Mapping[str, MapFit]  # by what was fitted: 16-bit rows first, other formats on top
 
 
 def near(value: float, ln_sd: float, high: float = np.inf) -> Constant:
@@ -61,11 +61,11 @@ def constants_for(runs: Sequence[Run], kernels: Kernels) -> dict[str, Constant]:
     constants["launch_s"] = near(kernels.launch_s, 0.2)
     if any(r.batch > 1 for r in runs):
         constants |= SEQUENCES
-    if any(r.row["n_heads"] != r.row["n_kv_heads"] for r in runs):
+    if any(r.scenario.model.gqa > 1 for r in runs):
         constants["decode_rereads"] = REREADS
-    if any(r.setup.tp > 1 for r in runs):
+    if any(r.scenario.engine.tp > 1 for r in runs):
         constants |= RANKS | {"link_eff": near(kernels.link_eff, 0.2, 0.95)}
-    if runs and runs[0].setup.name in EAGER_ENGINES:
+    if runs and runs[0].scenario.engine.name in EAGER_ENGINES:
         constants |= EAGER
     return constants
 
@@ -104,14 +104,22 @@ def fit_engine(runs: Sequence[Run], kernels: Kernels, before: EngineFit | None =
     start = EngineFit(kernels, Overheads(layer_s=0.0), {})
     if before is not None:
         start = replace(before, fits={})
-    plain = [r for r in runs if r.setup.dtype in ("bf16", "fp16") and r.setup.kv_dtype is None]
+    plain = [
+        r
+        for r in runs
+        if r.scenario.engine.dtype in ("bf16", "fp16") and r.scenario.engine.kv_dtype is None
+    ]
     chosen = constants_after(plain, before) if before else constants_for(plain, kernels)
     found = _add(start, "plain", plain, chosen)
-    unpacked = [r for r in runs if r.setup.dtype in ("int4", "w8a16")]
+    unpacked = [r for r in runs if r.scenario.engine.dtype in ("int4", "w8a16")]
     found = _add(found, "weight-only", unpacked, UNPACK)
-    cached = [r for r in runs if r.setup.kv_dtype and r.setup.dtype in ("bf16", "fp16")]
+    cached = [
+        r
+        for r in runs
+        if r.scenario.engine.kv_dtype and r.scenario.engine.dtype in ("bf16", "fp16")
+    ]
     found = _add(found, "narrow cache", cached, NARROW)
-    quantised = [r for r in runs if r.setup.dtype in ("fp8", "int8")]
+    quantised = [r for r in runs if r.scenario.engine.dtype in ("fp8", "int8")]
     k = found.kernels
     costs = {
         "quantise_launch_s": near(k.quantise_launch_s, 0.7),
@@ -131,7 +139,7 @@ def _add(
     def ln_ratio(values: dict[str, float]) -> Vector:
         return np.log(predict(*split(values, f.kernels, f.overheads))) - measured
 
-    found = fit(constants, ln_ratio, noise=NOISE)
+    found = fit_constants(constants, ln_ratio, noise=NOISE)
     k, o = split(rounded(found.values), f.kernels, f.overheads)
     return EngineFit(k, o, {**f.fits, name: found})
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from planner.columns import Kernels
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s
-from planner_calibration.fit.bounded import Constant, Fit, fit, rounded
+from planner_calibration.fit.map_fit import Constant, MapFit, fit_constants, rounded
 
 Vector = NDArray[np.float64]
 
@@ -61,12 +61,12 @@ class KernelFit:
     """Fitted kernels with each operator's fit."""
 
     kernels: Kernels
-    parts: dict[str, Fit]
+    parts: dict[str, MapFit]
 
 
 def fit_kernels(groups: Sequence[KernelRows], start: Kernels) -> KernelFit:
     """Fit what `groups` measure; constants without rows keep their value in `start`."""
-    parts: dict[str, Fit] = {}
+    parts: dict[str, MapFit] = {}
     k = start
 
     def run(name: str, constants: dict[str, Constant], rows: Sequence[KernelRows]) -> None:
@@ -93,7 +93,7 @@ def fit_kernels(groups: Sequence[KernelRows], start: Kernels) -> KernelFit:
 def _best_layout(k: Kernels, rows: Sequence[KernelRows]) -> dict[str, float]:
     """Return the tile layout whose fit misses least."""
     fits = [
-        (_fit(replace(k, **layout), PREFILL, rows).noise, i) for i, layout in enumerate(LAYOUTS)
+        (_fit(replace(k, **layout), PREFILL, rows).spread, i) for i, layout in enumerate(LAYOUTS)
     ]
     return LAYOUTS[min(fits)[1]]
 
@@ -111,7 +111,7 @@ def _as_engines_run(rows: KernelRows) -> KernelRows:
     return rows.take(np.array([k == "vLLM_custom_graph" for k in rows.kernel]))
 
 
-def _fit(k: Kernels, constants: dict[str, Constant], groups: Sequence[KernelRows]) -> Fit:
+def _fit(k: Kernels, constants: dict[str, Constant], groups: Sequence[KernelRows]) -> MapFit:
     measured = np.log(np.concatenate([g.time_s for g in groups]))
 
     def ln_ratio(values: dict[str, float]) -> Vector:
@@ -119,7 +119,7 @@ def _fit(k: Kernels, constants: dict[str, Constant], groups: Sequence[KernelRows
         times = np.concatenate([predicted_s(g, kernels) for g in groups])
         return np.asarray(np.log(times) - measured)
 
-    return fit(constants, ln_ratio, weights=_balance(groups))
+    return fit_constants(constants, ln_ratio, weights=_balance(groups))
 
 
 def _balance(groups: Sequence[KernelRows]) -> Vector:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from planner.columns import Kernels, Overheads
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s, read_kernels
 from planner.questions.validate.measured import Run, read_runs
+from planner.writer import write_whole
 from planner_calibration.fit.speed import fleet
 from planner_calibration.fit.speed.crossval import gain_spread, leave_one_out, ln_errors, spread
 from planner_calibration.fit.speed.engines import EngineFit, fit_engine
 from planner_calibration.fit.speed.fleet import Borrowed, Plan
 from planner_calibration.fit.speed.kernels import KernelFit, fit_kernels
-from planner_calibration.fit.write import constants, posterior, toml
+from planner_calibration.fit.write import constants, posterior, profile_toml
 
 Vector = NDArray[np.float64]
 Z80 = 1.2816
@@ -34,7 +35,7 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
         report: called with a line for each step.
 
     """
-    runs = read_runs(data_dir / "e2e_calib.csv")
+    runs, _ = read_runs(data_dir / "e2e_calib.csv")
     groups = read_kernels(data_dir / "kernels_calib.csv.gz")
     kernels = {
         generation: fit_kernels([g for g in groups if g.device_id == device], Kernels())
@@ -54,12 +55,11 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
     for loan in fleet.BORROWED:
         profiles[loan.name] = borrow(loan, kernels[loan.architecture], profiles)
     profiles["class-default"] = class_default(profiles, runs, fits)
-    out_dir.mkdir(parents=True, exist_ok=True)
     comment = "Written by `planner calibrate profiles`; see calibration/LOG.md."
     paths = []
     for name, profile in profiles.items():
         paths.append(out_dir / f"{name}.toml")
-        paths[-1].write_text(toml(profile, comment), encoding="utf-8")
+        write_whole(paths[-1], profile_toml(profile, comment))
     return paths
 
 
@@ -77,7 +77,8 @@ def runs_for(plan: Plan, runs: Sequence[Run]) -> list[Run]:
     return [
         r
         for r in runs
-        if (r.device_id, r.setup.name) == (plan.device, plan.engine) and r.flag in COUNTED
+        if (r.scenario.on, r.scenario.engine.name) == (plan.device, plan.engine)
+        and r.flag in COUNTED
     ]
 
 
@@ -94,7 +95,7 @@ def fit_plan(
     unseen = leave_one_out(runs, fit)
     gain = gain_spread(runs, unseen)
     known = np.isfinite(unseen)
-    prompts = np.array([r.output_tokens <= 1 for r in runs])
+    prompts = np.array([r.scenario.workload.output_tokens <= 1 for r in runs])
     sd = spread(unseen)
     prefill = max(sd, spread(unseen[prompts])) if (prompts & known).any() else max(sd, 0.1)
     profile = _head(plan.name, plan.architecture, (plan.device, *plan.also), plan.engine)

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import OutputError, SpecError
+from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec, load_device
 from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
+from planner.writer import write_whole
 from planner_calibration import runs
 from planner_calibration.fit.map_fit import MapFit
 from planner_calibration.fit.speed import rows
 from planner_calibration.fit.speed.own_runs import TILE_ROWS, Corrected, correct
-from planner_calibration.fit.write import constants, toml
+from planner_calibration.fit.write import constants, profile_toml
 
 SPREADS = ("prefill", "decode", "throughput")
 
@@ -129,7 +130,7 @@ def to_toml(fitted: Fitted, today: date) -> str:
             "coverage": c.coverage,
         }
     profile["posterior"] = _posterior(c.posterior)
-    return toml(
+    return profile_toml(
         profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
     )
 
@@ -154,13 +155,5 @@ def write(fitted: Fitted, folder: Path, today: date) -> Path:
 
     """
     path = folder / f"{fitted.name}.toml"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(to_toml(fitted, today), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: {error.strerror}", hint="name a folder you may write to"
-        ) from None
+    write_whole(path, to_toml(fitted, today))
     return path

@@ -19,9 +19,11 @@ def refit(seen: Sequence[Run], unseen: Sequence[Run]) -> NDArray[np.float64]:
     Kernels start from what was measured on kernels alone (the device's vLLM profile), or from the fit
     of this engine on a sister device, which has seen none of these runs.
     """
-    device = seen[0].device_id
+    device = seen[0].scenario.on
     profile, _, _ = profile_for(device, load_device(device), "vllm")
-    plan = next((p for p in PLANS if (p.device, p.engine) == (device, seen[0].setup.name)), None)
+    plan = next(
+        (p for p in PLANS if (p.device, p.engine) == (device, seen[0].scenario.engine.name)), None
+    )
     before = EngineFit(*load_profile(plan.after).columns(), {}) if plan and plan.after else None
     found = fit_engine(seen, profile.columns()[0], before)
     return prepare(unseen).predict(found.kernels, found.overheads)

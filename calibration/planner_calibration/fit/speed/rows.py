@@ -29,7 +29,7 @@ from planner.cost.kernels import (
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
 from planner.inputs.measurement import Measurement
-from planner.serving.offline import batch_s
+from planner.serving.batch import batch_s
 
 Vector = NDArray[np.float64]
 # Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from planner.errors import OutputError
 from planner.inputs.measurement import Measurement
 from planner.units import show
+from planner.writer import write_whole
 from planner_calibration import runs
 from planner_calibration.measure.kernels import all_reduce, cases, measure, peaks
 from planner_calibration.measure.machine import machine
@@ -52,12 +52,8 @@ def run(
     say(f"{on.name}: {rates}")
     say(f"memory {show(found.bytes_per_s, 'byte/s')}, last cache {show(cache, 'byte')}")
     if propose is not None:
-        try:
-            propose.write_text(
-                peaks.propose(on, found, threads=torch.get_num_threads(), today=date.today())
-            )
-        except OSError as error:
-            raise OutputError(f"{propose}: {error.strerror}") from None
+        threads = torch.get_num_threads()
+        write_whole(propose, peaks.propose(on, found, threads=threads, today=date.today()))
         say(f"wrote {propose}")
     rows = measure.measure(
         cases.sweep(size, cache),

@@ -1,13 +1,13 @@
 """A machine's real peak and bandwidth, and the hardware file they make for a device nobody listed."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 import torch
 
 from planner.units import show
+from planner.writer import toml
 from planner_calibration.measure.kernels import cases
 from planner_calibration.measure.machine import Machine, cache_bytes, clock_hz
 from planner_calibration.measure.timing import time_calls
@@ -61,30 +61,28 @@ NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 def propose(on: Machine, peaks: Peaks, *, threads: int, today: date) -> str:
     """Return a hardware TOML for this device, its numbers measured and said to be."""
-    return "\n".join(_lines(on, peaks, threads, today)) + "\n"
-
-
-def _lines(on: Machine, peaks: Peaks, threads: int, today: date) -> Iterator[str]:
-    sms = on.environment.get("sms", threads)
-    yield f'name = "{on.name}"'
-    yield f'vendor = "{on.name.split()[0].lower()}"'
-    yield f'architecture = "{on.id}"'
-    yield f'form_factor = "{"socket" if on.kind == "cpu" else "unknown"}"'
-    yield f'hbm_bytes = "{show(on.memory_bytes, "byte")}"'
-    yield f'hbm_bytes_per_s = "{show(peaks.bytes_per_s, "byte/s")}"          # measured'
-    yield f'l2_bytes = "{show(peaks.cache_bytes, "byte")}"'
-    yield f"n_sms = {sms}"
-    yield f'boost_clock_hz = "{(clock_hz() or 1e9) / 1e6:.0f} MHz"'
-    yield f'link_bytes_per_s = "{show(peaks.bytes_per_s, "byte/s")}"         # no link measured: memory'
-    yield 'link_kind = "memory"'
-    yield f'tdp_w = "{_power(on)}"'
-    yield 'source = "measured: planner calibrate kernels"'
-    yield f"checked = {today.isoformat()}"
-    yield 'notes = "Measured, not nameplate: efficiencies fitted on top of it are relative to this."'
-    yield ""
-    yield "[dense_flops_per_s]"
-    for dtype, rate in peaks.flops_per_s.items():
-        yield f'{NAMES[dtype]} = "{show(rate, "flop/s")}"'
+    values = {
+        "name": on.name,
+        "vendor": on.name.split()[0].lower(),
+        "architecture": on.id,
+        "form_factor": "socket" if on.kind == "cpu" else "unknown",
+        "hbm_bytes": show(on.memory_bytes, "byte"),
+        "hbm_bytes_per_s": show(peaks.bytes_per_s, "byte/s"),
+        "l2_bytes": show(peaks.cache_bytes, "byte"),
+        "n_sms": on.environment.get("sms", threads),
+        "boost_clock_hz": f"{(clock_hz() or 1e9) / 1e6:.0f} MHz",
+        "link_bytes_per_s": show(peaks.bytes_per_s, "byte/s"),
+        "link_kind": "memory",
+        "tdp_w": _power(on),
+        "source": "measured: planner calibrate kernels",
+        "checked": today,
+        "notes": "Measured, not nameplate: efficiencies fitted on top of it are relative to this. "
+        "No link was measured: it is as fast as memory.",
+        "dense_flops_per_s": {
+            NAMES[dtype]: show(rate, "flop/s") for dtype, rate in peaks.flops_per_s.items()
+        },
+    }
+    return toml(values)
 
 
 def _power(on: Machine) -> str:

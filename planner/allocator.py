@@ -1,7 +1,8 @@
 """Let freed columns be used again: by default glibc hands every 100 kB back to the kernel at once.
 
 A million candidates a second means a thousand temporary columns a millisecond. Faulting their pages
-in again takes three times as long as the arithmetic on them.
+in again takes three times as long as the arithmetic on them. It is the whole process's setting: the
+commands that search make it, the library never does; call it where the process is yours.
 """
 
 import functools
