@@ -114,12 +114,13 @@ def _section(s: Section) -> list[Any]:
         return [Text(f"{word:9}{item}", style=style) for item in s.items]
     parts: list[Any] = [] if s.name == "answer" else [Text(s.title, style="bold")]
     parts += [Text(text) for text in s.text]
-    for item in s.items:
-        label, colon, rest = item.partition(": ")
-        parts.append(Text.assemble((label + colon, "bold" if colon else ""), rest))
     for g in s.grids:
         parts += [Text("")] * bool(parts) + [Fitted(g)]
         parts += [Text(g.caption, style="dim")] * bool(g.caption and g.sideways)
+    parts += [Text("")] * bool(s.grids and s.items)
+    for item in s.items:
+        label, colon, rest = item.partition(": ")
+        parts.append(Text.assemble((label + colon, "bold" if colon else ""), rest))
     return [*parts, Text("")]
 
 
