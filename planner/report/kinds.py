@@ -138,7 +138,7 @@ def _where(found: Sequence[Mapping[str, Any]]) -> Grid:
     body = [[r["operator"].replace("_", " "), *part(r, "ttft"), *part(r, "tpot")] for r in found]
     first, after = (LATENCIES[n].title for n in ("ttft_s", "tpot_s"))
     head = ["operator", first, "share", "bound", after, "share", "bound"]
-    return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7], groups=[len(body) - 1])
+    return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7])
 
 
 def _changes(found: Sequence[Mapping[str, Any]]) -> Grid:
