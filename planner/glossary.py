@@ -156,6 +156,9 @@ overhead_s | t_{over} | s | the engine's own work
 step_s | t_{step} | s | one engine step
 ttft_s | \mathrm{TTFT} | s | time to first token
 tpot_s | \mathrm{TPOT} | s | time per output token after the first
+idle_ttft_s | t_{first} | s | time to first token of a request that need not wait
+full_batch_step_s | t_{full} | s | a step in which all that fit decode
+batch_output_tokens_per_s | R_{batch} | 1/s | output tokens over the wall time of a batch
 batch_s | t_{batch} | s | wall time of an offline batch
 prefill_all_s | t_{p}^{all} | s | prompts of the whole batch
 drain_step_s | t_{drain} | s | a step at the end, with half of the late ones left
