@@ -121,7 +121,7 @@ def smallest_fix(s: Scenario) -> str:
         changed = s.model_copy(update={"engine": own.model_copy(update=fix)})
         try:
             if refusal(changed) is None and lacking(changed) <= 0:
-                how = " and ".join(f"{k}={v}" for k, v in fix.items())
+                how = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in fix.items())
                 return f"the smallest change that makes it fit: {how}"
         except SpecError:  # the device has no such format
             continue

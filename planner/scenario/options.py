@@ -128,7 +128,7 @@ def _quantity(unit: str) -> Any:
 
 
 def _rate(text: str, where: str) -> float:
-    return float(_quantity("1/s")(text, where)) if text.endswith("/s") else _number(where, text)
+    return float(_quantity("1/s")(text if text.endswith("/s") else f"{text}/s", where))
 
 
 def _flag(text: str, where: str) -> bool:

@@ -7,17 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner.scenario.shapes import Conditions, evaluate
-from planner.scenario.system import serve
 from planner_calibration.plan.settle import runs_that_settle
 
-from planner.columns import as_rows
 from planner.equation import evaluation
 from planner.errors import Infeasible, SpecError, UnknownName
-from planner.inputs.engine import EngineSpec
 from planner.inputs.law import default_law, law_names, load_law
 from planner.inputs.loading import load_model
-from planner.inputs.workload import WorkloadSpec
 from planner.interval import ENDS, INTERVAL, Z
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
 from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
@@ -33,6 +28,8 @@ from planner.law.terms.head_size import reference_head_dim
 from planner.law.terms.precision import ln_training_bits_factor
 from planner.law.terms.reference import reference_loss
 from planner.law.terms.shape import phi
+from planner.scenario.evaluate import Evaluation
+from planner.scenario.scenario import Resolved, conditions
 
 LAW = load_law("bian-1b").columns()
 DEEP = switched(LAW, depth=1)
@@ -205,11 +202,8 @@ def test_the_search_explain_and_law_ask_read_one_loss(model: str, depth: bool) -
     """To 1e-9, with depth switched on too."""
     arch = load_model(model).arch()
     law = switched(load_law("bian-1b").columns(), depth=depth)
-    served = serve("h100-sxm", EngineSpec())
-    conditions = Conditions(
-        served, WorkloadSpec().columns(), load_law("bian-1b"), 1e11, depth_term=depth
-    )
-    one = float(evaluate(as_rows(arch), conditions)["loss"][0])
+    resolved = Resolved.of(conditions(law="bian-1b", tokens=1e11, depth_term=depth), 1e9)
+    one = float(Evaluation(resolved, arch)["loss"])
     steps = evaluation("loss", law, arch, 1e11)  # what `planner explain loss` prints
     assert next(reversed(steps.values())) == pytest.approx(one, rel=1e-9)
     assert predict_loss(law, shapes(law, arch, 1e11)) == pytest.approx(one, rel=1e-9)
