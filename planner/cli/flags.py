@@ -66,7 +66,8 @@ def _parameter(o: Option) -> inspect.Parameter:
         help=o.help + shown,
         show_default=False,
     )
-    annotation = Annotated[bool | None if o.kind == "flag" else str | None, made]
+    kind: Any = bool | None if o.kind == "flag" else str | None
+    annotation = Annotated[kind, made]
     required = (o.group == "question" and o.field == "params") or (o.name == "tokens" and _must(o))
     default = inspect.Parameter.empty if required else None
     return inspect.Parameter(

@@ -18,7 +18,7 @@ from planner.cost.breakdown import breakdown
 from planner.cost.money import lifetime_usd
 from planner.equation import remembering
 from planner.law.accuracy import NINE_TASKS, accuracy
-from planner.law.predict import predict_loss
+from planner.law.law import loss
 from planner.metrics import METRICS, SERVING
 from planner.scenario import legal
 from planner.scenario.scenario import (
@@ -87,9 +87,7 @@ class Evaluation:
     def loss(self) -> Any:
         """Predicted loss, nats per token."""
         t = self.resolved.trained
-        if t is None:
-            return np.nan
-        return predict_loss(t.law.columns(), t.law.shapes(self.arch, t.tokens, depth=t.depth_term))
+        return np.nan if t is None else loss(t.columns, self.arch, t.tokens)
 
     @property
     def accuracy(self) -> Any:

@@ -13,10 +13,11 @@ from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
+from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
 from planner.questions.validate.measured import COLUMNS, Run, Unread, read_rows, runs_of
 from planner.questions.validate.scoring import prepare
-from planner.results import INTERVAL, Estimate, Line, Score, Validation, Worst, Z
+from planner.results import Estimate, Line, Score, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
