@@ -87,7 +87,7 @@ def _engines(places: tuple[Path, ...]) -> dict[str, EngineFile]:
 
 def engines() -> dict[str, EngineFile]:
     """Return every engine on the search path by its id."""
-    return _engines(tuple(search_path("hardware")))
+    return _engines(search_path("hardware"))
 
 
 def engine_named(text: str, version: str = "") -> tuple[str, str]:

@@ -274,7 +274,7 @@ def specs(*given: BaseModel | str | None, **settings: Any) -> Specs:
             raise SpecError(f"{o.name} is of the model, which is given apart", hint="use --vary")
         if value is not None:
             parts[o.group][o.field] = o.read(value)
-    places = tuple(search_path("hardware"))  # engines are looked up there
+    places = search_path("hardware")  # engines are looked up there
     made = {group: _made(group, tuple(own.items()), places) for group, own in parts.items()}
     return Specs(**made)
 
