@@ -4,11 +4,10 @@ Everything is float64 in SI units. Generality is by neutral values, in place of 
 model has one expert, full attention an infinite window, one device tp = 1.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
-
-import numpy as np
 
 from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
 
@@ -34,7 +33,7 @@ class Arch:
     n_experts: Scalar = 1.0
     n_active_experts: Scalar = 1.0  # routed experts a token visits
     n_shared_experts: Scalar = 0.0  # experts every token visits besides
-    window: Scalar = np.inf  # tokens a local layer looks back
+    window: Scalar = math.inf  # tokens a local layer looks back
     local_fraction: Scalar = 0.0  # share of layers that are local
     kv_latent_dim: Scalar = 0.0  # multi-head latent attention: cached elements per token and layer
     q_latent_dim: Scalar = 0.0  # and the rank of its query projection (0: full rank)
@@ -114,24 +113,30 @@ class Workload:
     input_tokens: Scalar
     output_tokens: Scalar
     batch: Scalar  # requests there are, or that are kept in flight
-    n_requests: Scalar = np.inf  # in the whole run, where a loop keeps `batch` of them in flight
+    n_requests: Scalar = math.inf  # in the whole run, where a loop keeps `batch` of them in flight
     prefix_hit: Scalar = 0.0  # share of the prompt the prefix cache already holds
 
 
 def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
     """Build columns from numbers or arrays, in float64 whatever they were."""
+    import numpy as np
+
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     return cls(**{k: np.asarray(v, dtype=np.float64)[()] for k, v in values.items() if k in names})
 
 
 def as_rows(columns: C) -> C:
     """Return the same columns with every single number as an array of one row."""
+    import numpy as np
+
     ones = {f.name: np.atleast_1d(getattr(columns, f.name)) for f in fields(columns)}  # type: ignore[arg-type]
     return replace(columns, **ones)  # type: ignore[type-var]
 
 
 def take(columns: C, rows: Number) -> C:
     """Return the chosen rows of every array field; single numbers stay as they are."""
+    import numpy as np
+
     picked = {
         f.name: value[rows]
         for f in fields(columns)  # type: ignore[arg-type]

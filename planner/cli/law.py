@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from planner.cli import law_ask
-from planner.cli.options import Json, Out
+from planner.cli.flags import Json, Out
 
 app = typer.Typer(
     no_args_is_help=True,

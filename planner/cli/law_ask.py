@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.options import Law, Tokens
+from planner.cli.flags import Law, Tokens
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,10 +1,10 @@
 """A model's shape, validated, with its exact parameter count."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from planner.columns import Arch
@@ -186,7 +186,7 @@ class ModelSpec(Spec):
             n_experts=float(self.n_experts),
             n_active_experts=float(self.n_active_experts),
             n_shared_experts=float(self.n_shared_experts),
-            window=np.inf if self.window is None else float(self.window),
+            window=math.inf if self.window is None else float(self.window),
             local_fraction=self.local_fraction,
             kv_latent_dim=float(self.kv_latent_dim),
             q_latent_dim=float(self.q_latent_dim),

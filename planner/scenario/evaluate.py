@@ -145,7 +145,8 @@ class Evaluation:
 
     def _work(self) -> dict[str, Any]:
         """Return what most of the time goes to, and the shares of nameplate rates in use."""
-        s, time = self.system, dict.fromkeys(RESOURCES, 0.0)
+        s = self.system
+        time: dict[str, Any] = dict.fromkeys(RESOURCES, 0.0)
         flops: Any = 0.0
         bytes_: Any = 0.0
         for step, per_s in self["mix"].values():

@@ -9,9 +9,10 @@ import numpy as np
 from planner.columns import System, Workload
 from planner.cost import memory
 from planner.errors import Infeasible, SpecError
+from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
 from planner.inputs.formats import CACHED, NARROW
-from planner.scenario.scenario import Conditions, Scenario, load_of, resolve
+from planner.scenario.scenario import Scenario, load_of, resolve
 from planner.serving.kinds import KINDS
 from planner.units import show
 

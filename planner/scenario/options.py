@@ -14,7 +14,7 @@ the field holds:
 import functools
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -70,6 +70,7 @@ class Option:
     least: float
     greatest: float
     open_least: bool  # above `least`, not at it
+    required: bool = False
 
     @property
     def flag(self) -> str:
@@ -171,7 +172,7 @@ def _kind(name: str, annotation: Any, reads: str) -> Kind:
     return kinds.get(plain, "text")
 
 
-def options_of(spec: type[BaseModel], group: Group, without: Sequence[str] = ()) -> list[Option]:
+def options_of(spec: type[BaseModel], group: Group, without: Collection[str] = ()) -> list[Option]:
     """Return the options that a spec's fields are."""
     found = []
     for field, info in spec.model_fields.items():
@@ -195,6 +196,7 @@ def options_of(spec: type[BaseModel], group: Group, without: Sequence[str] = ())
                 least=bounds.get("ge", bounds.get("gt", -math.inf)),
                 greatest=bounds.get("le", bounds.get("lt", math.inf)),
                 open_least="gt" in bounds,
+                required=info.is_required(),
             )
         )
     return found
@@ -216,8 +218,8 @@ OPTIONS: dict[str, Option] = {
 }
 # Those only `recommend` has: the size, the limits, how far to look.
 ASKED: dict[str, Option] = {
-    o.name: o for o in options_of(Question, "question", without=[*Conditions.model_fields])
-} | {"tokens": OPTIONS["tokens"]}
+    o.name: o for o in options_of(Question, "question", {*Conditions.model_fields} - {"tokens"})
+}
 LOADS = ("batch", "concurrency", "burst", "rate", "trace")  # how requests come: one of them
 
 

@@ -113,11 +113,11 @@ def resolve_question(q: Question, n: float) -> Resolved:
     """
     terms = None if q.serve_requests is None else Terms(q.serve_requests, q.train_mfu)
     resolved = Resolved.of(q, n, terms)
-    law = resolved.trained and resolved.trained.law
-    if law is None or law.conditional is None:
+    assert resolved.trained
+    law = resolved.trained.law
+    if law.conditional is None:
         raise SpecError(
-            f"law {law and law.name} says nothing about shape, which is all a search at one N "
-            "chooses",
+            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
             hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
         )
     require_weights_fit(q, q.params, q.params_kind, q.tolerance)
