@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from planner.columns import Arch
-from planner.cost import params
 from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.fields import Spec
 
@@ -125,6 +124,8 @@ class ModelSpec(Spec):
     @cached_property
     def n_params_non_embedding(self) -> int:
         """Weights of the attention and MLP matrices: the loss law's N; norms and biases left out."""
+        from planner.cost import params
+
         arch = self._matrices()
         per_layer = int(params.attn_params(arch) + params.mlp_params(arch))
         return self.n_layers * per_layer - self.n_dense_layers * self._expert_surplus(arch)
@@ -132,6 +133,8 @@ class ModelSpec(Spec):
     @cached_property
     def n_active_params(self) -> int:
         """Weights a token touches: all but the experts it does not visit."""
+        from planner.cost import params
+
         idle = (self.n_experts - self.n_active_experts) * int(
             params.expert_params(self._matrices())
         )
@@ -140,6 +143,8 @@ class ModelSpec(Spec):
     @property
     def mlp_attn_ratio(self) -> float:
         """MLP over attention weights, r; with experts, those a token visits."""
+        from planner.cost import params
+
         return float(params.mlp_attn_ratio(self._matrices()))
 
     @property
@@ -168,6 +173,8 @@ class ModelSpec(Spec):
         Columns hold one kind of layer. Where the first layers are dense and the rest have experts,
         all count as the latter, and `extra_params` takes off what that adds to the weights.
         """
+        from planner.cost import params
+
         arch = self._matrices()
         return replace(arch, extra_params=float(self.n_params) - params.n_params(arch))
 
@@ -195,6 +202,8 @@ class ModelSpec(Spec):
 
     def _expert_surplus(self, arch: Arch) -> int:
         """Weights a layer with experts has beyond a dense one."""
+        from planner.cost import params
+
         dense = arch.mlp_matrices * arch.d_model * self.d_ff
         return int(params.mlp_params(arch) - dense)
 
