@@ -7,12 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from planner.columns import Arch
-from planner.cost.params import (
-    gqa,
-    mlp_attn_ratio,
-    n_active_params,
-    n_active_params_non_embedding,
-)
+from planner.cost.params import gqa, mlp_attn_ratio, n_active_params, n_active_params_non_embedding
 from planner.data import catalogue, find
 from planner.inputs.fields import Spec, load_toml
 from planner.inputs.law_parts import (

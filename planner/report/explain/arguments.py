@@ -19,11 +19,7 @@ import planner.cost
 import planner.law
 import planner.serving
 from planner.columns import Arch, Kernels, Overheads, Step, System, Workload
-from planner.cost.params import (
-    d_over_sqrt_n,
-    mlp_attn_ratio,
-    n_params_non_embedding,
-)
+from planner.cost.params import d_over_sqrt_n, mlp_attn_ratio, n_params_non_embedding
 from planner.equation import EQUATIONS, equation
 from planner.law.accuracy import NINE_TASKS, AccuracyLink
 from planner.law.columns import LawColumns
