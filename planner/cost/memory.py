@@ -56,7 +56,7 @@ def state_room_bytes(s: System) -> Bytes:
         s: shape, precision, parallelism and limits (`max_num_seqs`).
 
     """
-    state = state_bytes_per_sequence(s)
+    state = state_bytes(s)
     return (
         state
         if is_zero(state)
