@@ -4,11 +4,10 @@ Everything is float64 in SI units. Generality is by neutral values, in place of 
 model has one expert, full attention an infinite window, one device tp = 1.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
-
-import numpy as np
 
 from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
 
@@ -34,7 +33,7 @@ class Arch:
     n_experts: Scalar = 1.0
     n_active_experts: Scalar = 1.0  # routed experts a token visits
     n_shared_experts: Scalar = 0.0  # experts every token visits besides
-    window: Scalar = np.inf  # tokens a local layer looks back
+    window: Scalar = math.inf  # tokens a local layer looks back
     local_fraction: Scalar = 0.0  # share of layers that are local
     kv_latent_dim: Scalar = 0.0  # multi-head latent attention: cached elements per token and layer
     q_latent_dim: Scalar = 0.0  # and the rank of its query projection (0: full rank)
@@ -114,28 +113,36 @@ class Workload:
     input_tokens: Scalar
     output_tokens: Scalar
     batch: Scalar  # requests there are, or that are kept in flight
-    n_requests: Scalar = np.inf  # in the whole run, where a loop keeps `batch` of them in flight
+    n_requests: Scalar = math.inf  # in the whole run, where a loop keeps `batch` of them in flight
     prefix_hit: Scalar = 0.0  # share of the prompt the prefix cache already holds
 
 
 def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
     """Build columns from numbers or arrays, in float64 whatever they were."""
+    import numpy as np
+
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     return cls(**{k: np.asarray(v, dtype=np.float64)[()] for k, v in values.items() if k in names})
 
 
 def as_rows(columns: C) -> C:
     """Return the same columns with every single number as an array of one row."""
+    import numpy as np
+
     return _each(columns, np.atleast_1d)
 
 
 def take(columns: C, rows: Number) -> C:
     """Return the chosen rows of every array field; single numbers stay as they are."""
+    import numpy as np
+
     return _each(columns, lambda v: v[rows] if isinstance(v, np.ndarray) and v.ndim else v)
 
 
 def shared(columns: C) -> C:
     """Return columns with a single number where all rows agree."""
+    import numpy as np
+
     return _each(columns, lambda v: float(v[0]) if np.all(v == v[0]) else v)
 
 
@@ -153,6 +160,8 @@ def _each(columns: C, change: Callable[[Any], Any]) -> C:
 
 def stack(rows: Sequence[C]) -> C:
     """Return rows, each one record of numbers, as columns; a kind of layer a row lacks has none."""
+    import numpy as np
+
     made: dict[str, Any] = {}
     for f in fields(rows[0]):  # type: ignore[arg-type]
         values = [getattr(row, f.name) for row in rows]

@@ -195,6 +195,15 @@ def floor(a: Any) -> Any:
     return a if _smooth.get() else np.floor(a)
 
 
+def nearest(a: Any) -> Any:
+    """Round to the nearest whole number, element by element."""
+    if _is_symbolic(a):
+        import sympy
+
+        return sympy.floor(a + sympy.Rational(1, 2))
+    return a if _smooth.get() else np.rint(a)
+
+
 def exp(a: Any) -> Any:
     """Return e to the power `a`."""
     if _is_symbolic(a):

@@ -156,6 +156,9 @@ overhead_s | t_{over} | s | the engine's own work
 step_s | t_{step} | s | one engine step
 ttft_s | \mathrm{TTFT} | s | time to first token
 tpot_s | \mathrm{TPOT} | s | time per output token after the first
+idle_ttft_s | t_{first} | s | time to first token of a request that need not wait
+full_batch_step_s | t_{full} | s | a step in which all that fit decode
+batch_output_tokens_per_s | R_{batch} | 1/s | output tokens over the wall time of a batch
 batch_s | t_{batch} | s | wall time of an offline batch
 prefill_all_s | t_{p}^{all} | s | prompts of the whole batch
 drain_step_s | t_{drain} | s | a step at the end, with half of the late ones left
@@ -207,6 +210,12 @@ width_penalty | \Delta_x |  | relative loss of a width off its optimum
 ratio_penalty | \Delta_r |  | relative loss of an r off its optimum
 shape_multiplier | \mu |  | multiplier of the reference loss
 shape_offset | \delta |  | nats added to the reference loss
+reference_depth | L_0 |  | layers the law is read at
+reference_head_dim | d_{h,0} |  | head size the law is read at
+depth_ln_n_factor | \ln\eta_L |  | ln of what a parameter is worth at another depth
+n_of | N |  | parameters a token touches, counted as the law says
+x_of | x |  | d_model / √N, N the matrices' parameters a token touches
+expert_gain | g_E |  | saturated count of experts over that of a dense model
 loss | \mathcal{L} |  | predicted loss, nats per token
 accuracy | a |  | mean accuracy over the nine tasks
 slope | s_a |  | nats to logits of the accuracy link
@@ -217,6 +226,7 @@ depth_aspect | A_L |  | best d_model / n_layers
 head_k | k_h |  | loss per squared e-fold of a head under 96 wide
 gqa_slope | s_g |  | nats per doubling of the group size
 size_slope | s_N |  | nats per e-fold of N beyond the anchors
+repeat_r | R^* |  | passes after which repeated data have lost most of their worth
 size_slope_sd | \sigma_{s_N} |  | spread of size_slope
 lawcolumns.gqa | g_0 |  | group size of the evidence
 gqa_high | g_{max} |  | largest group size of the evidence
@@ -231,6 +241,8 @@ r_high | r_{hi} |  | highest r of the evidence
 x_low | x_{lo} |  | lowest x of the evidence
 x_high | x_{hi} |  | highest x of the evidence
 noise_sd | \sigma_L |  | run-to-run noise and misfit, nats
+head_k_sd | \sigma_{k_h} |  | spread of head_k
+repeat_r_sd | \sigma_{R} |  | spread of repeat_r
 gqa_sd | \sigma_g |  | spread of the group size's effect, nats per doubling
 alpha_sd | \sigma_\alpha |  | spread of alpha
 beta_sd | \sigma_\beta |  | spread of beta
@@ -241,12 +253,6 @@ k_r_ln_sd | \sigma_{k_r} |  | spread of ln k_r
 r_opt_ln_sd | \sigma_{r} |  | spread of ln r_opt
 depth_q_ln_sd | \sigma_{q} |  | spread of ln depth_q
 depth_aspect_ln_sd | \sigma_{A} |  | spread of ln depth_aspect
-reference_layers | L_0 |  | depth the evidence was taken at
-reference_head_dim | d_{h,0} |  | head size the evidence was taken at
-depth_on | 1_L |  | 1 where depth acts on the loss
-head_on | 1_h |  | 1 where head size acts on the loss
-ln_n_factor | \ln\eta_N |  | sum of ln(N_eff / N) of further corrections
-delta_nats | \delta_L |  | nats added to the loss
 slope_sd | \sigma_{s} |  | spread of the accuracy link's slope
 midpoint_sd | \sigma_{1/2} |  | spread of its midpoint, nats
 residual_sd | \sigma_{a} |  | accuracy of a model about the link

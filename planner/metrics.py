@@ -21,8 +21,14 @@ class Looked(Protocol):
 
     system: System
     load: Load
-    tdp_w: float
-    usd_per_device_hour: Any  # NaN where no price is known
+
+    @property
+    def tdp_w(self) -> float:
+        """Power limit of one device."""
+
+    @property
+    def usd_per_device_hour(self) -> float:
+        """Price of one device; NaN where none is known."""
 
     def __getitem__(self, name: str) -> Any:
         """Return another metric's column."""

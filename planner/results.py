@@ -26,12 +26,11 @@ from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
+from planner.interval import Z
 from planner.metrics import METRICS, SIMULATED
 
 SCHEMA: Final = 2
 OLDER = "0.1"  # the version that wrote schema 1
-INTERVAL = 0.8  # share of outcomes expected between `low` and `high`
-Z = 1.2815515655446004  # standard normal quantile of that interval
 HINT = "write it again with `--json --out FILE`; result files are not meant to be edited"
 SHAPE_KEYS = (
     "n_layers",

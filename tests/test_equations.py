@@ -52,7 +52,7 @@ ureg.define("joule = watt * second")
 
 ROOT = Path(__file__).parents[1]
 ALL = sorted(EQUATIONS)
-NOT_QUANTITIES = {"anchors", "covariance", "n_definition"}
+NOT_QUANTITIES = {"anchors", "covariance", "n_definition", "name", "data", "switches", "drawn"}
 
 
 def declared_unit(annotation):

@@ -26,6 +26,11 @@ NOT_QUANTITIES = {
     "anchors",
     "covariance",
     "n_definition",
+    "name",
+    "data",
+    "switches",
+    "drawn",
+    "arch",
 }  # evidence of a law, which no equation reads
 
 

@@ -31,7 +31,7 @@ def kernel_line(row: Measurement) -> str:
 
 def trainings_csv(paths: Sequence[Path]) -> str:
     """Return the trainings of run files as CSV, for the law's fitter."""
-    from planner_calibration.fit.law.training import to_csv
+    from planner_calibration.fit.law.data import to_csv
 
     return to_csv(runs.load(list(paths)).rows)
 

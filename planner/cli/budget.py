@@ -8,16 +8,19 @@ from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
 from planner.cli.what_if import Set
 from planner.inputs.deployment import DEFAULT_DEVICE
 
-
-def _limit(flag: str, what: str) -> Any:
-    option = typer.Option(flag, metavar="TIME", help=f"Longest {what}.")
-    return Annotated[str | None, option]
-
-
-Ttft = _limit("--ttft", "time to first token: 300ms")
-Tpot = _limit("--tpot", "mean time per output token: 20ms")
-Itl = _limit("--itl", "gap between two tokens")
-E2e = _limit("--e2e", "time to the last token")
+Ttft = Annotated[
+    str | None, typer.Option("--ttft", metavar="TIME", help="Longest time to first token: 300ms.")
+]
+Tpot = Annotated[
+    str | None,
+    typer.Option("--tpot", metavar="TIME", help="Longest mean time per output token: 20ms."),
+]
+Itl = Annotated[
+    str | None, typer.Option("--itl", metavar="TIME", help="Longest gap between two tokens.")
+]
+E2e = Annotated[
+    str | None, typer.Option("--e2e", metavar="TIME", help="Longest time to the last token.")
+]
 At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90, p95, p99.")]
 On = Annotated[
     str, typer.Option("--on", metavar="HARDWARE[,…]", help="Devices to consider, ids or paths.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli.options import Json, Out, Quiet
+from planner.cli.flags import Json, Out, Quiet
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli import options as o
+from planner.cli import flags as o
 
 if TYPE_CHECKING:
     from planner.scenario.evaluate import Evaluation
@@ -38,7 +38,7 @@ def explain(
     everything: All = False,
     list_: List = False,
     compare: Compare = False,
-    on: o.On = "a100-sxm-40gb",
+    on: o.On = None,
     json_: o.Json = False,
     out: o.Out = None,
 ) -> None:
@@ -91,7 +91,7 @@ def _shape(at: Path | None, of: str | None) -> "Evaluation | None":
     return shown[of or ("fastest" if "fastest" in shown else next(iter(shown)))]
 
 
-def _compare(a: str, b: str, at: Path | None, on: str) -> tuple[Any, dict[str, Any]]:
+def _compare(a: str, b: str, at: Path | None, on: str | None) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
     from planner.inputs.loading import load_model

@@ -3,12 +3,22 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.scenario.options import ASKED, METAVARS, OPTIONS, Group, Option
+if TYPE_CHECKING:
+    from planner.scenario.options import Group, Option
 
+On = Annotated[
+    str | None, typer.Option("--on", metavar="HARDWARE", help="Device, by id or TOML path.")
+]
+Tokens = Annotated[
+    str, typer.Option("--tokens", metavar="COUNT", help="Training tokens, e.g. 100B or 1e11.")
+]
+Law = Annotated[
+    str | None, typer.Option("--law", metavar="LAW", help="Loss law; default: fitted nearest.")
+]
 HardwarePath = Annotated[
     Path | None, typer.Option("--hardware-path", help="Folder searched for hardware files first.")
 ]
@@ -20,15 +30,17 @@ Out = Annotated[
 Plot = Annotated[bool, typer.Option("--plot", help="Draw front and operating curves too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Model = Annotated[str, typer.Argument(help="Preset name, TOML, config.json, or its folder.")]
-SERVING: tuple[Group, ...] = ("deployment", "engine", "workload")
+SERVING: "tuple[Group, ...]" = ("deployment", "engine", "workload")
 
 
 def takes(
-    *groups: Group, without: Sequence[str] = ()
+    *groups: "Group", without: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for every option of `groups`; it gets those that were given by name."""
-    options = [o for o in [*ASKED.values(), *OPTIONS.values()] if o.group in groups]
-    options = list({o.name: o for o in options if o.name not in without}.values())
+    from planner.scenario.options import ASKED, OPTIONS
+
+    known = ASKED | OPTIONS | ASKED if "question" in groups else OPTIONS  # its own come first
+    options = [o for o in known.values() if o.group in groups and o.name not in without]
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
         own = [
@@ -56,8 +68,10 @@ def takes(
     return wrap
 
 
-def _parameter(o: Option) -> inspect.Parameter:
+def _parameter(o: "Option") -> inspect.Parameter:
     """Return an option as a parameter that typer makes a flag of; its text is read by the library."""
+    from planner.scenario.options import METAVARS
+
     shown = f" [default: {_shown(o.default)}]" if o.default not in (None, ()) else ""
     no = f"{o.flag}/--no-{o.flag[2:]}"
     made: Any = typer.Option(
@@ -66,16 +80,12 @@ def _parameter(o: Option) -> inspect.Parameter:
         help=o.help + shown,
         show_default=False,
     )
-    annotation = Annotated[bool | None if o.kind == "flag" else str | None, made]
-    required = (o.group == "question" and o.field == "params") or (o.name == "tokens" and _must(o))
-    default = inspect.Parameter.empty if required else None
+    kind: Any = bool | None if o.kind == "flag" else str | None
+    annotation = Annotated[kind, made]
+    default = inspect.Parameter.empty if o.group == "question" and o.required else None
     return inspect.Parameter(
         o.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
-
-
-def _must(o: Option) -> bool:
-    return o is ASKED["tokens"] and o.group == "question"
 
 
 def _shown(default: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import options as o
+from planner.cli import flags as o
 
 app = typer.Typer(
     no_args_is_help=True,

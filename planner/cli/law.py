@@ -1,12 +1,12 @@
 """`planner law`: browse, fit, compare, check and export loss laws."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from planner.cli import law_ask
-from planner.cli.options import Json, Out
+from planner.cli.flags import Json, Out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,19 +21,20 @@ Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="Runs, one a row.
 Source = Annotated[str | None, typer.Option("--source", help="Keep only rows of this source.")]
 
 
+def _print(data: Any, text: str, as_json: bool) -> None:
+    from planner.cli import output
+
+    output.write(output.as_json(data) if as_json else text, None)
+
+
 @app.command("list")
 def list_laws(as_json: Json = False) -> None:
     """Print every law with its range, basis and data."""
-    from planner.cli.output import as_json as dump
-    from planner.cli.output import write
     from planner.inputs.law import law_names, load_law
     from planner.report.law import laws_table
 
     laws = {name: load_law(name) for name in law_names()}
-    if as_json:
-        write(dump({n: law.model_dump(mode="json") for n, law in laws.items()}), None)
-    else:
-        write(laws_table(laws), None)
+    _print({n: w.model_dump(mode="json") for n, w in laws.items()}, laws_table(laws), as_json)
 
 
 @app.command()
@@ -42,13 +43,11 @@ def show(law: Name, as_json: Json = False) -> None:
 
     Example: planner law show bian-1b
     """
-    from planner.cli.output import as_json as dump
-    from planner.cli.output import write
     from planner.inputs.law import load_law
     from planner.report.law import law_text
 
     spec = load_law(law)
-    write(dump(spec.model_dump(mode="json")) if as_json else law_text(spec), None)
+    _print(spec.model_dump(mode="json"), law_text(spec), as_json)
 
 
 @app.command()
@@ -86,7 +85,6 @@ def fit(
     from planner_calibration.fit.law.export import to_toml
     from planner_calibration.fit.law.run import fit_csv
 
-    from planner.cli.output import as_json as dump
     from planner.cli.output import write
     from planner.errors import SpecError
     from planner.law.columns import NDefinition
@@ -99,7 +97,7 @@ def fit(
     )  # fmt: skip
     if out is not None:
         write(to_toml(report.law), out)
-    write(dump(report.to_dict()) if as_json else report.text(), None)
+    _print(report.to_dict(), report.text(), as_json)
 
 
 @app.command()
@@ -153,8 +151,6 @@ def check(
     from planner_calibration.fit.law.check import check_accuracies, check_losses
     from planner_calibration.fit.law.table import read_table
 
-    from planner.cli.output import as_json as dump
-    from planner.cli.output import write
     from planner.inputs.law import load_law
     from planner.report.law import scores_text
 
@@ -170,13 +166,9 @@ def check(
         else check_losses(spec, data, source=source)
     )
     unit = "points" if accuracies else "nats"
-    if as_json:
-        clean = [{k: _finite(v) for k, v in asdict(r).items()} for r in rows]
-        write(dump({"rows": clean, "skipped": [asdict(s) for s in skipped]}), None)
-        return
-    write(scores_text(rows, unit), None)
-    for s in skipped:
-        write(f"left out {s.source}: {s.why}", None)
+    clean = [{k: _finite(v) for k, v in asdict(r).items()} for r in rows]
+    lines = [scores_text(rows, unit), *(f"left out {s.source}: {s.why}" for s in skipped)]
+    _print({"rows": clean, "skipped": [asdict(s) for s in skipped]}, "\n".join(lines), as_json)
 
 
 def _finite(value: object) -> object:
@@ -190,18 +182,12 @@ def _suite(suite: str, data: Path, as_json: bool) -> None:
 
     from planner_calibration.fit.law.suites import run_suite
 
-    from planner.cli.output import as_json as dump
-    from planner.cli.output import write
-
     findings = run_suite(suite, data)
-    if as_json:
-        write(dump([asdict(f) for f in findings]), None)
-    else:
-        lines = [
-            f"{'ok  ' if f.met else 'MISS'}  {f.what:44}  {f.ours:12.5g}  expected {f.expected}"
-            for f in findings
-        ]
-        write("\n".join(lines), None)
+    lines = [
+        f"{'ok  ' if f.met else 'MISS'}  {f.what:44}  {f.ours:12.5g}  expected {f.expected}"
+        for f in findings
+    ]
+    _print([asdict(f) for f in findings], "\n".join(lines), as_json)
     if not all(f.met for f in findings):
         raise typer.Exit(1)
 

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli import law_budget
-from planner.cli.options import Law, Tokens
+from planner.cli.flags import Law, Tokens
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,21 +12,65 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Planning questions: best N and D, what a shape costs, which of two is better.",
 )
-app.command()(law_budget.optimum)
-app.command()(law_budget.serve)
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model preset or a config.json.")]
 Other = Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
 
 
-def _shapes(model: str, tokens: str, law: str | None) -> tuple[Any, Any, str, Any]:
-    from planner.inputs.loading import load_model
+@app.command()
+def optimum(
+    flops: Annotated[
+        str, typer.Option("--flops", metavar="COUNT", help="Training FLOP, e.g. 1e21.")
+    ],
+    law: Law = None,
+) -> None:
+    """Which N and D make the most of a training budget (6 N D FLOP), with 80 % intervals.
+
+    Example: planner law ask optimum --flops 1e21
+    """
+    from planner.cli.output import write
+    from planner.inputs.law import law_for
+    from planner.law import ask
+    from planner.report.law import optimum_text
     from planner.units import count
 
-    arch = load_model(model).arch()
-    from planner.cost.params import n_params_non_embedding
+    budget = count(flops)
+    spec, why = law_for(law, (budget / 120) ** 0.5)
+    write(optimum_text(spec, why, ask.optimum(spec.columns(), budget)), None)
 
-    spec, why = law_budget.law_for(law, float(n_params_non_embedding(arch)))
-    return spec, spec.shapes(arch, count(tokens)), why, arch
+
+@app.command()
+def serve(
+    loss: Annotated[float, typer.Option("--loss", help="Loss to reach, nats per token.")],
+    inference_tokens: Annotated[
+        str, typer.Option("--inference-tokens", metavar="COUNT", help="Tokens to be served in all.")
+    ],
+    law: Law = None,
+) -> None:
+    """Which N and D reach a loss at least training plus inference FLOPs (Sardana et al. 2024).
+
+    Example: planner law ask serve --loss 2.6 --inference-tokens 1T
+    """
+    from planner.cli.output import write
+    from planner.inputs.law import law_for
+    from planner.law import ask
+    from planner.report.law import served_text
+    from planner.units import count
+
+    spec, why = law_for(law, 1e9)
+    found = ask.serve(spec.columns(), loss, count(inference_tokens))
+    write(served_text(spec, why, found), None)
+
+
+def _asked(models: tuple[str, ...], tokens: str, law: str | None) -> tuple[Any, str, list[Any]]:
+    """Return the law, a line saying which, and what it needs to know of each model."""
+    from planner.inputs.law import law_for
+    from planner.inputs.loading import load_model
+    from planner.law.law import shapes
+    from planner.units import count
+
+    specs = [load_model(model) for model in models]
+    spec, why = law_for(law, float(specs[0].n_params_non_embedding))
+    return spec, why, [shapes(spec.columns(), s.arch(), count(tokens)) for s in specs]
 
 
 @app.command()
@@ -36,27 +79,12 @@ def shape(model: Model, tokens: Tokens = "100B", law: Law = None) -> None:
 
     Example: planner law ask shape llama-3.2-1b --tokens 100B
     """
-    import numpy as np
-
     from planner.cli.output import write
     from planner.law.ask import shape_cost
+    from planner.report.law import shape_text
 
-    spec, s, why, arch = _shapes(model, tokens, law)
-    cost = shape_cost(spec.columns(), s)
-    more = (
-        "no amount of"
-        if not np.isfinite(cost.tokens_factor)
-        else f"{max(cost.tokens_factor - 1, 0.0):.0%} more"
-    )
-    lines = [
-        why,
-        f"{model}: d_model/sqrt(N) {float(s.x):.4f}, MLP/attention {float(s.r):.2f}",
-        f"{cost.nats:+.4f} nats against the best shape of the same size",
-        f"made good by {more} training tokens (and FLOPs) at the same N",
-        f"or: the best shape reaches this loss with {cost.params_factor:.0%} of the parameters",
-    ]
-    lines += [f"warning: {w.message}" for w in spec.warnings(arch, s.n_tokens)]
-    write("\n".join(lines), None)
+    spec, why, (s,) = _asked((model,), tokens, law)
+    write(shape_text(spec.columns(), why, model, s, shape_cost(spec.columns(), s)), None)
 
 
 @app.command()
@@ -67,18 +95,11 @@ def better(model: Model, other: Other, tokens: Tokens = "100B", law: Law = None)
     """
     from planner.cli.output import write
     from planner.law.ask import sure
+    from planner.report.law import better_text
 
-    spec, a, why, arch = _shapes(model, tokens, law)
-    _, b, _, arch_b = _shapes(other, tokens, law or spec.name)
-    c = sure(spec.columns(), a, b)
-    verdict = "a tie at this evidence" if c.tie else ("better" if c.p_better > 0.5 else "worse")
-    lines = [
-        why,
-        f"{model} less {other}: {c.difference:+.4f} [{c.low:+.4f}, {c.high:+.4f}] nats",
-        f"P({model} is lower) = {c.p_better:.2f}: {verdict}",
-    ]
-    seen = {w.code: w.message for x in (arch, arch_b) for w in spec.warnings(x, a.n_tokens)}
-    write("\n".join(lines + [f"warning: {m}" for m in seen.values()]), None)
+    spec, why, (a, b) = _asked((model, other), tokens, law)
+    found = sure(spec.columns(), a, b)
+    write(better_text(spec.columns(), why, (model, other), (a, b), found), None)
 
 
 @app.command()
@@ -98,24 +119,13 @@ def settle(
 
     Example: planner law ask settle panda-3b llama-3.2-3b
     """
-    from planner_calibration.plan.settle import describe_runs, runs_that_settle
+    from planner_calibration.plan.settle import runs_that_settle, settle_text
 
     from planner.cli.output import write
 
-    spec, a, why, _ = _shapes(model, tokens, law)
-    _, b, _, _ = _shapes(other, tokens, law or spec.name)
+    spec, why, (a, b) = _asked((model, other), tokens, law)
     runs = runs_that_settle(spec.columns(), a, b, size_share=share)
-    lines = [why, *(f"{i}. {line}" for i, line in enumerate(describe_runs(runs), start=1))]
-    if runs[0].n > 1.01 * share * float(a.n):
-        lines.append(
-            f"runs at {share:.0%} of the size would tell little: the law knows those sizes already, "
-            "or its shape coefficients drift too much between them and the target"
-        )
-    floor = spec.noise_sd * 2**0.5
-    lines.append(f"run noise alone leaves {floor:.4f} nats between two models, however many runs")
-    if runs[0].sd_before < floor:
-        lines.append("the law is already surer than that: training both would not settle it either")
-    write("\n".join(lines), None)
+    write("\n".join([why, *settle_text(runs, float(a.n), share, spec.noise_sd)]), None)
 
 
 @app.command("accuracy")
@@ -133,35 +143,10 @@ def accuracy_of(
 
     Example: planner law ask accuracy --loss 2.61
     """
-    import numpy as np
-
     from planner.cli.output import write
-    from planner.law.accuracy import (
-        NINE_TASKS,
-        RESOLVED_ACCURACY,
-        TASKS,
-        accuracy,
-        accuracy_draws,
-    )
+    from planner.law.ask import accuracy_gap, task_accuracies
+    from planner.report.law import accuracy_text
 
-    lines = []
-    for name, link in {"nine tasks": NINE_TASKS, **TASKS}.items():
-        draws = accuracy_draws(link, np.full((4000, 1), loss), other_data=other_data)
-        low, high = 100 * np.quantile(draws, [0.1, 0.9])
-        lines.append(f"{name:14} {100 * accuracy(link, loss):5.1f} % [{low:.1f}, {high:.1f}]")
-    if against is not None:
-        pair = accuracy_draws(
-            NINE_TASKS, np.tile([loss, against], (4000, 1)), other_data=other_data
-        )
-        gap = float(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against))
-        low, high = np.quantile(pair[:, 0] - pair[:, 1], [0.1, 0.9])
-        real = ""
-        if abs(gap) < RESOLVED_ACCURACY:
-            real = ": under half a point, not resolved"
-        elif low < 0 < high:
-            real = ": within the scatter of single models, not resolved"
-        lines.append(
-            f"against a loss of {against:g}: {100 * gap:+.1f} points "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}]{real}"
-        )
-    write("\n".join(lines), None)
+    gap = None if against is None else accuracy_gap(loss, against, other_data=other_data)
+    found = task_accuracies(loss, other_data=other_data)
+    write(accuracy_text(found, gap, against), None)

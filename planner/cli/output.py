@@ -82,12 +82,16 @@ def emit(
     out: Path | None = None,
     kind: str = "",
     top: int | None = None,
+    plot: bool = False,
 ) -> None:
     """Show a result in the form the flags ask for.
 
     `kind` puts JSON that does not name its schema and kind into the form `planner report` reads.
+
+    Raises:
+        MissingExtra: pictures are asked for, and plotext is not installed.
+
     """
-    from planner.report.render import render
     from planner.results import SCHEMA, Result
 
     if json_:
@@ -96,17 +100,16 @@ def emit(
         write(as_json(head | plain), out)
     elif csv_:
         write(as_csv(result.rows()), out)
+    elif isinstance(result, Result):
+        from planner.report.render import render
+
+        write(render(result, top=top) + (plots(result) if plot else ""), out)
     else:
-        write(render(result, top=top) if isinstance(result, Result) else as_text(result), out)
+        write(as_text(result), out)
 
 
 def plots(result: Any) -> str:
-    """Return a result's terminal pictures, as wide as `as_text`, coloured only on a terminal.
-
-    Raises:
-        MissingExtra: plotext is not installed.
-
-    """
+    """Return a result's terminal pictures, as wide as its text, coloured only on a terminal."""
     from planner.report.plot import terminal_plots
 
     terminal = sys.stdout.isatty()

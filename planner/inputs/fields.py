@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from planner.errors import SpecError
 from planner.units import Unit, parse
 
-COUNT = {"reads": "count"}  # of a field: 3e9, 3B, 100k
+COUNT: dict[str, JsonValue] = {"reads": "count"}  # of a field: 3e9, 3B, 100k
 
 
 class Spec(BaseModel):

@@ -1,34 +1,109 @@
 """A loss law as a file: coefficients, spread, evidence, source and licence."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from planner.columns import Arch
-from planner.cost.params import gqa, mlp_attn_ratio, n_active_params, n_active_params_non_embedding
 from planner.data import catalogue, find
 from planner.inputs.fields import Spec, load_toml
-from planner.inputs.law_parts import (
-    AnchorSpec,
-    ConditionalSpec,
-    DepthSpec,
-    EvidenceSpec,
-    ReferenceSpec,
-)
-from planner.law.accuracy import AccuracyLink
-from planner.law.columns import LawColumns, NDefinition, Shapes
-from planner.law.corrections import (
-    REPEAT_DATA,
-    effective_tokens,
-    ln_expert_factor,
-    ln_training_bits_factor,
-    quantisation_nats,
-)
-from planner.law.evidence import LawWarning, domain_warnings, reference_depth, reference_head_dim
-from planner.law.predict import Quality, predict_loss, quality
+from planner.law.columns import LawColumns, NDefinition
 from planner.units import show
+
+Range = tuple[float, float]
+RANGES = ("n", "tokens_per_param", "r", "x")
+
+
+class ReferenceSpec(Spec):
+    """E + A / N^alpha + B / D^beta."""
+
+    E: float = Field(ge=0)
+    A: float = Field(gt=0)
+    alpha: float = Field(gt=0, lt=2)
+    B: float = Field(gt=0)
+    beta: float = Field(gt=0, lt=2)
+    alpha_sd: float = Field(default=0.05, ge=0)
+    beta_sd: float = Field(default=0.08, ge=0)
+    data_term_ln_sd: float = Field(default=0.25, ge=0)
+    basis: str
+
+
+class AnchorSpec(Spec):
+    """A trained model the reference law passes through."""
+
+    n: float = Field(gt=0)
+    n_tokens: float = Field(gt=0)
+    loss: float = Field(gt=0)
+    sd: float = Field(gt=0)
+
+
+class PaperSpec(Spec):
+    """Six coefficients as published, kept so that the conversion can be checked."""
+
+    a0: float
+    a1: float = Field(gt=0)
+    a2: float = Field(gt=0)
+    b0: float
+    b1: float = Field(gt=0)
+    b2: float = Field(gt=0)
+
+
+class ConditionalSpec(Spec):
+    """What shape does at a given N and D; see planner/law/terms/shape.py.
+
+    `scale` is the published product at its optimum. The reference below and the anchors are what
+    that product multiplies; `columns` absorbs it, so that the reference there is the best loss.
+    """
+
+    form: Literal["multiplicative", "additive"] = "multiplicative"
+    x_opt: float = Field(gt=0)
+    k_x: float = Field(ge=0)
+    r_opt: float = Field(gt=0)
+    k_r: float = Field(ge=0)
+    scale: float = Field(default=1.0, gt=0)
+    fitted_n: Range
+    k_x_ln_sd: float = Field(default=0.6, ge=0)
+    x_opt_ln_sd: float = Field(default=0.06, ge=0)
+    k_r_ln_sd: float = Field(default=0.3, ge=0)
+    r_opt_ln_sd: float = Field(default=0.12, ge=0)
+    published: PaperSpec | None = None
+    basis: str
+
+
+class DepthSpec(Spec):
+    """What depth does, where a fit saw it: N_eff = N exp(-q ln^2(R / aspect)), R = d_model / n_layers.
+
+    Without this table the prior of planner/law/terms/depth.py holds.
+    """
+
+    q: float = Field(gt=0)
+    aspect: float = Field(gt=0)
+    basis: str
+
+
+class EvidenceSpec(Spec):
+    """What the law was fitted on; outside it intervals widen and a warning says so."""
+
+    n: Range
+    tokens_per_param: Range
+    n_tokens: Range | None = None
+    r: Range = (0.5, 5.0)
+    x: Range = (0.04, 0.14)
+    gqa: float = 4.0
+    gqa_high: float = 9.0
+    data: str
+    tokenizer: str = "not stated"
+    schedule: str = "not stated"
+    n_runs: int | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in RANGES:
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ValueError(f"{name} must be [low, high] with 0 < low < high")
+        return self
 
 
 class LawSpec(Spec):
@@ -50,14 +125,8 @@ class LawSpec(Spec):
     size_slope_sd: float = Field(default=0.045, ge=0)
     noise_sd: float = Field(default=0.006, gt=0)
     gqa_sd: float = Field(default=0.003, ge=0)
-    repeated_data: dict[Literal["r_d", "r_n"], float] = Field(default_factory=dict)
-    error_link: dict[Literal["epsilon", "k", "gamma"], float] = Field(default_factory=dict)
+    repeated_data: dict[Literal["r_d"], float] = Field(default_factory=dict)
     notes: str = ""
-
-    @property
-    def has_conditional(self) -> bool:
-        """Whether the law says anything about shape."""
-        return self.conditional is not None
 
     def columns(self) -> LawColumns:
         """Return the numbers equations look at, the conditional part's scale absorbed."""
@@ -71,20 +140,19 @@ class LawSpec(Spec):
             shape |= dict(zip(("n_fitted_low", "n_fitted_high"), c.fitted_n, strict=True))
         if self.depth:
             shape |= {"depth_q": self.depth.q, "depth_aspect": self.depth.aspect}
+        if "r_d" in self.repeated_data:
+            shape |= {"repeat_r": self.repeated_data["r_d"]}
         return LawColumns(
             **r.model_dump(exclude={"basis", "E", "A", "B"}),
             E=r.E * scale,
             A=r.A * scale,
             B=r.B * scale,
             **shape,
-            n_low=e.n[0],
-            n_high=e.n[1],
-            tokens_per_param_low=e.tokens_per_param[0],
-            tokens_per_param_high=e.tokens_per_param[1],
-            r_low=e.r[0],
-            r_high=e.r[1],
-            x_low=e.x[0],
-            x_high=e.x[1],
+            **{
+                f"{k}_{end}": getattr(e, k)[i]
+                for k in RANGES
+                for i, end in enumerate(("low", "high"))
+            },
             gqa=e.gqa,
             gqa_high=e.gqa_high,
             noise_sd=self.noise_sd,
@@ -93,6 +161,8 @@ class LawSpec(Spec):
             anchors=self._anchors(scale),
             covariance=tuple(map(tuple, self.covariance)),
             n_definition=self.n_definition,
+            name=self.name,
+            data=e.data,
         )
 
     def _anchors(self, scale: float) -> tuple[tuple[float, float, float, float], ...]:
@@ -107,110 +177,6 @@ class LawSpec(Spec):
         tokens = float(np.sqrt(np.prod(seen)) if seen else np.sqrt(n1 * n2) * per_param)
         at = [(n, (r.E + r.A * n**-r.alpha + r.B * tokens**-r.beta) * scale) for n in (n1, n2)]
         return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
-
-    def n_of(self, arch: Arch) -> Any:
-        """Return the parameters of `arch` as this law counts them, those a token touches."""
-        count = {
-            NDefinition.NON_EMBEDDING: n_active_params_non_embedding,
-            NDefinition.ACTIVE: n_active_params_non_embedding,
-            NDefinition.TOTAL: n_active_params,
-        }
-        return count[self.n_definition](arch)
-
-    def shapes(
-        self,
-        arch: Arch,
-        n_tokens: Any,
-        *,
-        depth: bool = False,
-        head: bool = False,
-        training_bits: float = 16.0,
-        quantised_bits: float | None = None,
-        unique_tokens: Any = None,
-    ) -> Shapes:
-        """Return what the law needs to know of `arch`, with the corrections switched on.
-
-        Several experts always count, as effective parameters: the law was fitted on dense models.
-
-        Args:
-            arch: columns, one row a candidate.
-            n_tokens: training tokens.
-            depth: let depth act on the loss (a prior from other sweeps; off reproduces the paper).
-            head: let head size act on the loss.
-            training_bits: of weights in training; fewer are worth fewer parameters.
-            quantised_bits: of weights after training, which adds nats.
-            unique_tokens: fresh tokens there are; the rest of `n_tokens` repeats them.
-
-        """
-        n_active = n_active_params_non_embedding(arch)
-        n = self.n_of(arch)
-        factor: Any = 0.0
-        if np.any(np.asarray(arch.n_experts) > 1):
-            factor = ln_expert_factor(np.asarray(arch.n_experts) / arch.n_active_experts)
-        if training_bits < 16:
-            factor = factor + ln_training_bits_factor(training_bits)
-        nats = quantisation_nats(n, n_tokens, quantised_bits) if quantised_bits else 0.0
-        if unique_tokens is not None:
-            r_star = self.repeated_data.get("r_d", REPEAT_DATA)
-            n_tokens = effective_tokens(n_tokens, unique_tokens, r_star)
-        return Shapes(
-            n=n,
-            n_tokens=n_tokens,
-            x=arch.d_model / n_active**0.5,
-            r=mlp_attn_ratio(arch),
-            gqa=gqa(arch),
-            n_layers=arch.n_layers,
-            head_dim=arch.head_dim,
-            reference_layers=reference_depth(n_active),
-            reference_head_dim=reference_head_dim(n_active),
-            depth_on=float(depth),
-            head_on=float(head),
-            ln_n_factor=factor,
-            delta_nats=nats,
-        )
-
-    def loss(self, arch: Arch, n_tokens: Any) -> Any:
-        """Return the expected loss of each row of `arch` after `n_tokens`, nats per token."""
-        return predict_loss(self.columns(), self.shapes(arch, n_tokens))
-
-    def quality(self, arch: Arch, n_tokens: Any, *, n_draws: int = 1000, seed: int = 0) -> Quality:
-        """Return the loss of each row of `arch` with its 80 % interval."""
-        return quality(self.columns(), self.shapes(arch, n_tokens), n_draws, seed=seed)
-
-    def warnings(
-        self, arch: Arch, n_tokens: Any, *, data: str | None = None, depth: bool = False
-    ) -> list[LawWarning]:
-        """Return the ways in which `arch`, `n_tokens` or `data` leave the law's evidence.
-
-        With `depth` on, any depth but the reference one is said to rest on the depth term.
-        """
-        found = domain_warnings(self.columns(), self.shapes(arch, n_tokens, depth=depth))
-        if np.any(np.asarray(arch.n_experts) > 1):
-            found.append(
-                LawWarning(
-                    "experts",
-                    "the law was fitted on dense models only; experts count as effective parameters, "
-                    "a prior from routed models (Clark et al. 2022)",
-                )
-            )
-        if data is not None and data.lower() not in self.evidence.data.lower():
-            found.append(
-                LawWarning(
-                    "other-data",
-                    f"the law was fitted on {self.evidence.data}: on {data} the level may differ by "
-                    "15 %; compare in bits per byte",
-                )
-            )
-        if not self.has_conditional:
-            found.append(
-                LawWarning("no-shape", f"{self.name} says nothing about shape: only N and D act")
-            )
-        return found
-
-    @property
-    def accuracy_link(self) -> AccuracyLink:
-        """The link from loss to the nine-task accuracy."""
-        return AccuracyLink()
 
 
 def load_law(name: str) -> LawSpec:
@@ -249,3 +215,10 @@ def default_law(n_params_non_embedding: float) -> tuple[LawSpec, str]:
     at = show(low) if low == high else f"{show(low)} to {show(high)}"
     target = show(n_params_non_embedding)
     return law, f"law {law.name}: of the published sets, fitted nearest {target} (at {at})"
+
+
+def law_for(name: str | None, n_params_non_embedding: float) -> tuple[LawSpec, str]:
+    """Return the law of that name, or the default at that size, and a line saying which."""
+    if name is None:
+        return default_law(n_params_non_embedding)
+    return load_law(name), f"law {name}"

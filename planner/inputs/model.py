@@ -1,11 +1,11 @@
 """A model's shape, validated, with its exact parameter count."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import (
     BeforeValidator,
     Field,
@@ -169,7 +169,7 @@ class ModelSpec(Spec):
     def n_params_non_embedding(self) -> int:
         """Weights of the attention and MLP matrices: the loss law's N; norms and biases left out."""
         arch = self._matrices()
-        matrices = round(self.n_layers * (attn_params(arch) + mlp_params(arch)))
+        matrices = round(float(self.n_layers * (attn_params(arch) + mlp_params(arch))))
         return matrices - self.n_dense_layers * self._expert_surplus(arch)
 
     @cached_property
@@ -227,7 +227,7 @@ class ModelSpec(Spec):
             n_experts=float(self.n_experts),
             n_active_experts=float(self.n_active_experts),
             n_shared_experts=float(self.n_shared_experts),
-            window=np.inf if self.window is None else float(self.window),
+            window=math.inf if self.window is None else float(self.window),
             local_fraction=self.local_fraction,
             kv_latent_dim=float(self.kv_latent_dim),
             q_latent_dim=float(self.q_latent_dim),

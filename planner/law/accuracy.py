@@ -54,7 +54,13 @@ TASKS = {
 
 @equation
 def accuracy(link: AccuracyLink, loss: Scalar) -> Scalar:
-    """Mean accuracy, a share of 1, at a loss in nats per token."""
+    """Mean accuracy, a share of 1, at a loss in nats per token.
+
+    Args:
+        link: from loss to accuracy.
+        loss: nats per token.
+
+    """
     return 1 - link.error_at_chance / (1 + exp(-link.slope * (loss - link.midpoint)))
 
 
@@ -65,6 +71,13 @@ def accuracy_draws(
 
     Uncertainty of the link is common to all candidates of a draw and cancels in differences;
     the residual is each model's own.
+
+    Args:
+        link: from loss to accuracy.
+        loss_draws: nats per token, (n_draws, n).
+        seed: of the draws.
+        other_data: corpus or tokenizer are not the link's.
+
     """
     rng = np.random.default_rng(seed)
     draws, n = np.shape(loss_draws)

@@ -5,8 +5,10 @@ A law is one set of numbers, or a thousand posterior draws of them, each an arra
 (n_draws, n).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -58,17 +60,13 @@ class LawColumns:
     k_r: Scalar = 0.0
     additive: Scalar = 0.0  # 1 where the conditional part adds nats, 0 where it multiplies
 
-    # Depth: N_eff = N exp(-q ln^2(R / R_opt)), R = d_model / n_layers (prior; see corrections)
-    depth_q: Scalar = 0.075
+    # Of the other terms, each described in its file of planner/law/terms.
+    depth_q: Scalar = 0.075  # per squared e-fold of d_model / n_layers
     depth_aspect: Scalar = 60.0
-    head_k: Scalar = 0.015  # loss x (1 + head_k max(0, ln(96 / head_dim))^2)
+    head_k: Scalar = 0.015  # per squared e-fold of a head under 96
     gqa_slope: Scalar = 0.0  # nats per doubling of the group size away from `gqa`
-
-    # Nats per e-fold of N beyond the anchors that the exponents' priors do not cover: the paper's
-    # drop from 1B to 3B is 1.3-1.5 times what any public corpus implies (Gemstones rescaled: 2.52
-    # against 2.45 at 8B). Zero in the mean.
-    size_slope: Scalar = 0.0
-    size_slope_sd: Scalar = 0.045
+    size_slope: Scalar = 0.0  # nats per e-fold of N beyond the anchors
+    repeat_r: Scalar = 15.39  # passes over repeated data
 
     # Where the conditional part was fitted, and how far its evidence goes.
     n_fitted_low: Scalar = 9.7e8
@@ -96,12 +94,27 @@ class LawColumns:
     r_opt_ln_sd: Scalar = 0.12
     depth_q_ln_sd: Scalar = 0.4
     depth_aspect_ln_sd: Scalar = 0.45
+    head_k_sd: Scalar = 0.0
+    size_slope_sd: Scalar = 0.045
+    repeat_r_sd: Scalar = 0.0
 
     # Two models (N, tokens, loss, sd), the tokens equal, that the reference passes through.
     anchors: tuple[tuple[float, float, float, float], ...] = ()
     # Of a fit: covariance over planner.law.posterior.COORDINATES, in place of independent priors.
     covariance: tuple[tuple[float, ...], ...] = ()
     n_definition: NDefinition = NDefinition.NON_EMBEDDING
+    name: str = "the law"
+    data: str = ""  # corpora it was fitted on, in words
+    switches: tuple[tuple[str, float], ...] = ()  # terms turned on; see planner.law.law.switched
+    drawn: Mapping[str, Any] | None = None  # of draws: coefficients that only a term's file knows
+
+    def asked(self, switch: str) -> float:
+        """Return the number a term was turned on with; 0 where it is off."""
+        return dict(self.switches).get(switch, 0.0)
+
+    def has(self, *coefficients: str) -> bool:
+        """Whether any of these is other than zero; a symbol is."""
+        return any(bool(np.any(getattr(self, name) != 0)) for name in coefficients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ class Shapes:
 
     `n` counts as the law's `n_definition` says; `n_tokens` are training tokens; `x` is
     d_model / sqrt(n_params_non_embedding); `r` is MLP over attention parameters; `gqa` is
-    n_heads / n_kv_heads. Depth and head size enter only when `depth_on` or `head_on` is 1.
+    n_heads / n_kv_heads.
     """
 
     n: Scalar
@@ -120,9 +133,12 @@ class Shapes:
     gqa: Scalar = 4.0
     n_layers: Scalar = np.nan
     head_dim: Scalar = np.nan
-    reference_layers: Scalar = np.nan  # depth the evidence was taken at; see domain.reference_depth
-    reference_head_dim: Scalar = np.nan
-    depth_on: Scalar = 0.0
-    head_on: Scalar = 0.0
-    ln_n_factor: Scalar = 0.0  # sum of ln(N_eff / N) of further corrections (experts, precision)
-    delta_nats: Scalar = 0.0  # added to the loss (post-training quantisation)
+    n_params_non_embedding: Scalar | None = None  # where `n` counts otherwise
+    n_experts: Scalar = 1.0
+    n_active_experts: Scalar = 1.0
+    arch: Any = None  # an Arch: the whole shape, where it is known
+
+    @property
+    def n_depth(self) -> Any:
+        """Parameters that depth and head size go with: those outside the embedding."""
+        return self.n if self.n_params_non_embedding is None else self.n_params_non_embedding

@@ -121,7 +121,9 @@ def metrics(found: Evaluated, row: int) -> dict[str, Any]:
 
 def refusal(found: legal.Refusal | None) -> Limited | None:
     """Return why a row may not be asked, as results record it."""
-    return found and Limited(limit=found.code, message=found.message, met=False)
+    if found is None:
+        return None
+    return Limited(limit=found.code, message=found.message, met=False)
 
 
 def basis(found: Evaluated, simulated: bool) -> dict[str, str]:

@@ -138,7 +138,7 @@ def _where(found: Sequence[Mapping[str, Any]]) -> Grid:
     body = [[r["operator"].replace("_", " "), *part(r, "ttft"), *part(r, "tpot")] for r in found]
     first, after = (LATENCIES[n].title for n in ("ttft_s", "tpot_s"))
     head = ["operator", first, "share", "bound", after, "share", "bound"]
-    return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7], groups=[len(body) - 1])
+    return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7])
 
 
 def _changes(found: Sequence[Mapping[str, Any]]) -> Grid:
@@ -214,21 +214,20 @@ def validate_sections(v: Validation, figures: bool) -> Page:
         sections.append(Section("flagged", title, grids=[rows.scores("flag", v.flagged)]))
     if v.worst:
         sections.append(Section("worst", "The worst rows", grids=[_worst(v)]))
+    if v.profiles:
+        sections.append(Section("profiles", "Profiles", items=v.profiles))
     return Page("Predictions against measurements", "", sections)
 
 
 def _worst(v: Validation) -> Grid:
-    def error(value: float | None) -> str:
-        return rows.NONE if value is None else f"{value:+.0%}"
-
     body = [
         [
             f"{w.model} {w.metric}",
             f"{w.gpu} {w.engine}",
             w.setting,
             f"{w.measured:.4g}",
-            rows.NONE if w.predicted is None else f"{w.predicted:.4g}",
-            error(w.error),
+            f"{w.predicted:.4g}",
+            f"{w.error:+.0%}",
         ]
         for w in v.worst
     ]

@@ -6,8 +6,15 @@ from typing import Any
 import numpy as np
 
 from planner.inputs.law import LawSpec
-from planner.law.columns import NDefinition, Shapes
-from planner.law.predict import quality
+from planner.law.ask import (
+    Optimum,
+    Served,
+    ShapeCost,
+    best_shape_warnings,
+)
+from planner.law.columns import LawColumns, NDefinition, Shapes
+from planner.law.compare import Comparison, Quality, quality
+from planner.law.evidence import LawWarning, warnings
 from planner.law.terms.shape import PaperCoefficients, Pinned
 from planner.units import show
 
@@ -120,3 +127,89 @@ def scores_text(rows: Iterable[Any], unit: str = "nats") -> str:
         ]
         out.append([r.what, str(r.n), *cells, f"{r.coverage:.0%}"])
     return aligned(out)
+
+
+def warning_lines(found: Iterable[LawWarning]) -> list[str]:
+    """Return a line for each warning, each code once."""
+    return [f"warning: {message}" for message in {w.code: w.message for w in found}.values()]
+
+
+def shape_text(law: LawColumns, why: str, model: str, s: Shapes, cost: ShapeCost) -> str:
+    """Return what a shape gives away, in nats, tokens and parameters."""
+    more = "no amount of"
+    if np.isfinite(cost.tokens_factor):
+        more = f"{max(cost.tokens_factor - 1, 0.0):.0%} more"
+    lines = [
+        why,
+        f"{model}: d_model/sqrt(N) {float(s.x):.4f}, MLP/attention {float(s.r):.2f}",
+        f"{cost.nats:+.4f} nats against the best shape of the same size",
+        f"made good by {more} training tokens (and FLOPs) at the same N",
+        f"or: the best shape reaches this loss with {cost.params_factor:.0%} of the parameters",
+    ]
+    return "\n".join(lines + warning_lines(warnings(law, s)))
+
+
+def better_text(
+    law: LawColumns,
+    why: str,
+    models: tuple[str, str],
+    pair: tuple[Shapes, Shapes],
+    c: Comparison,
+) -> str:
+    """Return how sure the first of two models ends at the lower loss."""
+    verdict = "a tie at this evidence" if c.tie else ("better" if c.p_better > 0.5 else "worse")
+    lines = [
+        why,
+        f"{models[0]} less {models[1]}: {c.difference:+.4f} [{c.low:+.4f}, {c.high:+.4f}] nats",
+        f"P({models[0]} is lower) = {c.p_better:.2f}: {verdict}",
+    ]
+    return "\n".join(lines + warning_lines(w for s in pair for w in warnings(law, s)))
+
+
+def optimum_text(law: LawSpec, why: str, best: Optimum) -> str:
+    """Return the size and tokens that make the most of a training budget."""
+    n, tokens = float(best.n.value), float(best.n_tokens.value)
+    lines = [
+        why,
+        f"N ({law.n_definition})  {show(n)}  [{show(best.n.low)}, {show(best.n.high)}]",
+        f"tokens  {show(tokens)}  [{show(best.n_tokens.low)}, {show(best.n_tokens.high)}]",
+        f"tokens per parameter  {tokens / n:.0f}",
+        f"loss  {best.loss.value:.3f}  [{best.loss.low:.3f}, {best.loss.high:.3f}] nats",
+        "the optimum is flat: half or twice this N costs "
+        + f"{best.half_nats:.3f}, {best.twice_nats:.3f} nats",
+    ]
+    return "\n".join(lines + _beyond(law, n, tokens))
+
+
+def served_text(law: LawSpec, why: str, s: Served) -> str:
+    """Return the size and tokens that reach a loss at least total FLOPs."""
+    lines = [
+        why,
+        f"N ({law.n_definition})  {show(s.n)}, tokens  {show(s.n_tokens)} "
+        + f"({s.n_tokens / s.n:.0f} per parameter)",
+        f"training-optimal instead: N {show(s.training_n)}, tokens {show(s.training_tokens)}",
+        f"total {s.flops:.3g} FLOP, {s.saved:.0%} less than the training-optimal model's",
+    ]
+    return "\n".join(lines + _beyond(law, s.n, s.n_tokens))
+
+
+def _beyond(law: LawSpec, n: float, tokens: float) -> list[str]:
+    derived = law.basis == "derived"
+    return warning_lines(best_shape_warnings(law.columns(), n, tokens, derived=derived))
+
+
+def accuracy_text(
+    tasks: Mapping[str, Quality], gap: tuple[Quality, str] | None, against: float | None
+) -> str:
+    """Return what a loss means in accuracy, and against another loss."""
+    lines = [
+        f"{task:14} {100 * q.value:5.1f} % [{100 * q.low:.1f}, {100 * q.high:.1f}]"
+        for task, q in tasks.items()
+    ]
+    if gap is not None:
+        q, unresolved = gap
+        lines.append(
+            f"against a loss of {against:g}: {100 * q.value:+.1f} points "
+            f"[{100 * q.low:+.1f}, {100 * q.high:+.1f}]" + (f": {unresolved}" if unresolved else "")
+        )
+    return "\n".join(lines)

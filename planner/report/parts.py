@@ -43,7 +43,6 @@ class Grid:
     # Of each column: where it is narrow, the lowest go first; empty: all stay.
     keep: Sequence[int] = ()
     sideways: bool = False  # a column a shape, a row a property
-    groups: Sequence[int] = ()  # rows after which a line is left free
 
 
 @dataclass(frozen=True, slots=True)

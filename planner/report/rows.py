@@ -154,7 +154,6 @@ def candidates(shapes: Mapping[str, Candidate]) -> Grid:
     """Return shapes as columns, a property a row; properties nobody has are left out."""
     every = list(shapes.values())
     rows = [[name, *map(read, every)] for name, read in SHAPE]
-    line = len(rows)
     for m in known(every, 1):
         rows.append([m.title, *(said(c, m) for c in every)])
         if m.name in AFTER:
@@ -163,7 +162,7 @@ def candidates(shapes: Mapping[str, Candidate]) -> Grid:
     rows.append(["bound by", *(c.bound for c in every)])
     rows = [row for row in rows if any(str(cell) != NONE for cell in row[1:])]
     caption = "Brackets hold 80 % intervals"
-    return Grid(["", *map(title, shapes)], rows, caption, sideways=True, groups=[line])
+    return Grid(["", *map(title, shapes)], rows, caption, sideways=True)
 
 
 def front(shapes: Sequence[Candidate], caption: str = "") -> Grid:
@@ -245,9 +244,7 @@ def points(rows: Sequence[Point], vary: Sequence[str], *, bars: bool) -> Grid:
     if any(p.n_params for p in rows):
         columns.append(Column("N", [show(p.n_params or 0) for p in rows]))
     columns.append(Column("bound by", [p.bound for p in rows]))
-    outer = [tuple(p.settings.get(n) for n in vary[:-1]) for p in rows]
-    changes = [i for i in range(1, len(rows)) if outer[i] != outer[i - 1]]
-    return grid(columns, "Settings", groups=changes)
+    return grid(columns, "Settings")
 
 
 def spaced(found: Sequence[Any], n: int) -> list[Any]:
@@ -309,7 +306,7 @@ def operators(breakdown: Mapping[str, Any]) -> Grid:
             Column("share", [*share, "", ""], 8),
             Column("bound", [*(f["bound"] for f in found), "", ""], 7),
         ]
-    return grid(columns, groups=[len(names)])
+    return grid(columns)
 
 
 def refusals(limits: Sequence[Limited]) -> Grid:

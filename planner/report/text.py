@@ -63,9 +63,7 @@ class Fitted:
         for column, i in zip(t.columns[1:], shown[1:], strict=True):
             column.no_wrap = True
             column.justify = "right" if g.header[i] else "left"  # what has no title is drawn
-        for i, row in enumerate(g.rows):
-            if i in g.groups:
-                t.add_section()
+        for row in g.rows:
             t.add_row(*(Text(_value(row[i])) for i in shown))
         return [t]
 
@@ -74,9 +72,7 @@ class Fitted:
         g = self.grid
         if len(g.header) == 2:
             t = table(["", g.header[1], "80 % interval"])
-            for i, (name, cell) in enumerate(g.rows):
-                if i in g.groups:
-                    t.add_section()
+            for name, cell in g.rows:
                 t.add_row(Text(_value(name)), Text(_value(cell)), Text(_interval(cell), "dim"))
             return [t]
         first = max(len(_value(row[0])) for row in g.rows)
@@ -99,9 +95,7 @@ class Fitted:
     def _block(self, columns: Sequence[int]) -> Table:
         g = self.grid
         t = table(["", *(g.header[i] for i in columns)])
-        for n, row in enumerate(g.rows):
-            if n in g.groups:
-                t.add_section()
+        for row in g.rows:
             t.add_row(Text(_value(row[0])), *(Text(_value(row[i])) for i in columns))
             if any(_interval(row[i]) for i in columns):
                 t.add_row("", *(Text(_interval(row[i])) for i in columns), style="dim")
@@ -114,12 +108,13 @@ def _section(s: Section) -> list[Any]:
         return [Text(f"{word:9}{item}", style=style) for item in s.items]
     parts: list[Any] = [] if s.name == "answer" else [Text(s.title, style="bold")]
     parts += [Text(text) for text in s.text]
-    for item in s.items:
-        label, colon, rest = item.partition(": ")
-        parts.append(Text.assemble((label + colon, "bold" if colon else ""), rest))
     for g in s.grids:
         parts += [Text("")] * bool(parts) + [Fitted(g)]
         parts += [Text(g.caption, style="dim")] * bool(g.caption and g.sideways)
+    parts += [Text("")] * bool(s.grids and s.items)
+    for item in s.items:
+        label, colon, rest = item.partition(": ")
+        parts.append(Text.assemble((label + colon, "bold" if colon else ""), rest))
     return [*parts, Text("")]
 
 

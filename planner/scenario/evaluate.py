@@ -18,7 +18,7 @@ from planner.cost.money import lifetime_usd
 from planner.cost.step import breakdown
 from planner.equation import remembering
 from planner.law.accuracy import NINE_TASKS, accuracy
-from planner.law.predict import predict_loss
+from planner.law.law import loss
 from planner.metrics import METRICS, SERVING
 from planner.scenario import legal
 from planner.scenario.scenario import (
@@ -87,9 +87,7 @@ class Evaluation:
     def loss(self) -> Any:
         """Predicted loss, nats per token."""
         t = self.resolved.trained
-        if t is None:
-            return np.nan
-        return predict_loss(t.law.columns(), t.law.shapes(self.arch, t.tokens, depth=t.depth_term))
+        return np.nan if t is None else loss(t.columns, self.arch, t.tokens)
 
     @property
     def accuracy(self) -> Any:
@@ -147,7 +145,8 @@ class Evaluation:
 
     def _work(self) -> dict[str, Any]:
         """Return what most of the time goes to, and the shares of nameplate rates in use."""
-        s, time = self.system, dict.fromkeys(RESOURCES, 0.0)
+        s = self.system
+        time: dict[str, Any] = dict.fromkeys(RESOURCES, 0.0)
         flops: Any = 0.0
         bytes_: Any = 0.0
         for step, per_s in self["mix"].values():

@@ -10,9 +10,11 @@ from planner.columns import Arch, Table, stack
 from planner.columns import take as take_rows
 from planner.cost.money import lifetime_usd, train_usd
 from planner.inputs.model import ModelSpec
+from planner.interval import ENDS
 from planner.law.accuracy import NINE_TASKS, accuracy_draws
-from planner.law.evidence import widening_sd
-from planner.law.predict import Comparison, compare, loss_draws
+from planner.law.compare import Comparison, compare, loss_draws
+from planner.law.evidence import warnings, widening_sd
+from planner.law.law import shapes
 from planner.metrics import METRICS, QUALITY, SERVING
 from planner.results import Candidate, Estimate, Value, Warned
 from planner.scenario.evaluate import SHAPE, Evaluation, memory_by_part
@@ -93,10 +95,10 @@ def normal_cdf(z: Any) -> Any:
 
 def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
     """Draw losses and accuracies for every row, sharing what the rows share."""
-    shapes = t.law.shapes(arch, t.tokens, depth=t.depth_term)
-    columns = t.law.columns()
-    law_loss = loss_draws(columns, shapes, N_DRAWS, noise=False)
-    own = np.hypot(columns.noise_sd, widening_sd(columns, shapes))
+    law = t.columns
+    seen = shapes(law, arch, t.tokens)
+    law_loss = loss_draws(law, seen, N_DRAWS, noise=False)
+    own = np.hypot(law.noise_sd, widening_sd(law, seen))
     own_sd = np.broadcast_to(own, law_loss.shape[1])
     loss = law_loss + own_sd * _normal(0)[:, None]
     shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data)
@@ -104,13 +106,13 @@ def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
 
 
 def _interval(value: float, draws: Any) -> Estimate:
-    low, high = np.quantile(draws, [0.1, 0.9])
+    low, high = np.quantile(draws, ENDS)
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
 def law_warnings(t: Trained, arch: Arch) -> tuple[Warned, ...]:
     """Return the ways in which a shape leaves the law's evidence."""
-    found = t.law.warnings(arch, t.tokens, depth=t.depth_term)
+    found = warnings(t.columns, shapes(t.columns, arch, t.tokens))
     return tuple(Warned(code=w.code, message=w.message) for w in found)
 
 

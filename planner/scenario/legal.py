@@ -9,8 +9,9 @@ import numpy as np
 from planner.columns import System, Workload
 from planner.cost import memory
 from planner.errors import Infeasible, SpecError
+from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
-from planner.scenario.scenario import Conditions, Scenario, load_of, resolve
+from planner.scenario.scenario import Scenario, load_of, resolve
 from planner.serving.kinds import KINDS
 from planner.units import show
 
@@ -121,7 +122,7 @@ def smallest_fix(s: Scenario) -> str:
         changed = s.model_copy(update={"engine": own.model_copy(update=fix)})
         try:
             if refusal(changed) is None and lacking(changed) <= 0:
-                how = " and ".join(f"{k}={v}" for k, v in fix.items())
+                how = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in fix.items())
                 return f"the smallest change that makes it fit: {how}"
         except SpecError:  # the device has no such format
             continue

@@ -14,7 +14,7 @@ the field holds:
 import functools
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -68,6 +68,7 @@ class Option:
     least: float
     greatest: float
     open_least: bool  # above `least`, not at it
+    required: bool = False
 
     @property
     def flag(self) -> str:
@@ -127,7 +128,7 @@ def _quantity(unit: str) -> Any:
 
 
 def _rate(text: str, where: str) -> float:
-    return float(_quantity("1/s")(text, where)) if text.endswith("/s") else _number(where, text)
+    return float(_quantity("1/s")(text if text.endswith("/s") else f"{text}/s", where))
 
 
 def _flag(text: str, where: str) -> bool:
@@ -169,7 +170,7 @@ def _kind(name: str, annotation: Any, reads: str) -> Kind:
     return kinds.get(plain, "text")
 
 
-def options_of(spec: type[BaseModel], group: Group, without: Sequence[str] = ()) -> list[Option]:
+def options_of(spec: type[BaseModel], group: Group, without: Collection[str] = ()) -> list[Option]:
     """Return the options that a spec's fields are."""
     found = []
     for field, info in spec.model_fields.items():
@@ -193,6 +194,7 @@ def options_of(spec: type[BaseModel], group: Group, without: Sequence[str] = ())
                 least=bounds.get("ge", bounds.get("gt", -math.inf)),
                 greatest=bounds.get("le", bounds.get("lt", math.inf)),
                 open_least="gt" in bounds,
+                required=info.is_required(),
             )
         )
     return found
@@ -214,8 +216,8 @@ OPTIONS: dict[str, Option] = {
 }
 # Those only `recommend` has: the size, the limits, how far to look.
 ASKED: dict[str, Option] = {
-    o.name: o for o in options_of(Question, "question", without=[*Conditions.model_fields])
-} | {"tokens": OPTIONS["tokens"]}
+    o.name: o for o in options_of(Question, "question", {*Conditions.model_fields} - {"tokens"})
+}
 LOADS = ("batch", "concurrency", "burst", "rate", "trace")  # how requests come: one of them
 
 

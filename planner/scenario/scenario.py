@@ -24,6 +24,8 @@ from planner.inputs.price import load_prices
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
 from planner.inputs.trace import read_trace
 from planner.inputs.workload import WorkloadSpec
+from planner.law.columns import LawColumns
+from planner.law.law import switched
 from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
@@ -218,6 +220,11 @@ class Trained:
     tokens: float
     depth_term: bool
     basis: str
+
+    @property
+    def columns(self) -> LawColumns:
+        """The law's numbers, with the terms that are switched on."""
+        return switched(self.law.columns(), depth=float(self.depth_term))
 
     @property
     def same_data(self) -> bool:

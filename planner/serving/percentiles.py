@@ -73,4 +73,5 @@ def met(slo: Slo, seen: Mapping[str, Floats]) -> NDArray[np.bool_]:
 
     """
     late = [seen[name] > limit for name, limit in slo.limits.items()]
-    return ~np.logical_or.reduce([np.zeros(len(seen["ttft_s"]), bool), *late])
+    in_time: NDArray[np.bool_] = ~np.any([np.zeros(len(seen["ttft_s"]), bool), *late], axis=0)
+    return in_time

@@ -68,7 +68,7 @@ def test_show_tells_runs_residuals_failures_and_skipped_lines(store):
         file.write("garbage\n")
     text = ok("calibrate", "show", store, "--on", DEVICE)
     assert "serve_offline: 8 ok" in text and "+60 %" in text
-    assert "serve.jsonl:9: skipped" in " ".join(text.split())
+    assert "serve.jsonl:9:skipped" in "".join(text.split())
     found = json.loads(ok("calibrate", "show", store, "--json"))
     assert len(found["runs"]) == 8 and len(found["skipped"]) == 1
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planner_calibration import runs
 from planner_calibration.fit.command import run as fit_command
-from planner_calibration.fit.law.training import to_csv
+from planner_calibration.fit.law.data import to_csv
 from planner_calibration.fit.speed import own_runs as fitting
 from planner_calibration.fit.speed import profile as profiles
 from planner_calibration.fit.speed import rows

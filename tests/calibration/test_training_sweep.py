@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from planner_calibration import runs
-from planner_calibration.fit.law.training import shape, to_csv
+from planner_calibration.fit.law.data import shape_of, to_csv
 from planner_calibration.measure.machine import machine
 from planner_calibration.measure.sweep import sweep
 from planner_calibration.measure.train.data import corpus
@@ -28,7 +28,7 @@ def test_a_sweep_of_tiny_models_resolves_the_narrow_arm_of_the_u(tmp_path):
     assert (tally.done, tally.failed) == (len(shapes) * SEEDS, 0)
     found: dict[float, list[float]] = {}
     for row in runs.load(store).rows:
-        found.setdefault(round(shape(row).x, 3), []).append(row.values["heldout_nats_per_token"])
+        found.setdefault(round(shape_of(row).x, 3), []).append(row.values["heldout_nats_per_token"])
     narrow, middle, wide = (found[x] for x in sorted(found))
     noise = max(stdev(v) for v in found.values())
     for x, losses in sorted(found.items()):

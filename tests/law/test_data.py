@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_calibration.fit.law.data import load_runs, sizes
+from planner_calibration.fit.law.data import load_runs, require_shapes, sizes
 from planner_calibration.fit.law.run import fit_csv
-from planner_calibration.fit.law.support import require_shapes
 
 from planner.errors import SpecError
 from planner.law.columns import NDefinition

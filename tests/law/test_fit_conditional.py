@@ -68,9 +68,9 @@ def test_few_shapes_are_refused_without_a_prior_and_fall_back_to_it_with_one() -
 
 def test_own_runs_move_the_law_toward_them_and_never_widen_it() -> None:
     """Runs made by another law: predictions there improve, and the report names what stayed."""
-    from planner_calibration.fit.law.as_shapes import shapes_of
+    from planner_calibration.fit.law.data import shapes_of
 
-    from planner.law.predict import predict_loss
+    from planner.law.law import predict_loss
 
     runs, spec = shapes(), load_law("bian-1b")
     some, rest = np.array([0, 50, 100]), np.array([7, 57, 107, 20, 60])

@@ -9,7 +9,7 @@ from planner_calibration.fit.law.data import Runs, sizes
 from planner_calibration.fit.law.evaluate import interval_coverage, progressive, stage
 from planner_calibration.fit.law.model import design, ln_loss
 from planner_calibration.fit.law.reference import bootstrap, fit
-from planner_calibration.fit.law.vpnls import vpnls
+from planner_calibration.fit.law.solve import vpnls
 
 from planner.law.columns import NDefinition
 

@@ -1,5 +1,6 @@
 """Predictions: columns equal scalars, guards widen and never narrow, ties are called ties."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,23 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planner_calibration.plan.settle import runs_that_settle
 
-from planner.errors import Infeasible, SpecError
+from planner.equation import evaluation
+from planner.errors import Infeasible, SpecError, UnknownName
 from planner.inputs.law import default_law, law_names, load_law
+from planner.inputs.loading import load_model
+from planner.interval import ENDS, INTERVAL, Z
 from planner.law.accuracy import NINE_TASKS, accuracy, accuracy_draws
 from planner.law.ask import compute_optimal, inference_aware, shape_cost, sure
 from planner.law.columns import NDefinition, Shapes
-from planner.law.corrections import ln_expert_factor, ln_training_bits_factor
-from planner.law.evidence import domain_warnings, reference_depth, reference_head_dim, widening_sd
-from planner.law.predict import compare, loss_draws, p_at_most, predict_loss, quality
+from planner.law.compare import compare, loss_draws, p_at_most, quality
+from planner.law.evidence import GUARDS, warnings, widening_sd
+from planner.law.law import n_of, predict_loss, shapes, switched
+from planner.law.posterior import draw_law
+from planner.law.terms import SWITCHES, TERMS
+from planner.law.terms.depth import reference_depth
+from planner.law.terms.experts import ln_expert_factor
+from planner.law.terms.head_size import reference_head_dim
+from planner.law.terms.precision import ln_training_bits_factor
 from planner.law.terms.reference import reference_loss
 from planner.law.terms.shape import phi
+from planner.scenario.evaluate import Evaluation
+from planner.scenario.scenario import Resolved, conditions
 
 LAW = load_law("bian-1b").columns()
+DEEP = switched(LAW, depth=1)
 
 
 def at(**change: float) -> Shapes:
     base = {"n": 1e9, "n_tokens": 1e11, "x": 0.074, "r": 1.2, "n_layers": 16.0}
-    base |= {"reference_layers": 16.0, "head_dim": 64.0, "reference_head_dim": 64.0}
+    base |= {"head_dim": 64.0}
     return Shapes(**{k: np.array([v]) for k, v in (base | change).items()})
 
 
@@ -71,9 +84,9 @@ def test_outside_the_evidence_a_named_warning_and_a_wider_interval(
     code: str, change: dict[str, float]
 ) -> None:
     """Inside there is neither."""
-    assert not domain_warnings(LAW, at())
+    assert not warnings(LAW, at())
     assert widening_sd(LAW, at())[0] == 0
-    assert code in [w.code for w in domain_warnings(LAW, at(**change))]
+    assert code in [w.code for w in warnings(LAW, at(**change))]
     assert widening_sd(LAW, at(**change))[0] > 0
 
 
@@ -124,10 +137,9 @@ def test_depth_is_neutral_at_the_reference_and_acts_beside_it() -> None:
 
     Width keeps its ratio to the inner width, so the best d_model shrinks as layers grow.
     """
-    on = {"depth_on": 1.0}
-    assert predict_loss(LAW, at(**on)) == pytest.approx(predict_loss(LAW, at()), rel=1e-14)
+    assert predict_loss(DEEP, at()) == pytest.approx(predict_loss(LAW, at()), rel=1e-14)
     deep, deepest = (
-        predict_loss(LAW, at(n_layers=k, x=0.074 * (16 / k) ** 0.5, **on))[0] for k in (28.0, 200.0)
+        predict_loss(DEEP, at(n_layers=k, x=0.074 * (16 / k) ** 0.5))[0] for k in (28.0, 200.0)
     )
     assert deep < predict_loss(LAW, at())[0] < deepest
 
@@ -135,11 +147,70 @@ def test_depth_is_neutral_at_the_reference_and_acts_beside_it() -> None:
 def test_corrections_compose_on_effective_parameters() -> None:
     """Two factors act as their product on N."""
     both = ln_expert_factor(8.0) + ln_training_bits_factor(weight_bits=4.0)
-    moved = predict_loss(LAW, replace(at(x=LAW.x_opt, r=LAW.r_opt), ln_n_factor=both))
+    routed = at(x=LAW.x_opt, r=LAW.r_opt, n_experts=8.0)
+    moved = predict_loss(switched(LAW, training_bits=4), routed)
     assert moved == pytest.approx(reference_loss(LAW, 1e9 * np.exp(both), 1e11), rel=1e-12)
     assert ln_expert_factor(1.0) == pytest.approx(0.0, abs=1e-12)
     assert ln_training_bits_factor() == 0.0
     assert ln_training_bits_factor(weight_bits=4.0) < 0
+
+
+def test_a_term_of_any_kind_is_on_when_asked_and_refused_by_another_name() -> None:
+    """Every switch moves the loss; zero is off; a wrong name is answered with the nearest."""
+    seen = at(n_layers=28.0, head_dim=32.0)
+    asked = {"depth": 1, "head_size": 1, "training_bits": 4, "quantised_bits": 4}
+    asked |= {"unique_tokens": 1e9}
+    assert set(asked) == set(SWITCHES)
+    for name, value in asked.items():
+        assert predict_loss(switched(LAW, **{name: value}), seen) != predict_loss(LAW, seen)
+        assert switched(LAW, **{name: 0}) == switched(LAW, **{name: None}) == LAW
+    with pytest.raises(UnknownName, match="dept"):
+        switched(LAW, dept=1)
+    with pytest.raises(SpecError, match="training_bits"):
+        switched(LAW, training_bits=64)
+
+
+def test_what_only_a_terms_file_knows_is_drawn_where_it_acts() -> None:
+    """The power of experts widens a routed model's interval and leaves a dense one's alone."""
+    routed, dense = at(n_experts=8.0), at()
+    drawn = draw_law(LAW, 1e9, 4000)
+    fixed = replace(drawn, drawn=None)
+    assert predict_loss(drawn, routed).std() > predict_loss(fixed, routed).std()
+    np.testing.assert_array_equal(predict_loss(drawn, dense), predict_loss(fixed, dense))
+
+
+def test_every_coefficient_states_its_prior_and_every_guard_its_own_code() -> None:
+    """Names are used once; a law's own numbers are fields of its columns."""
+    coefficients = [c for term in TERMS for c in term.coefficients]
+    assert len({c.name for c in coefficients}) == len(coefficients)
+    assert all(c.words and c.source and c.sd >= 0 for c in coefficients)
+    assert all(np.isfinite(c.of(LAW)) for c in coefficients)
+    assert len({g.code for g in GUARDS}) == len(GUARDS)
+
+
+def test_the_interval_holds_eight_in_ten_draws() -> None:
+    """One home for the interval: its share, its ends and its normal quantile agree."""
+    low, high = np.quantile(loss_draws(LAW, at(), 20_000, seed=1), ENDS)
+    fresh = loss_draws(LAW, at(), 20_000, seed=2)
+    assert np.mean((fresh >= low) & (fresh <= high)) == pytest.approx(INTERVAL, abs=0.015)
+    assert math.erf(Z / 2**0.5) == pytest.approx(INTERVAL, abs=1e-12)
+
+
+@pytest.mark.parametrize("model", ["llama-3.2-1b", "surefire-3b", "mixtral-8x7b"])
+@pytest.mark.parametrize("depth", [False, True])
+def test_the_search_explain_and_law_ask_read_one_loss(model: str, depth: bool) -> None:
+    """To 1e-9, with depth switched on too."""
+    arch = load_model(model).arch()
+    law = switched(load_law("bian-1b").columns(), depth=depth)
+    resolved = Resolved.of(conditions(law="bian-1b", tokens=1e11, depth_term=depth), 1e9)
+    one = float(Evaluation(resolved, arch)["loss"])
+    steps = evaluation("loss", law, arch, 1e11)  # what `planner explain loss` prints
+    assert next(reversed(steps.values())) == pytest.approx(one, rel=1e-9)
+    assert predict_loss(law, shapes(law, arch, 1e11)) == pytest.approx(one, rel=1e-9)
+    best = reference_loss(law, n_of(law, arch), 1e11)
+    assert float(best) + shape_cost(law, shapes(law, arch, 1e11)).nats == pytest.approx(
+        one, rel=1e-9
+    )
 
 
 def test_accuracy_falls_with_loss_and_stays_a_share() -> None:
@@ -236,15 +307,17 @@ def test_corrections_are_switches_on_a_model() -> None:
     """Experts help, few bits and repeated data hurt, and each is named or asked for."""
     from planner.columns import Arch
 
-    law = load_law("bian-1b")
+    law = LAW
     dense = Arch(16.0, 2048.0, 32.0, 8.0, 64.0, 8192.0, 128256.0)
-    plain = predict_loss(law.columns(), law.shapes(dense, 1e11))
+    plain = predict_loss(law, shapes(law, dense, 1e11))
     routed = replace(dense, n_experts=8.0)
-    assert predict_loss(law.columns(), law.shapes(routed, 1e11)) < plain
-    assert "experts" in [w.code for w in law.warnings(routed, 1e11)]
-    assert "other-data" in [w.code for w in law.warnings(dense, 1e11, data="my web crawl")]
+    assert predict_loss(law, shapes(law, routed, 1e11)) < plain
+    assert "experts" in [w.code for w in warnings(law, shapes(law, routed, 1e11))]
+    assert "other-data" in [
+        w.code for w in warnings(law, shapes(law, dense, 1e11), data="my web crawl")
+    ]
     for worse in ({"training_bits": 4.0}, {"quantised_bits": 4.0}, {"unique_tokens": 5e9}):
-        assert predict_loss(law.columns(), law.shapes(dense, 1e11, **worse)) > plain
+        assert predict_loss(switched(law, **worse), shapes(law, dense, 1e11)) > plain
 
 
 def test_runs_at_sizes_the_law_knows_tell_nothing_new() -> None:
@@ -268,18 +341,17 @@ def test_where_depth_may_change_the_answer_says_what_that_rests_on_and_is_less_s
     """Any depth but the reference one is named with the term on; two layers more are no guard's."""
     from planner.columns import Arch
 
-    law = load_law("bian-1b")
     arch = Arch(18.0, 2048.0, 32.0, 8.0, 64.0, 7168.0, 128256.0)
-    codes = [w.code for w in law.warnings(arch, 1e11, depth=True)]
+    codes = [w.code for w in warnings(DEEP, shapes(DEEP, arch, 1e11))]
     assert "depth-term" in codes
-    assert "depth-term" not in [w.code for w in law.warnings(arch, 1e11)]
+    assert "depth-term" not in [w.code for w in warnings(LAW, shapes(LAW, arch, 1e11))]
     same = replace(arch, n_layers=16.0, d_ff=8192.0)
-    assert "depth-term" not in [w.code for w in law.warnings(same, 1e11, depth=True)]
-    beside = loss_draws(LAW, at(n_layers=28.0, depth_on=1.0), 4000)
-    assert beside.std() > 1.3 * loss_draws(LAW, at(depth_on=1.0), 4000).std()
+    assert "depth-term" not in [w.code for w in warnings(DEEP, shapes(DEEP, same, 1e11))]
+    beside = loss_draws(DEEP, at(n_layers=28.0), 4000)
+    assert beside.std() > 1.3 * loss_draws(DEEP, at(), 4000).std()
 
 
 def test_three_billion_within_a_searchs_tolerance_is_inside_the_evidence() -> None:
     """A budget of 3B is met within a percent: 3.02B earns no warning, 3.2B does."""
-    assert "size" not in [w.code for w in domain_warnings(LAW, at(n=3.03e9))]
-    assert "size" in [w.code for w in domain_warnings(LAW, at(n=3.2e9))]
+    assert "size" not in [w.code for w in warnings(LAW, at(n=3.03e9))]
+    assert "size" in [w.code for w in warnings(LAW, at(n=3.2e9))]

@@ -220,10 +220,10 @@ def test_outside_the_evidence_a_warning_names_why():
 
 
 def test_export_gives_the_picks_as_configs(tmp_path, answer):
-    from planner.cli.recommend import _export
+    from planner.cli.recommend import export
     from planner.inputs.hf import from_hf
 
-    _export(answer, tmp_path)
+    export(answer, tmp_path)
     pick = answer.picks["fastest"]
     spec = from_hf(tmp_path / "fastest")
     assert (spec.d_model, spec.d_ff, spec.n_params) == (pick.d_model, pick.d_ff, pick.n_params)

@@ -8,10 +8,13 @@ from planner.cost.params import d_over_sqrt_n, mlp_attn_ratio
 from planner.inputs.law import load_law
 from planner.law.ask import compute_optimal
 from planner.law.columns import Shapes
-from planner.law.corrections import effective_tokens, expert_gain, quantisation_nats
+from planner.law.law import loss as loss_of
+from planner.law.law import predict_loss
 from planner.law.posterior import draw_law
-from planner.law.predict import predict_loss
+from planner.law.terms.experts import expert_gain
+from planner.law.terms.precision import quantisation_nats
 from planner.law.terms.reference import reference_loss
+from planner.law.terms.repeated_data import effective_tokens
 from planner.law.terms.shape import PaperCoefficients, Pinned
 
 # Bian et al. 2025, Table 1: layers, d_model, d_ff, heads, KV heads, head size, loss.
@@ -39,7 +42,7 @@ def table_1() -> tuple[Arch, np.ndarray]:
 def test_the_default_law_returns_all_seven_losses_of_table_1_within_0_007() -> None:
     """Printed, so that a change shows: the default is the set fitted at 1B with its own reference."""
     arch, loss = table_1()
-    error = load_law("bian-1b").loss(arch, 100e9) - loss
+    error = loss_of(load_law("bian-1b").columns(), arch, 100e9) - loss
     print(dict(zip(TABLE_1, error.round(4), strict=True)))
     assert np.abs(error).max() <= 0.007
 
@@ -47,7 +50,7 @@ def test_the_default_law_returns_all_seven_losses_of_table_1_within_0_007() -> N
 def test_the_small_set_is_within_0_011_and_ranks_the_1b_models() -> None:
     """LAW: fitted at 80-297M it is looser at 3B (residual rmse 0.0065 / 0.008)."""
     arch, loss = table_1()
-    predicted = load_law("bian-80m-297m").loss(arch, 100e9)
+    predicted = loss_of(load_law("bian-80m-297m").columns(), arch, 100e9)
     assert np.abs(predicted - loss).max() <= 0.011
     assert predicted[1] == predicted[:3].min()
 

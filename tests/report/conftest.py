@@ -9,7 +9,7 @@ from planner.questions.budget.budget import budget
 from planner.questions.predict import predict
 from planner.questions.recommend.recommend import recommend
 from planner.questions.what_if import what_if
-from planner.results import Fit, Line, Score, Validation, check_result
+from planner.results import Fit, Line, Score, Validation, Worst, check_result
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +27,8 @@ def predicted():
 
 
 EVIL = '<img src=x onerror="alert(1)">&<script>alert(2)</script>|`*'
-SCORE = Score(n=3, mean_ape=0.1, median_ape=0.05, bias=0.0, coverage=0.8)
-LINE = Line(
+SCORE = Score(n=3, refused=1, mean_ape=0.1, median_ape=0.05, bias=0.0, spearman=None, coverage=0.8)
+WORST = Worst(
     gpu="h100", engine="vllm", model="Tiny", metric="tpot_s", setting="batch 1",
     measured=1.0, predicted=2.0, error=1.0,
 )  # fmt: skip
@@ -38,10 +38,12 @@ VALIDATED = Validation(
     groups={"gpu": {"h100": SCORE, "a100": SCORE.model_copy(update={"coverage": None})}},
     flagged={"odd": SCORE},
     basis={"speed": "h100-vllm"},
-    worst=(LINE,),
-    lines=(LINE,),
+    worst=(WORST,),
+    lines=(Line(row=2, metric="tpot_s", measured=1.0, predicted=2.0, low=1.8, high=2.2),
+           Line(row=3, metric="tpot_s", measured=1.0, refused="--tp 3 cannot cut it")),
     overflow={"measured": 3, "found": 2, "false_alarms": 1},
-)
+    profiles=("h100-vllm",),
+)  # fmt: skip
 FIT = Fit(
     profile="mine.toml",
     before={"decode": {"n": 3, "mean_ape": 0.3}},

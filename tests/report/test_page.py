@@ -20,7 +20,7 @@ from planner.report.explain.derive import derive
 from planner.report.page import build
 from planner.report.render import render
 from planner.report.ui.model import answer
-from planner.results import check_result
+from planner.results import Warned, check_result
 from planner.scenario.evaluate import Evaluation
 
 SECTIONS = [
@@ -128,6 +128,16 @@ def test_every_kind_has_a_page(kind, samples):
     assert markdown.render(page).startswith("# ")
 
 
+@pytest.mark.parametrize("medium", ["terminal", "notebook", "markdown", "html"])
+@pytest.mark.parametrize("kind", ["recommend", "predict", "what-if", "budget", "validate", "fit"])
+def test_every_kind_shows_its_warnings_and_basis_in_every_medium(kind, medium, samples):
+    result = samples[kind]
+    said = Warned(code="test", message="mind the gap")
+    text = render(result.model_copy(update={"warnings": (said,)}), medium)
+    assert "mind the gap" in text
+    assert all(f"{k}: " in text for k in result.basis)
+
+
 def test_a_fit_without_its_parts_still_reads():
     text = html.render(build(check_result({"schema": 2, "kind": "fit", "basis": "mine"})))
     assert "fit: mine" in text
@@ -200,7 +210,7 @@ metrics.SERVING = (*metrics.SERVING, "sevens")  # as the table's own line would
 from planner import predict, render, what_if
 from planner.inputs.question import Question
 from planner.report.ui.model import answer
-from planner.results import check_result, json_schema
+from planner.results import Warned, check_result, json_schema
 
 one, many = predict("llama-3.2-1b"), what_if("llama-3.2-1b", ["concurrency=1,2"])
 for result in (one, many):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from planner.errors import SpecError
 from planner.inputs.law import default_law
 from planner_calibration import runs as recorded
+from planner_calibration.fit.law.data import shape_of, to_csv, trainings
 from planner_calibration.fit.law.shape import ShapeReport, fit_shape
-from planner_calibration.fit.law.training import shape, to_csv, trainings
 from planner_calibration.fit.speed import profile as profiles
 from planner_calibration.fit.speed.own_runs import Error
 
@@ -160,7 +160,7 @@ def _law(
     from planner_calibration.fit.law.run import fit_csv
 
     rows = recorded.load(list(paths)).rows
-    sizes = [shape(r).n_params_non_embedding for r in trainings(rows)]
+    sizes = [shape_of(r).n_params_non_embedding for r in trainings(rows)]
     if prior is None and max(sizes) < ONE_SIZE * min(sizes):
         return fit_shape(rows)
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,16 +1,23 @@
 """Training runs that settle a shape: the loss law's posterior, drifting with size, decides which."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.law.columns import LawColumns, Shapes
-from planner.law.evidence import reference_depth, reference_head_dim
-from planner.law.posterior import COORDINATES, DRIFT_FACTOR, coordinates, law_at, spread
-from planner.law.predict import predict_loss
+from planner.law.law import predict_loss
+from planner.law.posterior import (
+    COORDINATES,
+    DRIFT_FACTOR,
+    SHAPE_AT,
+    coordinates,
+    drift_variance,
+    law_at,
+    spread,
+)
 from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose
 
 Vector = NDArray[np.float64]
@@ -20,7 +27,6 @@ TOKENS_PER_PARAM = 20.0
 X = (0.055, 0.065, 0.08, 0.10, 0.12)
 R = (0.5, 0.8, 1.2, 2.0, 3.5)
 RUN_NOISE = 0.006  # nats between two seeds: the residual of published fits
-SHAPE = slice(5, 9)  # of COORDINATES: those that say which shape is best
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def training_problem(
     Shape coordinates walk at random in ln N, so a smaller model tells about the target only as far as they
     did not walk: this is what makes a third of its size worth its cost.
     """
-    k, width = len(COORDINATES), SHAPE.stop - SHAPE.start
+    k, width = len(COORDINATES), len(SHAPE_AT)
     prior = _prior(law, n_target, sizes)
     gradients = np.zeros((len(candidates), k + width * len(sizes)))
     for i, c in enumerate(candidates):
@@ -84,8 +90,8 @@ def training_problem(
         )[0]
         place = k + width * sizes.index(c.n_params_non_embedding)
         gradients[i, :k] = g
-        gradients[i, place : place + width] = g[SHAPE]
-        gradients[i, SHAPE] = 0.0  # it sees the coordinates of its own size
+        gradients[i, place : place + width] = g[SHAPE_AT]
+        gradients[i, SHAPE_AT] = 0.0  # it sees the coordinates of its own size
     xs, rs = (np.array(v) for v in zip(*product(X, R), strict=True))
     shapes = _gradient(law, _shapes(n_target, tokens_target, xs, rs))
     decision = np.zeros((len(xs), gradients.shape[1]))
@@ -96,36 +102,25 @@ def training_problem(
 
 def _prior(law: LawColumns, n_target: float, sizes: Sequence[float]) -> Vector:
     base = spread(law, n_target)
-    drift = np.square([law.k_x_ln_sd, law.x_opt_ln_sd, law.k_r_ln_sd, law.r_opt_ln_sd])
-    k, width = len(base), SHAPE.stop - SHAPE.start
+    drift = drift_variance(law)
+    k, width = len(base), len(SHAPE_AT)
     prior = np.zeros((k + width * len(sizes),) * 2)
     prior[:k, :k] = base
     gaps = [np.log(n_target / n) / np.log(DRIFT_FACTOR) for n in sizes]
     for i, gap in enumerate(gaps):
         rows = slice(k + i * width, k + (i + 1) * width)
-        prior[rows, :k], prior[:k, rows] = base[SHAPE], base[:, SHAPE]
+        prior[rows, :k], prior[:k, rows] = base[SHAPE_AT], base[:, SHAPE_AT]
         for j, other in enumerate(gaps):
             columns = slice(k + j * width, k + (j + 1) * width)
             # The walk from the target to the nearer of two sizes is common to both.
-            prior[rows, columns] = base[SHAPE, SHAPE] + np.diag(drift * min(gap, other))
+            prior[rows, columns] = base[np.ix_(SHAPE_AT, SHAPE_AT)] + np.diag(
+                drift * min(gap, other)
+            )
     return prior
 
 
 def _shapes(n: float, n_tokens: float, x: Vector, r: Vector) -> Shapes:
-    one = np.ones_like(x)
-    head_dim, depth = reference_head_dim(n) * one, reference_depth(n) * one
-    return Shapes(
-        n=n * one,
-        n_tokens=n_tokens * one,
-        x=x,
-        r=r,
-        gqa=4.0 * one,
-        n_layers=depth,
-        head_dim=head_dim,
-        reference_layers=depth,
-        reference_head_dim=head_dim,
-        depth_on=0.0,
-    )
+    return Shapes(n=n * np.ones_like(x), n_tokens=n_tokens, x=x, r=r)
 
 
 def _gradient(law: LawColumns, shapes: Shapes, step: float = 1e-4) -> Vector:
@@ -138,6 +133,6 @@ def _gradient(law: LawColumns, shapes: Shapes, step: float = 1e-4) -> Vector:
             theta = centre.copy()
             theta[i] += sign * step
             moved = law_at(law, dict(zip(COORDINATES, theta, strict=True)))
-            sides.append(np.asarray(predict_loss(replace(moved), shapes), dtype=np.float64))
+            sides.append(np.asarray(predict_loss(moved, shapes), dtype=np.float64))
         columns.append((sides[0] - sides[1]) / (2 * step))
     return np.stack(columns, axis=1)

@@ -8,8 +8,9 @@ import numpy as np
 from planner.errors import SpecError
 from planner.law.ask import TRAIN_FLOPS_PER_PARAM_TOKEN
 from planner.law.columns import LawColumns, Shapes
-from planner.law.posterior import DRIFT_FACTOR, draw_law
-from planner.law.predict import predict_loss
+from planner.law.law import predict_loss
+from planner.law.posterior import DRIFT_FACTOR, draw_law, drift_variance
+from planner.law.terms.shape import SHAPE
 from planner.units import Number, show
 
 
@@ -26,6 +27,7 @@ class Run:
     sd_after: float
 
 
+SHAPE_NAMES = [c.name for c in SHAPE.coefficients]
 ENOUGH = 0.75  # runs that leave more of the spread than this are too small to be worth training
 
 
@@ -106,7 +108,7 @@ def _laws_at(
     Shape coefficients walk at random in ln N from the sizes they were fitted at, so what is known
     there is known: a run between those sizes and `n` shares the walk up to it, no more.
     """
-    drift = {name: getattr(law, f"{name}_ln_sd") for name in ("k_x", "x_opt", "k_r", "r_opt")}
+    drift = dict(zip(SHAPE_NAMES, drift_variance(law) ** 0.5, strict=True))
     drawn = draw_law(law, float(np.sqrt(law.n_fitted_low * law.n_fitted_high)), n_draws, seed=seed)
     rng = np.random.default_rng([seed, 2])
     walk = {name: rng.standard_normal((3, n_draws, 1)) for name in drift}
@@ -133,10 +135,29 @@ def _spread_of(*values: Number) -> list[float]:
     return sorted({round(float(np.squeeze(v)), 4) for v in values})
 
 
-def describe_runs(runs: Sequence[Run]) -> list[str]:
-    """Write each run on a line for people."""
-    return [
-        f"N {show(r.n)}, {show(r.n_tokens)} tokens, d_model/sqrt(N) {r.x:.3f}, "
-        f"MLP/attention {r.r:.2f}: {r.flops:.2g} FLOP; spread {r.sd_before:.4f} -> {r.sd_after:.4f} nats"
-        for r in runs
+def settle_text(runs: Sequence[Run], n_target: float, share: float, noise_sd: float) -> list[str]:
+    """Write each run on a line for people, and what no run can settle.
+
+    Args:
+        runs: those of `runs_that_settle`, the first first.
+        n_target: parameters of the shapes compared.
+        share: of that size asked for.
+        noise_sd: of one run, nats.
+
+    """
+    lines = [
+        f"{i}. N {show(r.n)}, {show(r.n_tokens)} tokens, d_model/sqrt(N) {r.x:.3f}, "
+        f"MLP/attention {r.r:.2f}: {r.flops:.2g} FLOP; "
+        f"spread {r.sd_before:.4f} -> {r.sd_after:.4f} nats"
+        for i, r in enumerate(runs, start=1)
     ]
+    if runs[0].n > 1.01 * share * n_target:
+        lines.append(
+            f"runs at {share:.0%} of the size would tell little: the law knows those sizes already, "
+            "or its shape coefficients drift too much between them and the target"
+        )
+    floor = noise_sd * 2**0.5
+    lines.append(f"run noise alone leaves {floor:.4f} nats between two models, however many runs")
+    if runs[0].sd_before < floor:
+        lines.append("the law is already surer than that: training both would not settle it either")
+    return lines

@@ -11,7 +11,7 @@ from planner.errors import Infeasible, SpecError
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
-from planner.law.predict import TIE_NATS
+from planner.law.compare import TIE_NATS
 from planner.metrics import LATENCIES
 from planner.questions.recommend.space import Space
 from planner.results import Binding, Candidate, Dropped, Limited

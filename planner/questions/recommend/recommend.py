@@ -16,7 +16,7 @@ from planner.columns import Arch, Table, stack, take
 from planner.errors import SpecError
 from planner.inputs.model import ModelSpec, llama_candidate, llama_extra_params
 from planner.inputs.question import Question
-from planner.law.evidence import reference_depth
+from planner.law.terms.depth import reference_depth
 from planner.metrics import QUALITY, SERVING
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.limits import Tally, binding, checks, limits_of, shape_asked
@@ -113,11 +113,11 @@ def resolve_question(q: Question, n: float) -> Resolved:
     """
     terms = None if q.serve_requests is None else Terms(q.serve_requests, q.train_mfu)
     resolved = Resolved.of(q, n, terms)
-    law = resolved.trained and resolved.trained.law
-    if law is None or not law.has_conditional:
+    assert resolved.trained
+    law = resolved.trained.law
+    if law.conditional is None:
         raise SpecError(
-            f"law {law and law.name} says nothing about shape, which is all a search at one N "
-            "chooses",
+            f"law {law.name} says nothing about shape, which is all a search at one N chooses",
             hint="choose one that does, e.g. --law bian-1b; see `planner law list`",
         )
     require_weights_fit(q, q.params, q.params_kind, q.tolerance)

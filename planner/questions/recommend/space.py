@@ -9,7 +9,8 @@ import numpy as np
 from planner.columns import Arch
 from planner.inputs.model import llama_extra_params
 from planner.inputs.question import Question
-from planner.law.evidence import reference_depth, reference_head_dim
+from planner.law.terms.depth import reference_depth
+from planner.law.terms.head_size import reference_head_dim
 from planner.scenario.legal import whole_heads
 
 CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time

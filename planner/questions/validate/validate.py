@@ -12,10 +12,11 @@ from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.profile import profile_for
+from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
 from planner.questions.validate.measured import COLUMNS, Run, Unread, read_rows, runs_of
 from planner.questions.validate.scoring import prepare
-from planner.results import INTERVAL, Estimate, Line, Score, Validation, Worst, Z
+from planner.results import Estimate, Line, Score, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
@@ -135,11 +136,11 @@ def validate_runs(
     ln_sd, over = prepared.ln_sd(), prepared.overflows()
     if refit is not None:
         predicted, ln_sd = _left_out(asked, refit)
-    found = iter(zip(predicted, ln_sd, strict=True))
-    rows = [
-        _measured(r, math.nan, math.nan, why) if why else _measured(r, *map(float, next(found)), "")
-        for r, why in zip(runs, refused, strict=True)
-    ]
+    answers = iter(zip(predicted, ln_sd, strict=True))
+    rows = []
+    for r, why in zip(runs, refused, strict=True):
+        value, sd = (math.nan, math.nan) if why else next(answers)
+        rows.append(_measured(r, value, sd, why))
     rows += [_unread(u) for u in unread]
     return _assemble(
         rows,
@@ -272,11 +273,9 @@ def _line(x: Measured, column: str) -> Line:
 
 
 def _unread(u: Unread) -> Measured:
-    names = {n: u.row.get(n) or "" for n in ("gpu", "engine", "model")}
-    flag = u.row.get("flag") or ""
-    return Measured(
-        u.line, **names, metric=u.column, setting="", measured=math.nan, flag=flag, refused=u.why
-    )
+    gpu, engine, model, flag = (u.row.get(n) or "" for n in ("gpu", "engine", "model", "flag"))
+    nan = math.nan
+    return Measured(u.line, gpu, engine, model, u.column, "", nan, flag=flag, refused=u.why)
 
 
 def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:

@@ -19,26 +19,14 @@ import planner.cost
 import planner.law
 import planner.serving
 from planner.columns import Arch, Kernels, Overheads, Step, System, Workload
-from planner.cost.params import d_over_sqrt_n, mlp_attn_ratio, n_params_non_embedding
-from planner.equation import EQUATIONS, equation
+from planner.equation import EQUATIONS
 from planner.law.accuracy import NINE_TASKS, AccuracyLink
 from planner.law.columns import LawColumns
-from planner.law.terms.reference import reference_loss
-from planner.law.terms.shape import shape_multiplier, shape_offset
+from planner.law.law import shapes
 from planner.scenario.evaluate import Evaluation
 from planner.serving.kinds import KINDS, Kind
-from planner.units import Scalar
 
 Path = tuple[int | str, ...]  # an argument's place, then field names inwards
-
-
-@equation
-def loss(law: LawColumns, arch: Arch, n_tokens: Scalar) -> Scalar:
-    """Predicted loss of a shape at the depth of the evidence, nats per token."""
-    reference = reference_loss(law, n_params_non_embedding(arch), n_tokens)
-    x, r = d_over_sqrt_n(arch), mlp_attn_ratio(arch)
-    times = (1 - law.additive) * reference * shape_multiplier(law, x, r)
-    return times + law.additive * (reference + shape_offset(law, x, r))
 
 
 def load_equations() -> dict[str, Any]:
@@ -76,9 +64,9 @@ def numbers(e: Evaluation, phase: str) -> Mapping[Any, Any]:
     }
     if t is None:
         return known
-    shapes = t.law.shapes(system.arch, t.tokens, depth=t.depth_term)
-    known |= {LawColumns: t.law.columns(), "n": shapes.n, "n_tokens": t.tokens}
-    return known | {"x": shapes.x, "r": shapes.r, "loss": e["loss"]}
+    seen = shapes(t.columns, system.arch, t.tokens)
+    known |= {LawColumns: t.columns, "n": seen.n, "n_tokens": t.tokens}
+    return known | {"x": seen.x, "r": seen.r, "loss": e["loss"]}
 
 
 def values_of(name: str, known: Mapping[Any, Any]) -> list[Any] | None:
@@ -147,7 +135,7 @@ def leaves(name: str, like: list[Any] | None) -> list[tuple[Path, str]]:
             own = getattr(value, f.name) if value is not None else None
             if _is_columns(hints[f.name]):
                 walk(hints[f.name], own, (*path, f.name), hints[f.name].__name__.lower())
-            elif own is None and f.default is None:
+            elif hints[f.name] is not Any:  # an option that is off, a name, a switch: no quantity
                 continue
             elif (own is None or isinstance(own, float | int)) and not neutral(kind, f, own):
                 found.append(((*path, f.name), owner, f.name))
@@ -181,8 +169,8 @@ def neutral(kind: Any, f: Any, value: Any) -> bool:
     """Return whether a field says that something is absent, so that it is no symbol."""
     if kind in (Kernels, Overheads):  # a switch, or a cost this engine does not have
         return value is not None and value in (0.0, 1.0)
-    if kind is LawColumns and f.name not in ("additive", "gqa_slope"):
-        return False
+    if kind is LawColumns and f.name not in ("additive", "gqa_slope", "size_slope"):
+        return bool(value == 0.0 and f.default == 0.0)  # a law that says nothing about shape
     absent = isinstance(f.default, float) and (
         f.default in (0.0, 1.0, 3.0) or math.isinf(f.default)
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from planner.columns import Arch, as_rows
 from planner.cost import params
 from planner.cost.step import PARTS
-from planner.law.predict import compare, loss_draws
+from planner.law.compare import compare, loss_draws
+from planner.law.law import shapes
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
@@ -99,18 +100,18 @@ def _loss(a: str, b: str, mine: Evaluation, theirs: Evaluation) -> list[str]:
     """Take the difference in loss apart: size, width, MLP/attention ratio."""
     t = mine.resolved.trained
     assert t
-    law, archs = t.law.columns(), (mine.arch, theirs.arch)
+    archs = (mine.arch, theirs.arch)
     losses = [float(e["loss"]) for e in (mine, theirs)]
-    rows = [t.law.shapes(as_rows(arch), t.tokens, depth=t.depth_term) for arch in archs]
-    verdict = compare(*(loss_draws(law, row)[:, 0] for row in rows))
+    rows = [shapes(t.columns, as_rows(arch), t.tokens) for arch in archs]
+    verdict = compare(*(loss_draws(t.columns, row)[:, 0] for row in rows))
     word = "lower" if losses[0] < losses[1] else "higher"
     head = f"{a}'s predicted loss is {abs(losses[0] - losses[1]):.3f} nats {word} ({losses[0]:.3f} against {losses[1]:.3f})"
     sure = max(verdict.p_better, 1 - verdict.p_better)
     head += ": a tie at this evidence." if verdict.tie else f", with a probability of {sure:.2f}."
     parts = []
     for name, what, best, read in (
-        ("width", "x = d_model/√N", law.x_opt, params.d_over_sqrt_n),
-        ("MLP/attention ratio", "r", law.r_opt, params.mlp_attn_ratio),
+        ("width", "x = d_model/√N", t.columns.x_opt, params.d_over_sqrt_n),
+        ("MLP/attention ratio", "r", t.columns.r_opt, params.mlp_attn_ratio),
     ):
         own, other = (float(read(arch)) for arch in archs)
         if abs(own / other - 1) > 0.01:

@@ -7,10 +7,11 @@ import numpy as np
 
 from planner.equation import remembering
 from planner.glossary import find_term
+from planner.interval import Z
 from planner.picks import title
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc
-from planner.results import Recommendation, Z
+from planner.results import Recommendation
 from planner.scenario.evaluate import Evaluation
 from planner.scenario.scenario import Resolved, arch_of
 

@@ -97,17 +97,6 @@ class LinkFit:
             residual_sd=self.residual_sd,
         )
 
-    def interval(
-        self, loss: np.ndarray, level: float = 0.8, *, n_draws: int = 2000, seed: int = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the prediction interval of new models at `loss`."""
-        rng = np.random.default_rng(seed)
-        thetas = rng.multivariate_normal(self.theta, self.covariance, n_draws)
-        draws = np.array([self.predict(loss, t) for t in thetas])
-        draws = draws + rng.normal(0.0, self.residual_sd, draws.shape)
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return low, high
-
 
 def _curve(form: str, t: np.ndarray, loss: np.ndarray, chance: float) -> np.ndarray:
     if form == "exponential":  # Gadre et al. 2024: error = e - k exp(-gamma loss)

@@ -7,14 +7,23 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.inputs.law import LawSpec
+from planner.interval import ENDS
 from planner.law.accuracy import OTHER_TOKENIZER_SD, AccuracyLink, accuracy_draws
 from planner.law.accuracy import accuracy as accuracy_at
-from planner.law.predict import loss_draws, predict_loss
+from planner.law.compare import loss_draws
+from planner.law.law import predict_loss
 from planner.units import show
 from planner_calibration.fit.law.accuracy import load_downstream, update_link
-from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of, well_tuned
 from planner_calibration.fit.law.conditional import within_rule
-from planner_calibration.fit.law.data import Runs, load_runs, sizes
+from planner_calibration.fit.law.data import (
+    Runs,
+    depth_varies,
+    load_runs,
+    shapes_of,
+    sizes,
+    well_tuned,
+    with_depth,
+)
 from planner_calibration.fit.law.evaluate import score
 from planner_calibration.fit.law.table import read_table
 from planner_calibration.fit.law.update import update_law
@@ -100,11 +109,11 @@ def _score_source(law: LawSpec, runs: Runs, name: str, depth: bool, n_tune: int)
 
 
 def _row(law: LawSpec, runs: Runs, what: str, depth: bool, other: bool) -> Row:
-    columns = law.columns()
-    s = shapes_of(runs, columns, depth=depth)
+    columns = with_depth(law.columns(), runs, depth)
+    s = shapes_of(runs, columns)
     value = np.asarray(predict_loss(columns, s))
     draws = loss_draws(columns, s, 1000, other_data=other)
-    low, high = np.quantile(draws, [0.1, 0.9], axis=0)
+    low, high = np.quantile(draws, ENDS, axis=0)
     sc = score(what, value, runs)
     inside = float(np.mean((runs.loss >= low) & (runs.loss <= high)))
     return Row(what, len(runs), sc.mae, sc.bias, sc.spearman, sc.regret, inside)
@@ -147,7 +156,7 @@ def _accuracy_row(
 
     predicted = np.asarray(accuracy_at(link, loss))
     draws = accuracy_draws(link, np.broadcast_to(loss, (1000, len(loss))), other_data=other)
-    low, high = np.quantile(draws, [0.1, 0.9], axis=0)
+    low, high = np.quantile(draws, ENDS, axis=0)
     error = 100 * (predicted - acc)
     return Row(
         what,

@@ -119,86 +119,66 @@ def fit_conditional(
         SpecError: x or r unknown, or fewer runs than coefficients without a prior.
 
     """
+    _require_shapes(runs)
     names = SHAPE[form]
+    k = len(names)
+    keep = within_rule(runs) if outlier_rule else np.ones(len(runs), dtype=bool)
+    used = runs[keep]
+    _, group = np.unique(np.column_stack([sizes(used), used.n_tokens]), axis=0, return_inverse=True)
+    group = np.asarray(group).reshape(-1)
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    if prior is None and len(used) < k + n_groups + 1:
+        raise SpecError(
+            f"{len(used)} runs in {n_groups} (N, D) groups cannot set {k} shape coefficients",
+            hint="train more shapes per size, or fit with a prior (--prior bian-1b)",
+        )
+    mean, sd = np.array([(prior or {}).get(n, (0.0, np.inf)) for n in names]).T
+
+    def residual(full: np.ndarray) -> np.ndarray:
+        effect = shape_effect(form, full[:k], used.x, used.r)
+        best = full[k:][group]
+        predicted = best + effect if form == "additive" else best * effect
+        return np.concatenate([(used.loss - predicted) / noise, (full[:k] - mean) / sd])
+
+    floor = np.array([used.loss[group == g].min() for g in range(n_groups)])
+    starts = [np.concatenate([s, floor]) for s in _starts(form, prior, n_starts, seed)]
+    low, high = [-12.0] * k + [0.0] * n_groups, [3.0] * k + [np.inf] * n_groups
+    best = solve(residual, starts, bounds=(low, high))
+    misses = best.residual[: len(used)]
+    # Where runs are plenty their own scatter is the noise; where few, the stated one.
+    dof = len(used) - k - n_groups
+    scale = max(1.0, float(np.sum(misses**2)) / dof) if dof >= 5 else 1.0
+    covariance = best.inverse[:k, :k] * scale
+    loose = np.sqrt(np.diag(covariance)) > UNINFORMED * np.minimum(sd, 1.0)
+    return ConditionalFit(
+        form,
+        best.theta[:k],
+        covariance,
+        l_opt=best.theta[k:],
+        rms=noise * float(np.sqrt(np.mean(misses**2))),
+        n_runs=len(used),
+        dropped=runs.row[~keep],
+        uninformed=tuple(n.removeprefix("ln_") for n, s in zip(names, loose, strict=True) if s),
+        n_agreeing=best.n_agreeing,
+    )
+
+
+def _require_shapes(runs: Runs) -> None:
     unknown = ~(np.isfinite(runs.x) & np.isfinite(runs.r))
     if unknown.any():
         raise SpecError(
             f"no shape in row {int(runs.row[unknown][0])} and {int(unknown.sum()) - 1} more",
             hint="give d_model and mlp_attn_ratio (or d_over_sqrt_n) to fit what shape does",
         )
-    keep = within_rule(runs) if outlier_rule else np.ones(len(runs), dtype=bool)
-    used = runs[keep]
-    _, group = np.unique(np.column_stack([sizes(used), used.n_tokens]), axis=0, return_inverse=True)
-    group = np.asarray(group).reshape(-1)
-    n_groups = int(group.max()) + 1 if len(group) else 0
-    if prior is None and len(used) < len(names) + n_groups + 1:
-        raise SpecError(
-            f"{len(used)} runs in {n_groups} (N, D) groups cannot set {len(names)} shape coefficients",
-            hint="train more shapes per size, or fit with a prior (--prior bian-1b)",
-        )
-    mean = np.array([(prior or {}).get(n, (0.0, np.inf))[0] for n in names])
-    sd = np.array([(prior or {}).get(n, (0.0, np.inf))[1] for n in names])
 
-    def residual(full: np.ndarray) -> np.ndarray:
-        effect = shape_effect(form, full[: len(names)], used.x, used.r)
-        best = full[len(names) :][group]
-        predicted = best + effect if form == "additive" else best * effect
-        return np.concatenate([(used.loss - predicted) / noise, (full[: len(names)] - mean) / sd])
 
-    floor = np.array([used.loss[group == g].min() for g in range(n_groups)])
+def _starts(
+    form: Form, prior: Mapping[str, tuple[float, float]] | None, n_starts: int, seed: int
+) -> list[list[float]]:
+    """Return where to start: the prior's mean first, then at random."""
     rng = np.random.default_rng(seed)
-    start_of = dict(_START)
-    if form == "joint":
-        start_of |= {"ln_x_opt": (-4.0, -0.5)}
-    k = len(names)
-    starts = [
-        np.concatenate(
-            [
-                [prior[n][0] if prior and i == 0 else rng.uniform(*start_of[n]) for n in names],
-                floor,
-            ]
-        )
+    within = _START | ({"ln_x_opt": (-4.0, -0.5)} if form == "joint" else {})
+    return [
+        [prior[n][0] if prior and i == 0 else rng.uniform(*within[n]) for n in SHAPE[form]]
         for i in range(n_starts)
     ]
-    low, high = [-12.0] * k + [0.0] * n_groups, [3.0] * k + [np.inf] * n_groups
-    best = solve(residual, starts, bounds=(low, high))
-    data_rows = best.residual[: len(used)] * noise
-    rms = float(np.sqrt(np.mean(data_rows**2)))
-    # Where runs are plenty their own scatter is the noise; where few, the stated one.
-    dof = len(used) - k - n_groups
-    scale = max(1.0, float(np.sum((data_rows / noise) ** 2)) / dof) if dof >= 5 else 1.0
-    covariance = best.inverse[:k, :k] * scale
-    loose = tuple(
-        n.removeprefix("ln_")
-        for n, s, p in zip(names, np.sqrt(np.diag(covariance)), sd, strict=True)
-        if s > UNINFORMED * min(p, 1.0)
-    )
-    return ConditionalFit(
-        form,
-        best.theta[:k],
-        covariance,
-        best.theta[k:],
-        rms,
-        len(used),
-        runs.row[~keep],
-        loose,
-        best.n_agreeing,
-    )
-
-
-def bootstrap_conditional(
-    runs: Runs, form: Form, n_draws: int = 1000, *, seed: int = 0, **options: Any
-) -> np.ndarray:
-    """Return shape coefficients refitted to resampled shapes, (n_draws, k); failures are left out."""
-    rng = np.random.default_rng(seed)
-    start = {"n_starts": 3} | options
-    shapes = np.unique(runs.shape)
-    by_shape = {s: np.flatnonzero(runs.shape == s) for s in shapes}
-    out = []
-    for _ in range(n_draws):
-        rows = np.concatenate([by_shape[s] for s in rng.choice(shapes, len(shapes))])
-        try:
-            out.append(fit_conditional(runs[rows], form, **start).theta)
-        except SpecError:  # too few distinct shapes in this resample
-            continue
-    return np.array(out)

@@ -1,6 +1,9 @@
-"""Runs from a CSV, refused with row numbers when they cannot support a law."""
+"""Runs from a CSV or on record: what a law sees of them, refused where they cannot support one."""
 
+import csv
+import io
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -8,11 +11,15 @@ from typing import Any, Self
 import numpy as np
 
 from planner.errors import SpecError
-from planner.law.columns import NDefinition
+from planner.inputs.measurement import Measurement
+from planner.law.columns import LawColumns, NDefinition, Shapes
+from planner.law.law import switched
+from planner.law.terms.depth import reference_depth
 from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
 from planner_calibration.fit.law.counts import column as column_of
 from planner_calibration.fit.law.table import numbers as numbers_of
 from planner_calibration.fit.law.table import read_table, where
+from planner_calibration.measure.shapes import Shape
 
 # Our word first, then what public tables call it.
 ALIASES = {
@@ -207,3 +214,120 @@ def _refuse_duplicates(path: Path | str, runs: Runs) -> None:
             f"{path}: {len(twice)} duplicated run{'s' if len(twice) > 1 else ''}: {listed}",
             hint="a copy counts as evidence twice: drop it, or give repeats their own run_id",
         )
+
+
+def require_sizes(runs: Runs, path: Path | str = "data") -> None:
+    """Refuse one model size, or one token count per size, where N and D are to be separated.
+
+    Raises:
+        SpecError: names the rows.
+
+    """
+    if sizes(runs).max() == 0:
+        raise SpecError(
+            f"{path}: one model size only ({where(runs.row)}): alpha cannot be seen",
+            hint="add runs at another size, or keep a published reference with --prior LAW",
+        )
+
+
+def require_shapes(runs: Runs, path: Path | str = "data", least: int = 3) -> None:
+    """Refuse fewer than `least` shapes at every size, where shape is to be fitted.
+
+    Raises:
+        SpecError: names the rows.
+
+    """
+    label = sizes(runs)
+    most = max(len(np.unique(runs.shape[label == k])) for k in range(label.max() + 1))
+    if most < least:
+        raise SpecError(
+            f"{path}: too few shapes: no size has {least} ({where(runs.row)})",
+            hint="train at least three shapes at one size, or keep the published shape law",
+        )
+
+
+def depth_varies(runs: Runs) -> bool:
+    """Whether depths leave the one the law was read at, by more than a quarter, in some run."""
+    if not np.all(np.isfinite(runs.n_layers)):
+        return False
+    return bool(np.any(np.abs(np.log(runs.n_layers / reference_depth(runs.n))) > np.log(1.25)))
+
+
+def well_tuned(runs: Runs) -> Runs:
+    """Return the best run of each shape and token count: the law speaks of tuned training."""
+    order = np.argsort(runs.loss, kind="stable")
+    keys = np.column_stack([runs.shape, runs.n_tokens])[order]
+    _, first = np.unique(keys, axis=0, return_index=True)
+    return runs[np.sort(order[first])]
+
+
+def with_depth(law: LawColumns, runs: Runs, depth: bool) -> LawColumns:
+    """Return `law` with depth switched on where that is asked and every run's depth is known."""
+    return switched(law, depth=depth and bool(np.all(np.isfinite(runs.n_layers))))
+
+
+def shapes_of(runs: Runs, law: LawColumns) -> Shapes:
+    """Return what the law needs to know of `runs`; unknown width or ratio counts as the optimum."""
+    return Shapes(
+        n=runs.n,
+        n_tokens=runs.n_tokens,
+        x=np.where(np.isfinite(runs.x), runs.x, law.x_opt),
+        r=np.where(np.isfinite(runs.r), runs.r, law.r_opt),
+        gqa=np.where(np.isfinite(runs.gqa), runs.gqa, law.gqa),
+        n_layers=runs.n_layers,
+        head_dim=runs.head_dim,
+    )
+
+
+TRAINING_COLUMNS = [
+    "run_id", "n_params_non_embedding", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "n_kv_heads",
+    "head_dim", "mlp_attn_ratio", "d_over_sqrt_n", "seed", "dataset",
+]  # fmt: skip
+SHAPE_FIELDS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+
+
+def shape_of(row: Measurement) -> Shape:
+    """Return the shape a training row is of."""
+    return Shape(*(int(float(str(row.what[name]))) for name in SHAPE_FIELDS))
+
+
+def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Return the finished trainings among `rows`.
+
+    Raises:
+        SpecError: there is none.
+
+    """
+    done = [r for r in rows if r.kind == "train" and r.status == "ok"]
+    if not done:
+        raise SpecError(
+            "none of these runs is a finished training", hint="see planner calibrate train"
+        )
+    return done
+
+
+def to_csv(rows: Sequence[Measurement]) -> str:
+    """Return finished trainings as CSV, one a line, in the words of `planner law fit`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TRAINING_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in trainings(rows):
+        s = shape_of(row)
+        writer.writerow(
+            {
+                "run_id": row.key,
+                "n_params_non_embedding": s.n_params_non_embedding,
+                "n_tokens": row.what["n_tokens"],
+                "loss": row.values["heldout_nats_per_token"],
+                "n_layers": s.n_layers,
+                "d_model": s.d_model,
+                "n_heads": s.n_heads,
+                "n_kv_heads": s.n_kv_heads,
+                "head_dim": s.head_dim,
+                "mlp_attn_ratio": round(s.r, 5),
+                "d_over_sqrt_n": round(s.x, 6),
+                "seed": row.what["seed"],
+                "dataset": row.what["data"],
+            }
+        )
+    return text.getvalue()

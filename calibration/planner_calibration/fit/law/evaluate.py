@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.interval import INTERVAL
 from planner_calibration.fit.law.data import Runs, sizes
 from planner_calibration.fit.law.reference import LawFit, fit
 
@@ -160,7 +161,7 @@ def interval_coverage(
     runs: Runs,
     blocks: Sequence[str] = ("reference",),
     *,
-    level: float = 0.8,
+    level: float = INTERVAL,
     n_folds: int = 5,
     n_draws: int = 200,
     seed: int = 0,

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from planner.inputs.law import LawSpec
-from planner.inputs.law_parts import (
+from planner.inputs.law import (
     AnchorSpec,
     ConditionalSpec,
     DepthSpec,
     EvidenceSpec,
+    LawSpec,
     ReferenceSpec,
 )
 from planner.law.columns import LawColumns
-from planner.law.evidence import reference_depth
-from planner.law.posterior import COORDINATES, coordinates
+from planner.law.posterior import AT, COORDINATES, coordinates
+from planner.law.terms.depth import DEPTH, reference_depth
+from planner.law.terms.shape import SHAPE
 from planner_calibration.fit.law.data import Runs
 from planner_calibration.fit.law.reference import LawFit
 
@@ -62,28 +63,16 @@ def law_of_fit(
     low, high = float(runs.n.min()), float(runs.n.max())
     tokens = float(np.exp(np.mean(np.log(runs.n_tokens))))
     noise = float(np.sqrt(np.mean(fit.residual**2)) * np.mean(runs.loss))
-    has_shape = "k_x" in v or "k_r" in v
     many = fit.design.natural(draws)
     if "depth_q" in v:
         v, many = (_at_reference_depth(t, runs) for t in (v, many))
-
-    def columns(values: dict[str, Any]) -> LawColumns:
-        anchors = ((low, tokens, 1.0, 0.0), (high, tokens, 1.0, 0.0))
-        return LawColumns(**values, anchors=anchors)
-
-    kept = {k: v[k] for k in v}
-    theta = np.array(
-        [coordinates(columns({k: float(many[k][i]) for k in kept})) for i in range(len(draws))]
-    )
-    covariance = np.cov(theta, rowvar=False) + np.diag(np.full(len(COORDINATES), 1e-12))
-    prior = LawColumns(E=v["E"], A=v["A"], alpha=v["alpha"], B=v["B"], beta=v["beta"])
-    for key in ("k_x", "x_opt", "k_r", "r_opt", "depth_q", "depth_aspect"):
-        if key not in v:
-            i = COORDINATES.index(f"ln_{key}")
-            covariance[i, i] = float(getattr(prior, f"{key}_ln_sd")) ** 2
-    at = coordinates(columns(kept))
+        # A depth that does not matter has no logarithm.
+        v, many = (t | {"depth_q": np.maximum(t["depth_q"], LEAST_Q)} for t in (v, many))
+    anchors = ((low, tokens, 1.0, 0.0), (high, tokens, 1.0, 0.0))
+    at, covariance = _in_coordinates(v, many, len(draws), anchors)
     ratio = runs.n_tokens / runs.n
     basis = f"Huber on log loss, {len(runs)} runs, {fit.n_agreeing} of {fit.n_starts} starts agree"
+    shape = {k: v[k] for k in ("x_opt", "k_x", "r_opt", "k_r") if k in v}
     return LawSpec(
         name=name,
         summary=f"fitted to {len(runs)} runs of {data}",
@@ -93,22 +82,15 @@ def law_of_fit(
         checked=date.today(),
         basis="user",
         reference=ReferenceSpec(**{k: v[k] for k in ("E", "A", "alpha", "B", "beta")}, basis=basis),
-        conditional=ConditionalSpec(
-            x_opt=v.get("x_opt", 0.0739),
-            k_x=v.get("k_x", 0.0),
-            r_opt=v.get("r_opt", 1.2157),
-            k_r=v.get("k_r", 0.0),
-            fitted_n=(low, high),
-            basis=basis,
-        )
-        if has_shape
+        conditional=ConditionalSpec(**_NO_SHAPE | shape, fitted_n=(low, high), basis=basis)
+        if shape
         else None,
-        depth=DepthSpec(q=max(v["depth_q"], 1e-6), aspect=v["depth_aspect"], basis=basis)
+        depth=DepthSpec(q=float(v["depth_q"]), aspect=v["depth_aspect"], basis=basis)
         if "depth_q" in v
         else None,
         anchors=[
             AnchorSpec(n=n, n_tokens=tokens, loss=float(at[i]), sd=float(np.sqrt(covariance[i, i])))
-            for i, n in enumerate((low, high))
+            for i, n in ((AT["loss_small"], low), (AT["loss_large"], high))
         ],
         covariance=covariance.tolist(),
         evidence=EvidenceSpec(
@@ -119,6 +101,28 @@ def law_of_fit(
         ),
         noise_sd=max(noise, 1e-4),
     )
+
+
+LEAST_Q = 1e-6
+_NO_SHAPE = {"x_opt": 0.0739, "k_x": 0.0, "r_opt": 1.2157, "k_r": 0.0}
+
+
+def _in_coordinates(
+    values: dict[str, Any], many: dict[str, Any], n_draws: int, anchors: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a fit in the coordinates of the law's doubt, and the covariance of its draws there."""
+
+    def theta(v: dict[str, Any]) -> np.ndarray:
+        return coordinates(LawColumns(**v, anchors=anchors))
+
+    drawn = [theta({k: float(many[k][i]) for k in values}) for i in range(n_draws)]
+    covariance = np.cov(drawn, rowvar=False) + np.diag(np.full(len(COORDINATES), 1e-12))
+    prior = LawColumns(E=0.0, A=1.0, alpha=1.0, B=1.0, beta=1.0)
+    for c in (*SHAPE.coefficients, *DEPTH.coefficients):
+        if c.name not in values:
+            i = AT[c.coordinate]
+            covariance[i, i] = float(getattr(prior, c.sd_field)) ** 2
+    return theta(values), covariance
 
 
 def _at_reference_depth(values: dict[str, Any], runs: Runs) -> dict[str, Any]:

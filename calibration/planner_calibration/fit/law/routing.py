@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.law.corrections import expert_gain
+from planner.law.terms.experts import effective_experts, expert_gain
 from planner_calibration.fit.law.data import Runs
 from planner_calibration.fit.law.solve import solve
 
@@ -17,9 +17,7 @@ class RoutingFit:
     b: float
     c: float
     d: float
-    bilinear_rms: float
     power: float  # k of N_eff = N (E^(E) / E^(1))^k
-    power_rms: float
     bilinear_oos: float
     power_oos: float
     n: int
@@ -52,8 +50,6 @@ def _power_at(t: np.ndarray, n: np.ndarray, gain: np.ndarray, mid: float) -> np.
 
 def fit_routing(runs: Runs, *, split_n: float = 450e6) -> RoutingFit:
     """Fit both laws to one router's runs; `split_n` separates training from extrapolation."""
-    from planner.law.corrections import effective_experts
-
     n, loss = runs.n, runs.loss
     e, gain = effective_experts(runs.n_experts), expert_gain(runs.n_experts)
     t, p = _bilinear(n, e, loss), _power(n, gain, loss)
@@ -68,9 +64,7 @@ def fit_routing(runs: Runs, *, split_n: float = 450e6) -> RoutingFit:
         b=float(t[1]),
         c=float(t[2]),
         d=float(t[3]),
-        bilinear_rms=rms(_bilinear_at(t, n, e), loss),
         power=float(p[3]),
-        power_rms=rms(np.log(_power_at(p[:4], n, gain, p[4])), loss),
         bilinear_oos=rms(_bilinear_at(ts, n[large], e[large]), loss[large]),
         power_oos=rms(np.log(_power_at(ps[:4], n[large], gain[large], ps[4])), loss[large]),
         n=len(runs),

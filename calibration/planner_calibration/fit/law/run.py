@@ -8,25 +8,34 @@ import numpy as np
 from planner.errors import SpecError
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.law.columns import NDefinition
+from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
-from planner.law.predict import predict_loss
-from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
+from planner.law.terms.reference import REFERENCE
+from planner.law.terms.shape import SHAPE
 from planner_calibration.fit.law.conditional import (
     PRIOR,
     ConditionalFit,
     fit_conditional,
     within_rule,
 )
-from planner_calibration.fit.law.data import Runs, load_runs, sizes
+from planner_calibration.fit.law.data import (
+    Runs,
+    depth_varies,
+    load_runs,
+    require_shapes,
+    require_sizes,
+    shapes_of,
+    sizes,
+    with_depth,
+)
 from planner_calibration.fit.law.evaluate import Stage, nearest_size_baseline, progressive, score
 from planner_calibration.fit.law.export import law_of_fit
 from planner_calibration.fit.law.model import BLOCKS
 from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.report import FitReport, in_words
-from planner_calibration.fit.law.support import require_shapes, require_sizes
+from planner_calibration.fit.law.solve import vpnls
 from planner_calibration.fit.law.table import where
-from planner_calibration.fit.law.update import update_law
-from planner_calibration.fit.law.vpnls import vpnls
+from planner_calibration.fit.law.update import Update, update_law
 
 FORMS = ("multiplicative", "additive", "joint")
 
@@ -75,18 +84,28 @@ def fit_csv(
         return _free(path, runs, blocks, n_starts, n_draws, seed, name)
     law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
     moved = update_law(law, runs, other_data=not same_data, name=name, source=Path(path).name)
-    columns = moved.law.columns()
-    parameters = {
-        k: (float(getattr(columns, k)), float("nan"), float("nan"))
-        for k in ("E", "A", "alpha", "B", "beta", "x_opt", "k_x", "r_opt", "k_r")
-    }
-    sd = dict(zip(COORDINATES, np.sqrt(np.diag(np.array(moved.law.covariance))), strict=True))
-    for k in ("alpha", "beta"):
-        v = parameters[k][0]
-        parameters[k] = (v, v - 1.645 * sd[k], v + 1.645 * sd[k])
-    for k in ("x_opt", "k_x", "r_opt", "k_r"):
-        v, s = parameters[k][0], 1.645 * sd[f"ln_{k}"]
-        parameters[k] = (v, v * np.exp(-s), v * np.exp(s))
+    stages, why = _held_out(law, runs, other_data=not same_data)
+    return FitReport(
+        moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved),
+        not_held_out=why,
+    )  # fmt: skip
+
+
+def _parameters(law: LawSpec) -> dict[str, tuple[float, float, float]]:
+    """Return each coefficient with the ends of its 90 % interval."""
+    columns = law.columns()
+    half = 1.645 * np.sqrt(np.diag(np.array(law.covariance)))  # of a 90 % interval
+    by = dict(zip(COORDINATES, half, strict=True))
+    nan = float("nan")
+    parameters = {k: (float(getattr(columns, k)), nan, nan) for k in ("E", "A", "B")}
+    for c in (*REFERENCE.coefficients, *SHAPE.coefficients):
+        v, s = float(getattr(columns, c.name)), by[c.coordinate]
+        ends = (v * np.exp(-s), v * np.exp(s)) if c.ln else (v - s, v + s)
+        parameters[c.name] = (v, *ends)
+    return parameters
+
+
+def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
     lines = [
         f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
         "learnt from the runs: " + in_words(moved.informed)
@@ -95,10 +114,7 @@ def fit_csv(
     ]
     if len(moved.dropped):
         lines.append(f"left out for r outside [0.5, 5]: {where(moved.dropped)}")
-    stages, why = _held_out(law, runs, other_data=not same_data)
-    return FitReport(
-        moved.law, stages, parameters, moved.uninformed, tuple(lines), not_held_out=why
-    )
+    return tuple(lines)
 
 
 def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage], str]:
@@ -110,8 +126,8 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
     if not np.any(within_rule(small) | ~np.isfinite(small.r)):
         return [], "no smaller run has r in [0.5, 5]"
     moved = update_law(law, small, other_data=other_data).law
-    columns, before = moved.columns(), law.columns()
-    seen = shapes_of(large, columns, depth=depth_varies(runs))
+    columns, before = (with_depth(w.columns(), large, depth_varies(runs)) for w in (moved, law))
+    seen = shapes_of(large, columns)
     return [
         Stage(
             f"{len(small)} runs below the largest size, {law.name} as the prior",
@@ -147,14 +163,7 @@ def _free(
             runs = runs[keep]
     chosen = ("reference", *(p for p in parts if p != "reference"))
     _require_columns(path, runs, chosen)
-    if len(chosen) > 1:
-        require_shapes(runs, path)
-    need = sum(len(BLOCKS[b]) for b in chosen)
-    if len(runs) < need + 2:
-        raise SpecError(
-            f"{path}: {len(runs)} runs cannot set {need} coefficients",
-            hint="add runs, free fewer parts, or start from a published law (--prior bian-1b)",
-        )
+    _require_enough(path, runs, chosen)
     law = fit(runs, chosen, n_starts=n_starts, seed=seed)
     draws = bootstrap(law, runs, n_draws, seed=seed)
     low_high = {k: np.quantile(v, [0.05, 0.95]) for k, v in law.design.natural(draws).items()}
@@ -226,6 +235,17 @@ def _require_columns(path: Path | str, runs: Runs, parts: Sequence[str]) -> None
                     f"{path}: {column} is missing in {where(runs.row[bad])}, needed for {part}",
                     hint=f"fill the column, or leave {part} out",
                 )
+
+
+def _require_enough(path: Path | str, runs: Runs, parts: Sequence[str]) -> None:
+    if len(parts) > 1:
+        require_shapes(runs, path)
+    need = sum(len(BLOCKS[b]) for b in parts)
+    if len(runs) < need + 2:
+        raise SpecError(
+            f"{path}: {len(runs)} runs cannot set {need} coefficients",
+            hint="add runs, free fewer parts, or start from a published law (--prior bian-1b)",
+        )
 
 
 def _conditional_forms(runs: Runs, lines: list[str]) -> dict[str, ConditionalFit]:

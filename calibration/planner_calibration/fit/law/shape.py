@@ -14,7 +14,7 @@ import numpy as np
 from planner.errors import SpecError
 from planner.inputs.measurement import Measurement
 from planner.law.terms.shape import phi
-from planner_calibration.fit.law.training import shape, trainings
+from planner_calibration.fit.law.data import shape_of, trainings
 from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
 
 # Wide: an order of magnitude around the published coefficients, and the whole range swept for the optima.
@@ -86,7 +86,7 @@ def fit_shape(rows: Sequence[Measurement]) -> ShapeReport:
 
     """
     done = trainings(rows)
-    shapes = [shape(r) for r in done]
+    shapes = [shape_of(r) for r in done]
     sizes = np.array([s.n_params_non_embedding for s in shapes], dtype=np.float64)
     if len(done) < LEAST or np.ptp(np.log(sizes)) > 0.2:
         raise SpecError(

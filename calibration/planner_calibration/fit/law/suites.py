@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.interval import INTERVAL
 from planner.law.columns import NDefinition
 from planner_calibration.fit.law.accuracy import fit_link, load_downstream
 from planner_calibration.fit.law.data import Runs, load_runs
 from planner_calibration.fit.law.evaluate import interval_coverage, predict_interval, stage
-from planner_calibration.fit.law.gadre import fit_over_training, fitting_rows
 from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.routing import fit_routing
+from planner_calibration.fit.law.solve import solve, vpnls
 from planner_calibration.fit.law.table import read_table
-from planner_calibration.fit.law.vpnls import vpnls
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,38 @@ def chinchilla(path: Path) -> list[Finding]:
         _near("beta by VPNLS", other["beta"], 0.428, 3),
     ]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class OverTrainingFit:
+    """L = E + (a M^eta + b M^-eta) C^-eta, with M = D / N and C = 6 N D."""
+
+    E: float
+    a: float
+    b: float
+    eta: float
+
+
+def fit_over_training(runs: Runs) -> OverTrainingFit:
+    """Fit the four numbers by least squares on the loss, as their code does."""
+    compute, ratio = 6 * runs.n * runs.n_tokens, runs.n_tokens / runs.n
+
+    def residual(t: np.ndarray) -> np.ndarray:
+        a, b, eta, floor = np.exp(t[0]), np.exp(t[1]), t[2], t[3]
+        return np.asarray(floor + (a * ratio**eta + b * ratio**-eta) * compute**-eta - runs.loss)
+
+    starts = [np.array([5.0, 5.0, eta, 1.5]) for eta in (0.08, 0.12, 0.18)]
+    t = solve(residual, starts).theta
+    return OverTrainingFit(float(t[3]), float(np.exp(t[0])), float(np.exp(t[1])), float(t[2]))
+
+
+def fitting_rows(runs: Runs) -> np.ndarray:
+    """Return the five runs the paper fits on: four sizes at 20 tokens per parameter, one at 320."""
+    wanted = ((0.011e9, 20), (0.079e9, 20), (0.154e9, 20), (0.411e9, 20), (0.011e9, 320))
+    ratio = runs.n_tokens / runs.n
+    return np.array(
+        [np.argmin(10 * np.abs(np.log(runs.n / n)) + np.abs(np.log(ratio / m))) for n, m in wanted]
+    )
 
 
 def gadre(path: Path) -> list[Finding]:
@@ -144,7 +176,7 @@ def gemstones(path: Path) -> list[Finding]:
     published = published[np.isin(published.row, runs.row)]
     width = stage(published[runs.n < 0.6e9], published[runs.n >= 1e9], ("reference", "width"))
     low, high = predict_interval(
-        small, large, ("reference", "depth"), 0.8, 200, np.random.default_rng(0)
+        small, large, ("reference", "depth"), INTERVAL, 200, np.random.default_rng(0)
     )
     covered = float(np.mean((large.loss >= low) & (large.loss <= high)))
     return [

@@ -12,16 +12,11 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.inputs.law import LawSpec
-from planner.inputs.law_parts import (
-    AnchorSpec,
-    ConditionalSpec,
-    DepthSpec,
-    EvidenceSpec,
-    ReferenceSpec,
-)
 from planner.law.columns import LawColumns
+from planner.law.law import predict_loss
 from planner.law.posterior import (
     ALPHA_RANGE,
+    AT,
     BETA_RANGE,
     COORDINATES,
     OTHER_DATA_SD,
@@ -30,13 +25,14 @@ from planner.law.posterior import (
     law_at,
     spread,
 )
-from planner.law.predict import predict_loss
+from planner.law.terms.depth import DEPTH
 from planner.law.terms.reference import reference_loss
-from planner_calibration.fit.law.as_shapes import depth_varies, shapes_of
 from planner_calibration.fit.law.conditional import UNINFORMED, within_rule
-from planner_calibration.fit.law.data import Runs
+from planner_calibration.fit.law.data import Runs, depth_varies, shapes_of, with_depth
 from planner_calibration.fit.law.solve import solve
 from planner_calibration.fit.law.table import where
+
+SMALL, LARGE = AT["loss_small"], AT["loss_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,13 @@ def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarr
     covariance = spread(law, n)
     if other_data:
         both = np.zeros(len(COORDINATES))
-        both[:2] = OTHER_DATA_SD * coordinates(law)[:2]
+        both[[SMALL, LARGE]] = OTHER_DATA_SD * coordinates(law)[[SMALL, LARGE]]
         covariance = covariance + np.outer(both, both)
     # Beyond the anchors the slope is unsure too; runs are often far smaller than 1B.
     beyond = [float(np.log(n / law.anchors[i][0])) for i in (0, 1)]
     gap = max(-beyond[0], beyond[1], 0.0)
-    covariance[0, 0] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
-    covariance[1, 1] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
+    covariance[SMALL, SMALL] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
+    covariance[LARGE, LARGE] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
     return covariance
 
 
@@ -91,59 +87,64 @@ def update_law(
 
     """
     law = spec.columns()
-    noise = max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd
+    noise = float(max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd)
     depth = depth_varies(runs) if depth is None else depth
     law.n_definition.require(runs.n_definition, where="runs")
-    keep = within_rule(runs) | ~np.isfinite(runs.r)
+    keep = _within_reach(runs)
     used = runs[keep]
-    if not len(used):
+    law = with_depth(law, used, depth)
+    n_mid = float(np.exp(np.mean(np.log(used.n))))
+    covariance = prior_covariance(law, n_mid, other_data=other_data)
+    free = sorted(set(range(len(COORDINATES))) - _frozen(law, used, depth))
+    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
+    s = shapes_of(used, law)
+
+    def missed(by: LawColumns) -> np.ndarray:
+        return np.asarray(used.loss - predict_loss(by, s))
+
+    def misses(step: np.ndarray) -> np.ndarray:
+        return missed(_moved(law, free, root @ step)) / noise
+
+    found = solve(lambda step: np.concatenate([_huber(misses(step)), step]), [np.zeros(len(free))])
+    data = misses(found.theta)
+    # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
+    spent = len(free) - float(np.trace(found.inverse))  # coordinates' worth the runs settled
+    excess = max(1.0, float(np.sum(data**2)) / max(len(used) - spent, 1.0))
+    posterior = np.diag(np.diag(covariance))
+    posterior[np.ix_(free, free)] = root @ found.inverse @ root.T * excess
+    ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
+    silent = tuple(c for c, i in AT.items() if i not in free or ratio[i] > UNINFORMED)
+    after = _moved(law, free, root @ found.theta)
+    return Update(
+        _as_spec(spec, after, posterior, used, name, source, noise * float(np.sqrt(excess))),
+        uninformed=silent,
+        informed=tuple(c for c in COORDINATES if c not in silent),
+        rms_before=float(np.sqrt(np.mean(missed(law) ** 2))),
+        rms_after=float(noise * np.sqrt(np.mean(data**2))),
+        n_runs=len(used),
+        dropped=runs.row[~keep],
+    )
+
+
+def _within_reach(runs: Runs) -> np.ndarray:
+    keep = within_rule(runs) | ~np.isfinite(runs.r)
+    if not keep.any():
         raise SpecError(
             f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
             hint="the law does not reach such shapes; train one with r inside",
         )
-    n_mid = float(np.exp(np.mean(np.log(used.n))))
-    mean, covariance = coordinates(law), prior_covariance(law, n_mid, other_data=other_data)
-    frozen = _frozen(law, used, depth)
-    free = [i for i in range(len(COORDINATES)) if i not in frozen]
-    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
-    s = shapes_of(used, law, depth=depth)
+    return np.asarray(keep)
 
-    def moved(step: np.ndarray) -> LawColumns:
-        theta = mean.copy()
-        theta[free] += root @ step
-        t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
-        t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
-        t["beta"] = np.clip(t["beta"], *BETA_RANGE)
-        t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
-        return law_at(law, t)
 
-    def residual(step: np.ndarray) -> np.ndarray:
-        miss = (used.loss - predict_loss(moved(step), s)) / noise
-        return np.concatenate([_huber(miss), step])
-
-    found = solve(residual, [np.zeros(len(free))])
-    inverse = found.inverse
-    data = used.loss - np.asarray(predict_loss(moved(found.theta), s))
-    # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
-    spent = len(free) - float(np.trace(inverse))  # coordinates' worth the runs settled
-    dof = max(len(used) - spent, 1.0)
-    excess = max(1.0, float(np.sum((data / noise) ** 2)) / dof)
-    posterior = np.array(covariance)
-    posterior[np.ix_(free, free)] = root @ inverse @ root.T * excess
-    posterior = np.where(np.outer(*(np.isin(range(len(mean)), free),) * 2), posterior, 0.0)
-    posterior += np.diag(np.where(np.isin(range(len(mean)), free), 0.0, np.diag(covariance)))
-    ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
-    silent = tuple(c for i, c in enumerate(COORDINATES) if i in frozen or ratio[i] > UNINFORMED)
-    after = moved(found.theta)
-    return Update(
-        _as_spec(spec, after, posterior, used, name, source, float(noise * np.sqrt(excess))),
-        silent,
-        tuple(c for c in COORDINATES if c not in silent),
-        float(np.sqrt(np.mean((used.loss - predict_loss(law, s)) ** 2))),
-        float(np.sqrt(np.mean(data**2))),
-        len(used),
-        runs.row[~keep],
-    )
+def _moved(law: LawColumns, free: list[int], step: np.ndarray) -> LawColumns:
+    """Return `law` with its free coordinates moved by `step`, within the bounds of any law."""
+    theta = coordinates(law)
+    theta[free] += step
+    t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
+    t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
+    t["beta"] = np.clip(t["beta"], *BETA_RANGE)
+    t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
+    return law_at(law, t)
 
 
 def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
@@ -156,13 +157,12 @@ def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
 
 def _frozen(law: LawColumns, runs: Runs, depth: bool) -> set[int]:
     """Return the coordinates that cannot move: no such part in the law, or nothing varies in it."""
-    at = {c: i for i, c in enumerate(COORDINATES)}
     out = set()
     if not depth:
-        out |= {at["ln_depth_q"], at["ln_depth_aspect"]}
+        out |= {AT[c.coordinate] for c in DEPTH.coefficients}
     for side, values in (("x", runs.x), ("r", runs.r)):
         if getattr(law, f"k_{side}") <= 0 or not np.any(np.isfinite(values)):
-            out |= {at[f"ln_k_{side}"], at[f"ln_{side}_opt"]}
+            out |= {AT[f"ln_k_{side}"], AT[f"ln_{side}_opt"]}
     return out
 
 
@@ -175,59 +175,54 @@ def _as_spec(
     source: str,
     noise: float,
 ) -> LawSpec:
-    sd = np.sqrt(np.diag(covariance))
-    tokens = law.anchors[0][1]
-    anchors = [
-        AnchorSpec(
-            n=n, n_tokens=tokens, loss=float(reference_loss(law, n, tokens)), sd=float(sd[i])
-        )
-        for i, (n, *_) in enumerate(law.anchors)
-    ]
-    conditional = None
+    sd = dict(zip(COORDINATES, map(float, np.sqrt(np.diag(covariance))), strict=True))
+    tokens, old, before = law.anchors[0][1], spec.evidence, spec.columns()
+    basis = {"basis": f"{spec.name} as the prior, {len(runs)} runs"}
+
+    def values(*names: str) -> dict[str, Any]:
+        return {name: float(getattr(law, name)) for name in names} | basis
+
+    spreads = {
+        "alpha_sd": sd["alpha"],
+        "beta_sd": sd["beta"],
+        "data_term_ln_sd": sd["ln_data_term"],
+    }
+    changes: dict[str, Any] = {
+        "name": name,
+        "summary": f"{spec.name}, moved by {len(runs)} runs: {source}",
+        "source": f"{spec.source}; {source}",
+        "checked": date.today(),
+        "basis": "user",
+        "reference": values("E", "A", "alpha", "B", "beta") | spreads,
+        "anchors": [
+            {
+                "n": n,
+                "n_tokens": tokens,
+                "loss": float(reference_loss(law, n, tokens)),
+                "sd": sd[at],
+            }
+            for at, (n, *_) in zip(("loss_small", "loss_large"), law.anchors, strict=True)
+        ],
+        "covariance": covariance.tolist(),
+        "evidence": {
+            "n": _wider(old.n, runs.n),
+            "tokens_per_param": _wider(old.tokens_per_param, runs.n_tokens / runs.n),
+            **old.model_dump(include={"r", "x", "gqa", "gqa_high"}),
+            "data": f"{old.data}, and {source}",
+            "n_runs": len(runs),
+        },
+        "noise_sd": noise,
+        "notes": f"{where(runs.row)} of the runs given",
+    }
     if spec.conditional:
-        conditional = ConditionalSpec(
-            form=spec.conditional.form,
-            x_opt=float(law.x_opt), k_x=float(law.k_x), r_opt=float(law.r_opt), k_r=float(law.k_r),
-            fitted_n=(float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))),
-            basis=f"{spec.name} as the prior, {len(runs)} runs",
-        )  # fmt: skip
-    depth = spec.depth
-    if (law.depth_q, law.depth_aspect) != (spec.columns().depth_q, spec.columns().depth_aspect):
-        depth = DepthSpec(
-            q=float(law.depth_q), aspect=float(law.depth_aspect),
-            basis=f"{spec.name} as the prior, {len(runs)} runs",
-        )  # fmt: skip
-    reference = ReferenceSpec(
-        E=float(law.E), A=float(law.A), alpha=float(law.alpha), B=float(law.B), beta=float(law.beta),
-        alpha_sd=float(sd[2]), beta_sd=float(sd[3]), data_term_ln_sd=float(sd[4]),
-        basis=f"{spec.name} as the prior, {len(runs)} runs",
-    )  # fmt: skip
-    ratio = runs.n_tokens / runs.n
-    old = spec.evidence
-    evidence = EvidenceSpec(
-        n=(float(min(runs.n.min(), old.n[0])), float(max(runs.n.max(), old.n[1]))),
-        tokens_per_param=(
-            float(min(ratio.min(), old.tokens_per_param[0])),
-            float(max(ratio.max(), old.tokens_per_param[1])),
-        ),
-        r=old.r, x=old.x, gqa=old.gqa, gqa_high=old.gqa_high,
-        data=f"{old.data}, and {source}", n_runs=len(runs),
-    )  # fmt: skip
-    return replace_spec(
-        spec, name=name, summary=f"{spec.name}, moved by {len(runs)} runs: {source}",
-        source=f"{spec.source}; {source}", checked=date.today(), basis="user", reference=reference,
-        conditional=conditional, depth=depth, anchors=anchors, covariance=covariance.tolist(),
-        evidence=evidence, noise_sd=noise,
-        notes=f"{where(runs.row)} of the runs given",
-    )  # fmt: skip
+        low, high = float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))
+        shape = values("x_opt", "k_x", "r_opt", "k_r")
+        changes["conditional"] = shape | {"form": spec.conditional.form, "fitted_n": (low, high)}
+    if (law.depth_q, law.depth_aspect) != (before.depth_q, before.depth_aspect):
+        depth = {"q": float(law.depth_q), "aspect": float(law.depth_aspect)}
+        changes["depth"] = depth | basis
+    return LawSpec.model_validate(spec.model_dump() | changes)
 
 
-def replace_spec(spec: LawSpec, **changes: Any) -> LawSpec:
-    """Return `spec` with fields changed, validated again."""
-    return LawSpec.model_validate(spec.model_dump() | {k: _plain(v) for k, v in changes.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return value.model_dump() if hasattr(value, "model_dump") else value
+def _wider(span: tuple[float, float], values: np.ndarray) -> tuple[float, float]:
+    return float(min(values.min(), span[0])), float(max(values.max(), span[1]))

@@ -6,12 +6,12 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.interval import INTERVAL, Z
 from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
 from planner_calibration.fit.speed.engines import EngineFit
 
 Vector = NDArray[np.float64]
-Z80 = 1.2816  # an 80 % interval reaches this many standard deviations to either side
 
 
 def leave_one_out(runs: Sequence[Run], fit: Callable[[Sequence[Run]], EngineFit]) -> Vector:
@@ -33,7 +33,7 @@ def ln_errors(runs: Sequence[Run], f: EngineFit) -> Vector:
 def spread(errors: Vector) -> float:
     """Return the sd whose 80 % interval covers 80 % of `errors`; tails may be heavier beyond."""
     known = np.abs(errors[np.isfinite(errors)])
-    return float(np.quantile(known, 0.8) / Z80)
+    return float(np.quantile(known, INTERVAL) / Z)
 
 
 def gain_spread(runs: Sequence[Run], errors: Vector) -> float:

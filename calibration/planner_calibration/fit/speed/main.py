@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
+from planner.interval import Z
 from planner.questions.validate.kernel_rows import KernelRows, predicted_s, read_kernels
 from planner.questions.validate.measured import Run, read_runs
 from planner.writer import write_whole
@@ -20,7 +21,6 @@ from planner_calibration.fit.speed.kernels import KernelFit, fit_kernels
 from planner_calibration.fit.write import constants, posterior, profile_toml
 
 Vector = NDArray[np.float64]
-Z80 = 1.2816
 FEW = 0.06  # the spread of a ratio of shapes, where nothing pairs up: LLM-Inference-Bench's own
 COUNTED = ("", "hf_eager")  # flags of rows that count: transformers is eager, that's no fault
 Report = Callable[[str], None]
@@ -137,7 +137,7 @@ def held_out(errors: Vector, sd: float) -> dict[str, Any]:
         "mean_ape": float(ape.mean()),
         "median_ape": float(np.median(ape)),
         "bias": float(np.exp(np.median(errors)) - 1),
-        "coverage": float(np.mean(np.abs(errors) <= Z80 * sd)),
+        "coverage": float(np.mean(np.abs(errors) <= Z * sd)),
     }
 
 

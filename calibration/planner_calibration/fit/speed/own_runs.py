@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
 from planner.inputs.profile import ProfileSpec
+from planner.interval import Z
 from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
 from planner_calibration.fit.speed.rows import Group, shape_of
 
@@ -33,7 +34,6 @@ TILE_ROWS = (1.0, 4.0, 16.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is 
 KERNEL_NOISE, SERVING_NOISE = 0.25, 0.06  # of ln time: one formula for many kernels; a whole batch
 FLOOR = 0.02  # no spread is claimed below this
 FOLDS = 4
-Z80 = 1.2816  # half an 80 % interval, in sds of a normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def correct(
         held_out={kind: error(*pair) for kind, pair in held_out.items()},
         fitted={g.kind: _error(g, g.predict(kernels, overheads)) for g in runs},
         held_out_sd=spread,
-        coverage=float(np.mean(np.abs(logs) <= Z80 * spread)) if len(logs) else float("nan"),
+        coverage=float(np.mean(np.abs(logs) <= Z * spread)) if len(logs) else float("nan"),
         gain_sd=max(FLOOR, float(np.std(logs)) if len(logs) > 1 else SERVING_NOISE),
         n_shapes=len({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows}),
     )
