@@ -5,7 +5,7 @@ model has one expert, full attention an infinite window, one device tp = 1.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ class Arch:
     q_latent_dim: Scalar = 0.0  # and the rank of its query projection (0: full rank)
     rope_dim: Scalar = 0.0  # and the decoupled rotary part of a head
     extra_params: Scalar = 0.0  # norms and biases, counted by the spec: they cost no time
+    further: tuple[Any, ...] | None = None  # columns of each further kind of layer, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,6 @@ class Device:
     attention_flops_per_s: FlopsPerS  # and at the dtype attention computes in
     hbm_bytes_per_s: BytesPerS
     hbm_bytes: Bytes
-    l2_bytes: Bytes
     n_sms: Scalar
     link_bytes_per_s: BytesPerS  # to the peers in its node, one direction
     node_link_bytes_per_s: BytesPerS  # share of the node's network, one direction
@@ -129,20 +129,52 @@ def as_rows(columns: C) -> C:
     """Return the same columns with every single number as an array of one row."""
     import numpy as np
 
-    ones = {f.name: np.atleast_1d(getattr(columns, f.name)) for f in fields(columns)}  # type: ignore[arg-type]
-    return replace(columns, **ones)  # type: ignore[type-var]
+    return _each(columns, np.atleast_1d)
 
 
 def take(columns: C, rows: Number) -> C:
     """Return the chosen rows of every array field; single numbers stay as they are."""
     import numpy as np
 
-    picked = {
-        f.name: value[rows]
-        for f in fields(columns)  # type: ignore[arg-type]
-        if isinstance(value := getattr(columns, f.name), np.ndarray) and value.ndim
-    }
-    return replace(columns, **picked)  # type: ignore[type-var]
+    return _each(columns, lambda v: v[rows] if isinstance(v, np.ndarray) and v.ndim else v)
+
+
+def shared(columns: C) -> C:
+    """Return columns with a single number where all rows agree."""
+    import numpy as np
+
+    return _each(columns, lambda v: float(v[0]) if np.all(v == v[0]) else v)
+
+
+def _each(columns: C, change: Callable[[Any], Any]) -> C:
+    """Return columns with every number or array changed, those of further kinds of layers too."""
+    made = {}
+    for f in fields(columns):  # type: ignore[arg-type]
+        value = getattr(columns, f.name)
+        if isinstance(value, tuple):
+            made[f.name] = tuple(_each(own, change) for own in value)
+        elif value is not None:
+            made[f.name] = change(value)
+    return replace(columns, **made)  # type: ignore[type-var]
+
+
+def stack(rows: Sequence[C]) -> C:
+    """Return rows, each one record of numbers, as columns; a kind of layer a row lacks has none."""
+    import numpy as np
+
+    made: dict[str, Any] = {}
+    for f in fields(rows[0]):  # type: ignore[arg-type]
+        values = [getattr(row, f.name) for row in rows]
+        if f.name != "further":
+            made[f.name] = np.array(values)
+        elif kinds := dict.fromkeys(type(own) for value in values for own in value or ()):
+            made[f.name] = tuple(_own(kind, values) for kind in kinds)
+    return type(rows[0])(**made)
+
+
+def _own(kind: type[C], values: Sequence[tuple[Any, ...] | None]) -> C:
+    none = kind(**{f.name: 0.0 for f in fields(kind)})  # type: ignore[arg-type]
+    return stack([next((o for o in v or () if isinstance(o, kind)), none) for v in values])
 
 
 @dataclass(frozen=True, slots=True)

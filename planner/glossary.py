@@ -39,6 +39,7 @@ kv_latent_dim | d_c |  | latent attention: cached elements a token and layer
 q_latent_dim | d_q |  | latent attention: rank of the query projection
 rope_dim | d_r |  | latent attention: rotary part of a head
 extra_params | N_x |  | norms and biases: weights that cost no time
+further | \Lambda |  | layers of further kinds, each with columns of its own
 
 # Weights
 q_params | N_q |  | weights of a layer's query projection
@@ -70,7 +71,6 @@ flops_per_s | C | flop/s | dense matrix rate, nameplate
 attention_flops_per_s | C_a | flop/s | matrix rate at the dtype attention computes in
 hbm_bytes_per_s | W | byte/s | memory bandwidth, nameplate
 hbm_bytes | M | byte | device memory
-l2_bytes | M_{L2} | byte | last-level cache
 n_sms | n_{SM} |  | multiprocessors
 link_bytes_per_s | W_l | byte/s | bandwidth to the peers in the node, one direction
 node_link_bytes_per_s | W_n | byte/s | share of the node's network, one direction
@@ -183,6 +183,7 @@ usable_bytes | M_{use} | byte | memory a program finds on one device
 weight_bytes | M_w | byte | weights on one device
 kv_bytes_per_token | \kappa | byte | KV cache of one token, all layers
 activation_peak_bytes | M_a | byte | activations of a full step
+state_bytes_per_sequence | \sigma | byte | state the layers keep of a sequence, however long
 kv_room_bytes | M_{kv} | byte | what the KV cache may take of one device
 kv_capacity_tokens | T_{kv} |  | tokens the cache holds
 max_concurrency | B_{fit} |  | requests of full length that fit at once

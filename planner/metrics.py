@@ -69,6 +69,7 @@ class Metric:
     places: int = 0  # decimal places, where they count and not digits
     always: bool = False  # said also of a model that does not fit
     whole: bool = False  # a count
+    hide_zero: bool = False  # of what most have none: shown where above zero
     # Where it is shown: 0 in JSON and CSV only; from 1 in tables of a line a metric; from LINE also in
     # those of a column a metric, of which the lowest go first where it is narrow; from HEAD first of all.
     keep: int = 1
@@ -155,6 +156,12 @@ _ALL = (
     Metric(
         "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
         lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True, keep=3,
+    ),
+    Metric(
+        "state_bytes_per_sequence", "byte", "state a sequence",
+        "state the layers keep of a sequence, over all devices",
+        lambda v: memory.state_bytes_per_sequence(v.system), better="low", group="memory",
+        always=True, keep=2, hide_zero=True,
     ),
     Metric(
         "weight_bytes", "byte", "weights", "weights on one device",

@@ -188,7 +188,7 @@ def test_the_counts_are_said(record_testsuite_property):
     record_testsuite_property("equations", said)
 
 
-DEVICE = Device(312e12, 312e12, 1.555e12, 40e9, 40e6, 108.0, 300e9, 25e9)
+DEVICE = Device(312e12, 312e12, 1.555e12, 40e9, 108.0, 300e9, 25e9)
 LLAMA = Arch(32.0, 4096.0, 32.0, 8.0, 128.0, 14336.0, 128256.0, untied=1.0)
 
 

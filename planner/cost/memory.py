@@ -1,7 +1,15 @@
 """Memory by part, and how many sequences really run at once."""
 
 from planner.columns import System, Workload
-from planner.cost.params import embedding_params, kv_elements_per_token, n_params
+from planner.cost.operators.attention.kinds import (
+    attention_layers,
+    cache_heads,
+    kv_elements_per_token,
+    state_bytes,
+)
+from planner.cost.operators.head import embedding_params
+from planner.cost.operators.operator import is_zero
+from planner.cost.params import n_params
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import Bytes, Scalar
 
@@ -29,9 +37,31 @@ def weight_bytes(s: System) -> Bytes:
 @equation
 def kv_bytes_per_token(s: System) -> Bytes:
     """KV cache of one token over all devices; heads replicate where tp > n_kv_heads."""
-    shares = s.arch.n_kv_heads + minimum(s.arch.kv_latent_dim, 1.0) * (1.0 - s.arch.n_kv_heads)
-    replicas = maximum(1.0, s.parallel.tp / shares)
-    return s.arch.n_layers * kv_elements_per_token(s.arch) * s.precision.kv_bytes * replicas
+    replicas = maximum(1.0, s.parallel.tp / cache_heads(s.arch))
+    return (
+        attention_layers(s.arch) * kv_elements_per_token(s.arch) * s.precision.kv_bytes * replicas
+    )
+
+
+@equation
+def state_bytes_per_sequence(s: System) -> Bytes:
+    """State the layers keep of a sequence, however long it is, over all devices."""
+    return state_bytes(s)
+
+
+def state_room_bytes(s: System) -> Bytes:
+    """What an engine sets aside on one device: the state of every sequence it may run.
+
+    Args:
+        s: shape, precision, parallelism and limits (`max_num_seqs`).
+
+    """
+    state = state_bytes(s)
+    return (
+        state
+        if is_zero(state)
+        else state * (s.limits.max_num_seqs / (s.parallel.tp * s.parallel.pp))
+    )
 
 
 @equation
@@ -47,8 +77,10 @@ def activation_peak_bytes(s: System) -> Bytes:
 
 @equation
 def kv_room_bytes(s: System) -> Bytes:
-    """What the KV cache may take of one device."""
+    """What the KV cache may take of one device, beside the state of all sequences it may run."""
     used = weight_bytes(s) + activation_peak_bytes(s) + s.limits.reserve_bytes
+    if not is_zero(states := state_room_bytes(s)):
+        used = used + states
     return maximum(0.0, usable_bytes(s) * s.limits.memory_fraction - used)
 
 

@@ -1,151 +1,62 @@
 """One engine step, operator by operator: what it computes, what it moves, how long it takes.
 
-The step's time is the sum over operators plus the engine's own work. Times are per device, with
+The step's time is the sum over `OPERATORS` plus the engine's own work. Times are per device, with
 heads and hidden units divided by tp. A pipeline's stages are passed one after another, so a step
 always takes all layers; that pp batches are on their way at once is the serving layer's business.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from planner.columns import Step, System
-from planner.cost.kernels import (
-    decode_attention_s,
-    elementwise_s,
-    gemm_s,
-    kv_write_s,
-    prefill_attention_s,
-    present,
+from planner.cost.operators.attention.decode import ATTENTION_DECODE
+from planner.cost.operators.attention.kinds import KINDS
+from planner.cost.operators.attention.prefill import ATTENTION_PREFILL, KV_WRITE
+from planner.cost.operators.attention.projections import ATTENTION_OUTPUT, QKV
+from planner.cost.operators.communication import COMMUNICATION
+from planner.cost.operators.elementwise import ELEMENTWISE
+from planner.cost.operators.head import LM_HEAD
+from planner.cost.operators.mlp import MLP_DOWN, MLP_UP
+from planner.cost.operators.operator import Operator, at_most_one, logit_rows
+from planner.equation import equation, maximum
+from planner.units import Bytes, Flops, Number, Seconds
+
+OPERATORS: tuple[Operator, ...] = (
+    QKV,
+    ATTENTION_PREFILL,
+    KV_WRITE,
+    ATTENTION_DECODE,
+    ATTENTION_OUTPUT,
+    *(operator for kind in KINDS for operator in kind.operators),
+    MLP_UP,
+    MLP_DOWN,
+    ELEMENTWISE,
+    LM_HEAD,
+    COMMUNICATION,
 )
-from planner.cost.operators.communication import all_reduce_s, gather_s, hand_over_s
-from planner.cost.traffic import (
-    absent,
-    attention_output_gemm,
-    cached_pair_flops,
-    elementwise_bytes,
-    kv_elements_here,
-    kv_heads_here,
-    latent,
-    lm_head_bytes,
-    lm_head_gemm,
-    logit_rows,
-    mlp_down_gemm,
-    mlp_up_gemm,
-    pair_flops,
-    qkv_gemm,
-    seen,
-    step_tokens,
-)
-from planner.equation import equation, maximum, minimum
-from planner.units import Seconds
-
-
-@equation
-def qkv_s(s: System, w: Step) -> Seconds:
-    """Query, key and value projections."""
-    return s.arch.n_layers * gemm_s(s, qkv_gemm(s, w))
-
-
-@equation
-def attention_prefill_s(s: System, w: Step) -> Seconds:
-    """Scores and values of the new prompt tokens: causal, by query head."""
-    a, tp = s.arch, s.parallel.tp
-    if absent(w.prefill_tokens):
-        return 0.0
-    kv_heads = kv_heads_here(s) + latent(a) * (a.n_heads / tp - kv_heads_here(s))
-    return a.n_layers * prefill_attention_s(
-        s,
-        w.prefill_tokens,
-        seen(a, w.prefill_context),
-        a.n_heads / tp,
-        kv_heads,
-        pair_flops(a),
-    )
-
-
-@equation
-def kv_write_total_s(s: System, w: Step) -> Seconds:
-    """Keys and values of the new prompt tokens put into the cache; decoding's are part of its kernel."""
-    if absent(w.prefill_tokens):
-        return 0.0
-    return s.arch.n_layers * kv_write_s(s, w.prefill_tokens, kv_elements_here(s))
-
-
-@equation
-def attention_decode_s(s: System, w: Step) -> Seconds:
-    """The cached keys and values of every decoding sequence, read once."""
-    a = s.arch
-    if absent(w.decode_seqs):
-        return 0.0
-    kv_heads = kv_heads_here(s) + latent(a) * (1.0 - kv_heads_here(s))
-    return a.n_layers * decode_attention_s(
-        s,
-        w.decode_seqs,
-        seen(a, w.decode_context),
-        kv_heads,
-        a.n_heads / s.parallel.tp / kv_heads,
-        kv_elements_here(s) * s.precision.kv_bytes,
-        cached_pair_flops(a),
-    )
-
-
-@equation
-def attention_output_s(s: System, w: Step) -> Seconds:
-    """Output projection."""
-    return s.arch.n_layers * gemm_s(s, attention_output_gemm(s, w))
-
-
-@equation
-def mlp_up_s(s: System, w: Step) -> Seconds:
-    """Gate and up projections."""
-    return s.arch.n_layers * gemm_s(s, mlp_up_gemm(s, w))
-
-
-@equation
-def mlp_down_s(s: System, w: Step) -> Seconds:
-    """Down projection."""
-    return s.arch.n_layers * gemm_s(s, mlp_down_gemm(s, w))
-
-
-@equation
-def elementwise_total_s(s: System, w: Step) -> Seconds:
-    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed."""
-    launches = 3.0 + minimum(s.arch.n_experts - 1.0, 1.0)
-    launches_s = launches * s.kernels.launch_s
-    return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
-
-
-@equation
-def lm_head_s(s: System, w: Step) -> Seconds:
-    """Embedding lookup, product with the vocabulary and sampling; a chunk that ends no prompt has none."""
-    product_s = present(logit_rows(w)) * gemm_s(s, lm_head_gemm(s, w))
-    return product_s + elementwise_s(s, lm_head_bytes(s, w))
-
-
-@equation
-def communication_s(s: System, w: Step) -> Seconds:
-    """Two all-reduces a layer and the gathered logits under tp, hand-overs under pp."""
-    a, p = s.arch, s.precision
-    if absent(s.parallel.tp * s.parallel.pp - 1.0):
-        return 0.0
-    hidden = step_tokens(w) * a.d_model * p.activation_bytes
-    logits = logit_rows(w) * a.vocab_size * p.activation_bytes
-    reduces_s = 2.0 * a.n_layers * all_reduce_s(s, hidden)
-    return reduces_s + gather_s(s, logits) + hand_over_s(s, hidden)
 
 
 @equation
 def device_s(s: System, w: Step) -> Seconds:
-    """What the devices are busy with."""
-    return (
-        qkv_s(s, w)
-        + attention_prefill_s(s, w)
-        + kv_write_total_s(s, w)
-        + attention_decode_s(s, w)
-        + attention_output_s(s, w)
-        + mlp_up_s(s, w)
-        + mlp_down_s(s, w)
-        + elementwise_total_s(s, w)
-        + lm_head_s(s, w)
-        + communication_s(s, w)
-    )
+    """What the devices are busy with: every operator of the step."""
+    return seconds_of(OPERATORS, s, w)
+
+
+def seconds_of(operators: tuple[Operator, ...], s: System, w: Step) -> Seconds:
+    """Return the device seconds of some operators of a step together.
+
+    Args:
+        operators: which of `OPERATORS`; those the shape does not have cost nothing.
+        s: shape, device, engine: numbers, or columns of one length.
+        w: what the step processes, likewise.
+
+    """
+    first, *others = [o for o in operators if o.is_in(s.arch)]
+    total = first.seconds(s, w)
+    for operator in others:
+        total = total + operator.seconds(s, w)
+    return total
 
 
 @equation
@@ -159,7 +70,7 @@ def overhead_s(s: System, w: Step) -> Seconds:
     """Scheduler, input preparation, gaps between kernels, sampling and output processing."""
     o = s.overheads
     blocks = w.decode_seqs * w.decode_context / s.limits.block_tokens
-    ranks_s = present(s.parallel.tp - 1.0) * (o.ranks_s + o.rank_block_s * blocks)
+    ranks_s = at_most_one(s.parallel.tp - 1.0) * (o.ranks_s + o.rank_block_s * blocks)
     return o.step_s + o.layer_s * s.arch.n_layers + o.sequence_s * logit_rows(w) + ranks_s
 
 
@@ -167,3 +78,57 @@ def overhead_s(s: System, w: Step) -> Seconds:
 def step_s(s: System, w: Step) -> Seconds:
     """Time of one engine step: devices wait where the CPU launches more slowly than they work."""
     return maximum(device_s(s, w), launching_s(s)) + overhead_s(s, w)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one operator costs in a step, over all layers, on one device.
+
+    `bound` names, for each row, what most of its time would go to at nameplate rates: compute, hbm or
+    link; overhead where even twice that bound is not half of its time, so that latency is.
+    """
+
+    seconds: Seconds
+    flops: Flops = 0.0
+    bytes_: Bytes = 0.0  # to and from device memory
+    comm_bytes: Bytes = 0.0  # sent to other devices
+    bound: Number = "overhead"
+
+
+# The engine's own work, which is no kernel's.
+OVERHEAD = Operator(
+    "overhead",
+    "engine overhead",
+    "layers",
+    lambda a: a.n_layers,
+    "logits",
+    lambda s, w: step_s(s, w) - device_s(s, w),
+)
+# What people call every part of a step, and what its time hangs on.
+PARTS: dict[str, Operator] = {o.name: o for o in (*OPERATORS, OVERHEAD)}
+
+
+def breakdown(s: System, w: Step) -> dict[str, Cost]:
+    """Return what every operator of a step costs, by name; their seconds add up to `step_s`.
+
+    Args:
+        s: shape, device, engine: numbers, or columns of one length.
+        w: what the step processes, likewise.
+
+    """
+    parts = {o.name: _cost(o, s, w) for o in OPERATORS if o.is_in(s.arch)}
+    return parts | {OVERHEAD.name: Cost(OVERHEAD.seconds(s, w))}
+
+
+def _cost(o: Operator, s: System, w: Step) -> Cost:
+    seconds, flops, bytes_, sent = (f(s, w) for f in (o.seconds, o.flops, o.bytes_, o.comm_bytes))
+    bounds = np.stack(
+        np.broadcast_arrays(
+            np.asarray(seconds) / 4.0,
+            flops / s.device.flops_per_s,
+            bytes_ / s.device.hbm_bytes_per_s,
+            sent / s.device.link_bytes_per_s,
+        )
+    )
+    names = np.array(["overhead", "compute", "hbm", "link"])
+    return Cost(seconds, flops, bytes_, sent, names[np.argmax(bounds, axis=0)])

@@ -73,7 +73,6 @@ class DeviceSpec(Spec):
             attention_flops_per_s=self.flops_per_s(half),
             hbm_bytes_per_s=self.hbm_bytes_per_s,
             hbm_bytes=self.hbm_bytes,
-            l2_bytes=self.l2_bytes,
             n_sms=float(self.n_sms),
             link_bytes_per_s=node.link_bytes_per_s if node else self.link_bytes_per_s,
             node_link_bytes_per_s=node.per_device_bytes_per_s if node else 25e9,

@@ -1,13 +1,23 @@
 """A model's shape, validated, with its exact parameter count."""
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from planner.columns import Arch
+from planner.cost import params
+from planner.cost.operators.attention.kinds import FURTHER, attn_params
+from planner.cost.operators.mlp import expert_params, mlp_params
 from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.fields import Spec
 
@@ -16,6 +26,23 @@ LARGEST = 10**9  # beyond any shape, and below where float64 columns lose count
 # Strict: a width of 2048.5, true or "2048" is a mistake, never a number to round.
 PositiveInt = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
 NaturalInt = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+
+
+def _further(stated: Any) -> Any:
+    """Read tables of further kinds of layers, ``{name: {column: number}}``, as their columns."""
+    if not isinstance(stated, Mapping):
+        return stated
+    kinds = {k.name: k.columns for k in FURTHER if k.columns is not None}
+    found = []
+    for name, table in stated.items():
+        if name not in kinds:
+            raise ValueError(f"no kind of layer {name!r}; there are {', '.join(kinds) or 'none'}")
+        columns = [f.name for f in fields(kinds[name])]
+        numbers = all(type(v) in (int, float) and 0 < v <= LARGEST for v in table.values())
+        if set(table) != set(columns) or not numbers:
+            raise ValueError(f"layers.{name} states numbers above 0 for {', '.join(columns)}")
+        found.append(kinds[name](**{k: float(v) for k, v in table.items()}))
+    return tuple(found)
 
 
 class ModelSpec(Spec):
@@ -52,6 +79,9 @@ class ModelSpec(Spec):
     q_latent_dim: NaturalInt = 0  # and the rank of its query projection; 0: full rank
     rope_dim: NaturalInt = 0  # and the rotary part of a head, which the heads' keys share
 
+    # Layers of further kinds: a table [layers.NAME] each, of the kind's own columns.
+    layers: Annotated[tuple[Any, ...], BeforeValidator(_further)] = ()
+
     max_position_embeddings: PositiveInt = 131072
     rope_theta: float = Field(500000.0, gt=0)
     source: str = ""
@@ -62,6 +92,16 @@ class ModelSpec(Spec):
             if wrong:
                 raise ValueError(message)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write layers of further kinds as they are read, and nothing where there are none."""
+        found: dict[str, Any] = dump(self)
+        names = {k.columns: k.name for k in FURTHER}
+        tables = {names[type(own)]: asdict(own) for own in self.layers}
+        return {k: v for k, v in found.items() if k != "layers"} | (
+            {"layers": tables} if tables else {}
+        )
 
     def _faults(self) -> list[tuple[bool, str]]:
         traits = self.traits
@@ -103,6 +143,10 @@ class ModelSpec(Spec):
                 traits.latent and not 0 < self.rope_dim < self.kv_latent_dim,
                 f"rope_dim {self.rope_dim} must lie between 0 and kv_latent_dim",
             ),
+            (
+                sum(own.n_layers for own in self.layers) >= self.n_layers,
+                f"layers of further kinds leave none of {self.n_layers} with attention",
+            ),
             (traits.latent and kv != heads, "latent attention has n_kv_heads equal to n_heads"),
         ]
 
@@ -124,27 +168,19 @@ class ModelSpec(Spec):
     @cached_property
     def n_params_non_embedding(self) -> int:
         """Weights of the attention and MLP matrices: the loss law's N; norms and biases left out."""
-        from planner.cost import params
-
         arch = self._matrices()
-        per_layer = int(params.attn_params(arch) + params.mlp_params(arch))
-        return self.n_layers * per_layer - self.n_dense_layers * self._expert_surplus(arch)
+        matrices = round(float(self.n_layers * (attn_params(arch) + mlp_params(arch))))
+        return matrices - self.n_dense_layers * self._expert_surplus(arch)
 
     @cached_property
     def n_active_params(self) -> int:
         """Weights a token touches: all but the experts it does not visit."""
-        from planner.cost import params
-
-        idle = (self.n_experts - self.n_active_experts) * int(
-            params.expert_params(self._matrices())
-        )
+        idle = (self.n_experts - self.n_active_experts) * int(expert_params(self._matrices()))
         return self.n_params - (self.n_layers - self.n_dense_layers) * idle
 
     @property
     def mlp_attn_ratio(self) -> float:
         """MLP over attention weights, r; with experts, those a token visits."""
-        from planner.cost import params
-
         return float(params.mlp_attn_ratio(self._matrices()))
 
     @property
@@ -173,8 +209,6 @@ class ModelSpec(Spec):
         Columns hold one kind of layer. Where the first layers are dense and the rest have experts,
         all count as the latter, and `extra_params` takes off what that adds to the weights.
         """
-        from planner.cost import params
-
         arch = self._matrices()
         return replace(arch, extra_params=float(self.n_params) - params.n_params(arch))
 
@@ -198,14 +232,13 @@ class ModelSpec(Spec):
             kv_latent_dim=float(self.kv_latent_dim),
             q_latent_dim=float(self.q_latent_dim),
             rope_dim=float(self.rope_dim),
+            further=self.layers or None,
         )
 
     def _expert_surplus(self, arch: Arch) -> int:
         """Weights a layer with experts has beyond a dense one."""
-        from planner.cost import params
-
         dense = arch.mlp_matrices * arch.d_model * self.d_ff
-        return int(params.mlp_params(arch) - dense)
+        return int(mlp_params(arch) - dense)
 
     def _vectors(self) -> int:
         """Norms and biases: what a count of matrices leaves out."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from planner.columns import Arch, Step, System, Table, Workload
 from planner.cost import memory, params
-from planner.cost.breakdown import breakdown
 from planner.cost.money import lifetime_usd
+from planner.cost.step import breakdown
 from planner.equation import remembering
 from planner.law.accuracy import NINE_TASKS, accuracy
 from planner.law.law import loss

@@ -1,12 +1,12 @@
 """The interval of each metric: its own spread where it has one, draws of the law for loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Table
+from planner.columns import Arch, Table, stack
 from planner.columns import take as take_rows
 from planner.cost.money import lifetime_usd, train_usd
 from planner.inputs.model import ModelSpec
@@ -147,7 +147,7 @@ def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candid
         return {}
     assert r.trained
     archs = [m.arch() for m in models.values()]
-    arch = Arch(**{f.name: np.array([getattr(a, f.name) for a in archs]) for f in fields(Arch)})
+    arch = stack(archs)
     names = (*SHAPE, *QUALITY, *SERVING, "bound")
     draws = draw_losses(Evaluation(r, arch).table(names), arch, r.trained)
     return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Limits, Parallel, System, Workload, take
+from planner.columns import Arch, Limits, Parallel, System, Workload, shared, stack, take
 from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
@@ -128,7 +128,7 @@ def arch_of(models: Sequence[ModelSpec]) -> Arch:
     if len(unique) == 1:
         return next(iter(unique.values()))
     rows = [unique[id(m)] for m in models]
-    return _columns(Arch, rows[0], rows)  # type: ignore[no-any-return]
+    return shared(stack(rows))
 
 
 def resolve(c: Conditions) -> Deployment:

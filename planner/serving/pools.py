@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.columns import Step, System, Workload
-from planner.cost.memory import kv_bytes_per_token
+from planner.cost.memory import kv_bytes_per_token, state_bytes_per_sequence
 from planner.equation import maximum, minimum, remembering
 from planner.serving import closed_loop as steady
 from planner.serving.open_loop import ROUNDS, Flow, OpenLoop, open_loop, places
@@ -28,7 +28,8 @@ class Pools:
 
 def transfer_s(s: System, w: Workload) -> Seconds:
     """A request's cache over the network from one replica to another, every device its share."""
-    share = kv_bytes_per_token(s) * w.input_tokens / (s.parallel.tp * s.parallel.pp)
+    held = kv_bytes_per_token(s) * w.input_tokens + state_bytes_per_sequence(s)
+    share = held / (s.parallel.tp * s.parallel.pp)
     return s.kernels.link_latency_s + share / (s.device.node_link_bytes_per_s * s.kernels.link_eff)
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from planner.columns import Arch, Speculation, Step, System
 from planner.cost.memory import kv_bytes_per_token, kv_room_bytes, weight_bytes
+from planner.cost.operators.operator import is_zero
 from planner.cost.step import device_s, step_s
-from planner.cost.traffic import absent
 from planner.equation import equation, minimum
 from planner.units import Scalar, Seconds
 
@@ -46,7 +46,7 @@ def engine_step_s(s: System, w: Step) -> Seconds:
     # A check and its drafts belong to all the tokens they yield; none where nobody decodes.
     decoding = minimum(w.decode_seqs, 1.0)
     token_s = decoding * (step_s(s, check_step(p, w)) + drafting_s) / tokens_a_check(p)
-    if absent(w.prefill_tokens):
+    if is_zero(w.prefill_tokens):
         return token_s
     prompt = replace(w, decode_seqs=0.0, decode_context=0.0)
     beside_s = step_s(s, w) - decoding * step_s(s, decode)

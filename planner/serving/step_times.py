@@ -19,16 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Step, System
-from planner.cost.step import (
-    attention_decode_s,
-    attention_prefill_s,
-    device_s,
-    kv_write_total_s,
-    launching_s,
-    overhead_s,
-)
+from planner.cost.step import OPERATORS, launching_s, overhead_s, seconds_of
 from planner.serving.speculative import draft_system, engine_step_s
 
+_ROWS, _LOGITS, _PROMPTS, _DECODING = (
+    tuple(o for o in OPERATORS if o.looks_at == part)
+    for part in ("rows", "logits", "prompts", "decoding")
+)
 _PER_OCTAVE = 8
 Floats = NDArray[np.float64]
 
@@ -56,9 +53,7 @@ class StepTimes:
     def _bare(self, rows: object, logits: object) -> Floats:
         """Device seconds of rows and logits, without attention."""
         step = Step(prefill_tokens=rows, prefill_seqs=logits, prefill_context=1.0)
-        whole = device_s(self.system, step)
-        rest = whole - attention_prefill_s(self.system, step) - kv_write_total_s(self.system, step)
-        return np.asarray(rest, dtype=np.float64)
+        return np.asarray(seconds_of(_ROWS + _LOGITS, self.system, step), dtype=np.float64)
 
     def _whole(self, device_s: float, logits: int) -> float:
         """Return the step's time, given what its devices do."""
@@ -76,7 +71,8 @@ class StepTimes:
     def _logits(self) -> list[float]:
         """Device seconds that logits add to those of one."""
         n = np.arange(2.0 * self.system.limits.max_num_seqs + 2)
-        t = self._bare(1.0, n)
+        step = Step(prefill_tokens=1.0, prefill_seqs=n, prefill_context=1.0)
+        t = np.asarray(seconds_of(_LOGITS, self.system, step), dtype=np.float64) + 0.0 * n
         return (t - t[1]).tolist()  # type: ignore[no-any-return]
 
     @cached_property
@@ -84,8 +80,7 @@ class StepTimes:
         """Device seconds of a chunk's attention and cache writes: a list by keys for each size."""
         tokens = _grid(max(len(self._rows), 2))[:, None]
         step = Step(prefill_tokens=tokens, prefill_seqs=1.0, prefill_context=self._contexts[None])
-        t = attention_prefill_s(self.system, step) + kv_write_total_s(self.system, step)
-        return np.asarray(t).tolist()  # type: ignore[no-any-return]
+        return np.asarray(seconds_of(_PROMPTS, self.system, step)).tolist()  # type: ignore[no-any-return]
 
     def bare(self, rows: int, logits: int) -> float:
         """Device seconds of rows and logits, attention left out; beyond the table, computed."""
@@ -116,7 +111,7 @@ class StepTimes:
             step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
             if self._draft is None:
                 bare = self.bare(seqs, seqs)
-                device = np.asarray(attention_decode_s(self.system, step)) + bare
+                device = np.asarray(seconds_of(_DECODING, self.system, step)) + bare
                 t = np.maximum(device, self._launching) + (
                     self._overhead + self._overhead_each * seqs
                 )
@@ -167,7 +162,7 @@ class StepTimes:
             if self._launching:  # a step that waits for the CPU says nothing of its attention
                 exact = Step(decode_seqs=float(seqs), decode_context=context)
                 return self._whole(
-                    device + float(attention_decode_s(self.system, exact)), prompts + seqs
+                    device + float(seconds_of(_DECODING, self.system, exact)), prompts + seqs
                 )
             attention -= self._whole(self.bare(seqs, seqs), seqs)
             device += attention

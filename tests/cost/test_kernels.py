@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 
 from planner.columns import Parallel
-from planner.cost.kernels import (
-    Gemm,
-    decode_attention_s,
-    elementwise_s,
-    gemm_bytes,
-    gemm_flops,
-    gemm_s,
-    prefill_attention_s,
-    whole_waves,
-)
+from planner.cost.operators.attention.decode import decode_attention_s
+from planner.cost.operators.attention.prefill import prefill_attention_s
 from planner.cost.operators.communication import all_reduce_bytes, all_reduce_s
+from planner.cost.operators.elementwise import elementwise_s
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s, whole_waves
 from planner.inputs.loading import load_model
 from planner.scenario.scenario import conditions, resolve
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from planner.columns import Parallel, Step
-from planner.cost.breakdown import breakdown
 from planner.cost.memory import kv_bytes_per_token, weight_bytes
-from planner.cost.step import step_s
-from planner.cost.traffic import experts_touched
+from planner.cost.operators.mlp import experts_touched
+from planner.cost.step import breakdown, step_s
 from planner.inputs.loading import load_model
 from planner.scenario.scenario import conditions, resolve
 

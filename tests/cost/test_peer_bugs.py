@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from planner.columns import Step, System, Workload
-from planner.cost.breakdown import breakdown
 from planner.cost.memory import kv_bytes_per_token
-from planner.cost.params import embedding_params, n_params_non_embedding
-from planner.cost.step import step_s
+from planner.cost.operators.head import embedding_params
+from planner.cost.params import n_params_non_embedding
+from planner.cost.step import breakdown, step_s
 from planner.data import catalogue
 from planner.inputs.device import load_device
 from planner.inputs.engine import EngineSpec

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from planner.cost import params
+from planner.cost.operators.attention.kinds import kv_elements_per_token
 from planner.data import bundled
 from planner.errors import SpecError, UnknownName
 from planner.inputs.loading import load_model, model_names
@@ -122,8 +123,8 @@ def test_active_counts_are_the_published_ones():
 
 def test_latent_attention_caches_what_deepseek_says():
     """DeepSeek-V2 (arXiv 2405.04434, section 2.1.4): 512 + 64 elements a layer and token."""
-    assert params.kv_elements_per_token(load_model("deepseek-v2-lite").arch()) == 512 + 64
-    assert params.kv_elements_per_token(load_model("llama-3.1-8b").arch()) == 2 * 8 * 128
+    assert kv_elements_per_token(load_model("deepseek-v2-lite").arch()) == 512 + 64
+    assert kv_elements_per_token(load_model("llama-3.1-8b").arch()) == 2 * 8 * 128
 
 
 def test_windows_reach_the_columns():

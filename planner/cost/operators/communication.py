@@ -1,8 +1,14 @@
 """Collectives and hand-overs between devices: latency plus bytes over bandwidth.  [Thakur 2005]"""
 
-from planner.columns import System
-from planner.cost.kernels import present
-from planner.equation import ceil, minimum
+from planner.columns import Step, System
+from planner.cost.operators.operator import (
+    Operator,
+    at_most_one,
+    is_zero,
+    logit_rows,
+    step_tokens,
+)
+from planner.equation import ceil, equation, minimum
 from planner.units import Bytes, BytesPerS, Scalar, Seconds
 
 
@@ -26,13 +32,13 @@ def all_reduce_bytes(s: System, bytes_: Bytes) -> Bytes:
 def all_reduce_s(s: System, bytes_: Bytes) -> Seconds:
     """Every device gets the sum: a latency, one more for each further peer, and the ring's bytes."""
     k, peers = s.kernels, s.parallel.tp - 1.0
-    latency_s = present(peers) * k.link_latency_s + peers * k.link_peer_s
+    latency_s = at_most_one(peers) * k.link_latency_s + peers * k.link_peer_s
     return latency_s + all_reduce_bytes(s, bytes_) / link_rate(s)
 
 
 def gather_s(s: System, bytes_: Bytes) -> Seconds:
     """Every device gets all parts: half of an all-reduce."""
-    latency_s = present(s.parallel.tp - 1.0) * s.kernels.link_latency_s
+    latency_s = at_most_one(s.parallel.tp - 1.0) * s.kernels.link_latency_s
     return latency_s + all_reduce_bytes(s, bytes_) / 2.0 / link_rate(s)
 
 
@@ -40,3 +46,39 @@ def hand_over_s(s: System, bytes_: Bytes) -> Seconds:
     """Activations passed from each pipeline stage to the next, over the slower link if nodes differ."""
     hops, rate = s.parallel.pp - 1.0, linked(s, s.parallel.tp * s.parallel.pp)
     return hops * (s.kernels.link_latency_s + bytes_ / rate)
+
+
+def _hidden_bytes(s: System, w: Step) -> Bytes:
+    return step_tokens(w) * s.arch.d_model * s.precision.activation_bytes
+
+
+def _logit_bytes(s: System, w: Step) -> Bytes:
+    return logit_rows(w) * s.arch.vocab_size * s.precision.activation_bytes
+
+
+@equation
+def communication_s(s: System, w: Step) -> Seconds:
+    """Two all-reduces a layer and the gathered logits under tp, hand-overs under pp."""
+    if is_zero(s.parallel.tp * s.parallel.pp - 1.0):
+        return 0.0
+    hidden = _hidden_bytes(s, w)
+    reduces_s = 2.0 * s.arch.n_layers * all_reduce_s(s, hidden)
+    return reduces_s + gather_s(s, _logit_bytes(s, w)) + hand_over_s(s, hidden)
+
+
+def sent_bytes(s: System, w: Step) -> Bytes:
+    """What a device sends in a step."""
+    hidden = _hidden_bytes(s, w)
+    reduced = 2.0 * s.arch.n_layers * hidden + _logit_bytes(s, w) / 2.0
+    return all_reduce_bytes(s, reduced) + (s.parallel.pp - 1.0) * hidden
+
+
+COMMUNICATION = Operator(
+    "communication",
+    "all-reduces",
+    "activations sent a token",
+    lambda a: a.n_layers * a.d_model,
+    "logits",
+    communication_s,
+    comm_bytes=sent_bytes,
+)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Step
-from planner.cost.breakdown import breakdown
+from planner.cost.step import breakdown
 from planner.errors import SpecError
 from planner.inputs.formats import CACHED, FORMATS, NARROW
 from planner.questions.budget.max_load import MaxLoad, at_rate

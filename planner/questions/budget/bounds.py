@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.columns import Step, System, Workload
-from planner.cost.breakdown import breakdown
+from planner.cost.step import breakdown
 from planner.errors import Infeasible
 from planner.metrics import LATENCIES
 from planner.questions.budget.max_load import MaxLoad

@@ -5,22 +5,10 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Arch, take
+from planner.cost.step import PARTS
 from planner.results import Candidate
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show
-
-WORDS = {
-    "qkv": "the QKV projections",
-    "attention_prefill": "prefill attention",
-    "attention_decode": "decode attention (reading the KV cache)",
-    "attention_output": "the output projections",
-    "mlp_up": "the gate and up projections",
-    "mlp_down": "the down projections",
-    "elementwise": "element-wise kernels",
-    "lm_head": "the LM head",
-    "communication": "all-reduces",
-    "overhead": "engine overhead",
-}
 
 
 def seconds_by_operator(e: Evaluation) -> dict[str, float]:
@@ -74,7 +62,7 @@ def _move(name: str, mine: Any, theirs: Any, total: float) -> str:
     before, after = theirs.get(name, 0.0), mine.get(name, 0.0)
     verb = "fell" if after < before else "rose"
     share = abs(after - before) / total
-    return f"{WORDS.get(name, name)} {verb} from {show(before, 's')} to {show(after, 's')} ({share:.0%} of its time)"
+    return f"{PARTS[name].words} {verb} from {show(before, 's')} to {show(after, 's')} ({share:.0%} of its time)"
 
 
 def to_verify(arch: Arch, row: int, align: int) -> tuple[dict[str, Any], ...]:

@@ -6,13 +6,13 @@ the target's, then search GQA locally.]
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Table, take
+from planner.columns import Arch, Table, stack, take
 from planner.errors import SpecError
 from planner.inputs.model import ModelSpec, llama_candidate, llama_extra_params
 from planner.inputs.question import Question
@@ -301,7 +301,7 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     """
     m = shape_asked(text, w.model("baseline", 0))
     pair = w.model("baseline", 0).arch(), m.arch()
-    arch = Arch(**{f.name: np.array([getattr(a, f.name) for a in pair]) for f in fields(Arch)})
+    arch = stack(pair)
     assert w.resolved.trained
     table = Evaluation(w.resolved, arch).table((*RATIOS, *QUALITY, *SERVING, "bound"))
     draws = draw_losses(table, arch, w.resolved.trained)

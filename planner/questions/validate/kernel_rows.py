@@ -18,15 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Arch, Kernels, Limits, Overheads, Parallel, Precision, System
-from planner.cost.kernels import (
-    Gemm,
-    decode_attention_s,
-    elementwise_s,
-    gemm_s,
-    kv_write_s,
-    prefill_attention_s,
-)
+from planner.cost.operators.attention.decode import decode_attention_s
+from planner.cost.operators.attention.prefill import kv_write_s, prefill_attention_s
 from planner.cost.operators.communication import all_reduce_s
+from planner.cost.operators.elementwise import elementwise_s
+from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
 from planner.inputs.device import device_named, load_device
 from planner.inputs.formats import FORMATS, Format, formats_in

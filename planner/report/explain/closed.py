@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.columns import System
-from planner.cost.kernels import Gemm, gemm_bytes, gemm_flops
 from planner.cost.memory import kv_bytes_per_token, weight_bytes
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops
 from planner.errors import UnknownName
 from planner.report.explain.arguments import numbers, symbols
 from planner.scenario.evaluate import Evaluation

@@ -1,14 +1,14 @@
 """One shape against another, in words: which operators differ and why, and what the loss says."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from planner.columns import Arch, as_rows
 from planner.cost import params
+from planner.cost.step import PARTS
 from planner.law.compare import compare, loss_draws
 from planner.law.law import shapes
-from planner.questions.recommend.reasons import WORDS
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
@@ -55,41 +55,9 @@ def _changes(a: Evaluation, b: Evaluation) -> tuple[OperatorChange, ...]:
     return tuple(sorted(found, key=lambda c: -abs(c.a_s - c.b_s)))
 
 
-_Read = Callable[[Arch], float]
-_CAUSES: dict[str, tuple[str, _Read]] = {
-    "attention_decode": (
-        "cached elements a token",
-        lambda a: float(a.n_layers * params.kv_elements_per_token(a)),
-    ),
-    "kv_write": (
-        "cached elements a token",
-        lambda a: float(a.n_layers * params.kv_elements_per_token(a)),
-    ),
-    "attention_prefill": (
-        "query width over all layers",
-        lambda a: float(a.n_layers * a.n_heads * a.head_dim),
-    ),
-    "qkv": (
-        "weights in it",
-        lambda a: float(a.n_layers * (params.q_params(a) + params.kv_params(a))),
-    ),
-    "attention_output": (
-        "weights in it",
-        lambda a: float(a.n_layers * a.d_model * a.n_heads * a.head_dim),
-    ),
-    "mlp_up": ("MLP weights", lambda a: float(a.n_layers * params.mlp_params(a))),
-    "mlp_down": ("MLP weights", lambda a: float(a.n_layers * params.mlp_params(a))),
-    "elementwise": ("activations a token", lambda a: float(a.n_layers * (a.d_model + a.d_ff))),
-    "lm_head": ("weights in it", lambda a: float(a.d_model * a.vocab_size)),
-    "overhead": ("layers", lambda a: float(a.n_layers)),
-}
-
-
 def _cause(name: str, a: Arch, b: Arch) -> str:
-    if name not in _CAUSES:
-        return ""
-    what, read = _CAUSES[name]
-    mine, theirs = read(a), read(b)
+    what = PARTS[name].cause
+    mine, theirs = (float(PARTS[name].cause_of(arch)) for arch in (a, b))
     if abs(mine / theirs - 1) < 0.005:
         return f"the same {what}; the steps differ in number or in size"
     return f"{significant(mine / theirs)} × the {what}, {show(mine)} against {show(theirs)}"
@@ -116,7 +84,7 @@ def _speed(
     for change in [c for c in changes if abs(c.a_s - c.b_s) > 0.01 * total][:4]:
         verb = "saves" if change.a_s < change.b_s else "costs"
         sentences.append(
-            f"{WORDS.get(change.name, change.name).capitalize()} in {change.phase} {verb} "
+            f"{PARTS[change.name].words.capitalize()} in {change.phase} {verb} "
             f"{show(abs(change.a_s - change.b_s), 's')} of {b}'s {show(total, 's')}: {change.why}."
         )
     kv, fits = both("kv_bytes_per_token"), both("max_concurrency")

@@ -19,13 +19,10 @@ from planner.columns import (
     System,
     Workload,
 )
-from planner.cost.kernels import (
-    Gemm,
-    decode_attention_s,
-    elementwise_s,
-    gemm_s,
-    prefill_attention_s,
-)
+from planner.cost.operators.attention.decode import decode_attention_s
+from planner.cost.operators.attention.prefill import prefill_attention_s
+from planner.cost.operators.elementwise import elementwise_s
+from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
 from planner.inputs.formats import FORMATS, Format, format_named
@@ -132,7 +129,6 @@ def _system(arch: Arch, dtype: str, device: DeviceSpec, limits: Limits) -> Syste
             attention_flops_per_s=rates[named],
             hbm_bytes_per_s=device.hbm_bytes_per_s,
             hbm_bytes=device.hbm_bytes,
-            l2_bytes=device.l2_bytes,
             n_sms=float(device.n_sms),
             link_bytes_per_s=device.link_bytes_per_s,
             node_link_bytes_per_s=device.link_bytes_per_s,

@@ -1,0 +1,1 @@
+"""Kinds of layers by how they mix tokens, and the operators they are made of."""

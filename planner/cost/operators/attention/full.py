@@ -1,0 +1,45 @@
+"""Full attention: a key and a value by head, and every query sees all keys before it."""
+
+from planner.columns import Arch, System
+from planner.cost.operators.attention.kind import LayerKind, Softmax
+from planner.cost.operators.attention.latent import is_latent
+from planner.equation import equation, maximum
+from planner.units import Flops, Scalar
+
+
+def kv_heads_per_device(s: System) -> Scalar:
+    """Key/value heads on a device: at least one, so they replicate where tp > n_kv_heads."""
+    return maximum(s.arch.n_kv_heads / s.parallel.tp, 1.0)
+
+
+def kv_elements(a: Arch) -> Scalar:
+    """A key and a value by head."""
+    return 2.0 * a.head_dim * a.n_kv_heads
+
+
+@equation
+def pair_flops(a: Arch) -> Flops:
+    """A query meets a key: a score and a weighted value, by query head."""
+    return 4.0 * a.head_dim + 2.0 * a.rope_dim
+
+
+ATTENTION = Softmax(
+    q_params=lambda a: a.d_model * a.n_heads * a.head_dim,
+    kv_params=lambda a: a.d_model * kv_elements(a),
+    kv_elements=kv_elements,
+    kv_elements_per_device=lambda s: 2.0 * kv_heads_per_device(s) * s.arch.head_dim,
+    cache_heads=lambda a: a.n_kv_heads,
+    keys=lambda a, context: context,
+    projected_width=lambda s: (
+        s.arch.head_dim * (s.arch.n_heads / s.parallel.tp + 2.0 * kv_heads_per_device(s))
+    ),
+    prefill_kv_heads=kv_heads_per_device,
+    decode_kv_heads=kv_heads_per_device,
+    cached_pair_flops=pair_flops,
+)
+FULL = LayerKind(
+    "full",
+    "full attention",
+    lambda a: (1.0 - is_latent(a)) * (1.0 - a.local_fraction),
+    ATTENTION,
+)

@@ -1,0 +1,55 @@
+"""A kind of layer, by how it mixes tokens: what it weighs, keeps and looks at.
+
+An architecture's layers are a mix of kinds. Those of softmax attention share their operators
+(projections, prefill, decode), which take the mean over layers of what the kinds say. A kind that
+mixes otherwise brings operators of its own, columns of its own and perhaps a state a sequence.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from planner.columns import Arch, System
+from planner.cost.operators.operator import Operator
+from planner.units import Bytes, Flops, Scalar
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """What sets one kind of softmax attention apart, of a layer."""
+
+    q_params: Callable[[Arch], Scalar]
+    kv_params: Callable[[Arch], Scalar]
+    kv_elements: Callable[[Arch], Scalar]  # cached of a token
+    kv_elements_per_device: Callable[[System], Scalar]
+    cache_heads: Callable[[Arch], Scalar]  # parts a cache can be divided in over devices
+    keys: Callable[[Arch, Scalar], Scalar]  # that a query sees of a context
+    projected_width: Callable[[System], Scalar]  # of the fused projections, on a device
+    prefill_kv_heads: Callable[[System], Scalar]  # heads as the kernels see them
+    decode_kv_heads: Callable[[System], Scalar]
+    cached_pair_flops: Callable[[Arch], Flops]  # a query meets a cached key, by query head
+
+
+@dataclass(frozen=True, slots=True)
+class LayerKind:
+    """One kind of layer.
+
+    `share` is its share of the layers. `columns` is the record of a further kind's own columns, which
+    begin with `n_layers`: a model states it as a table ``[layers.NAME]`` and `Arch.further` holds it.
+    """
+
+    name: str
+    words: str
+    share: Callable[[Arch], Scalar]
+    softmax: Softmax | None = None
+    columns: type[Any] | None = None
+    weights: Callable[[Arch], Scalar] = lambda a: 0.0  # of a layer, where it is not softmax
+    state_bytes: Callable[[System], Bytes] = lambda s: 0.0  # a sequence and layer, all devices
+    operators: tuple[Operator, ...] = ()
+
+
+def own_columns(a: Arch, kind: type[C]) -> C | None:
+    """Return a further kind's own columns; None where a shape has no such layer."""
+    return next((c for c in a.further or () if isinstance(c, kind)), None)

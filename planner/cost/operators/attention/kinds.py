@@ -1,0 +1,102 @@
+"""The kinds of layers there are, and what a mix of them weighs, keeps and looks at."""
+
+from collections.abc import Callable
+
+from planner.columns import Arch, System
+from planner.cost.operators.attention.full import FULL
+from planner.cost.operators.attention.kind import LayerKind, Softmax
+from planner.cost.operators.attention.latent import LATENT
+from planner.cost.operators.attention.window import WINDOW
+from planner.cost.operators.operator import is_zero
+from planner.equation import equation
+from planner.units import Bytes, Flops, Scalar
+
+# fmt: off
+KINDS: tuple[LayerKind, ...] = (
+    FULL,
+    WINDOW,
+    LATENT,
+)
+# fmt: on
+FURTHER = tuple(k for k in KINDS if k.columns is not None)  # those with columns of their own
+
+
+def mean(a: Arch, of: Callable[[Softmax], Scalar]) -> Scalar:
+    """Return the mean of a quantity over the layers that have softmax attention."""
+    total: Scalar = 0.0
+    for kind in KINDS:
+        if kind.softmax is None or is_zero(share := kind.share(a)):
+            continue
+        if is_zero(share - 1.0):
+            return of(kind.softmax)
+        total = total + share * of(kind.softmax)
+    return total
+
+
+def attention_layers(a: Arch) -> Scalar:
+    """Layers that have softmax attention: all but those of further kinds."""
+    layers = a.n_layers
+    for own in a.further or ():
+        layers = layers - own.n_layers
+    return layers
+
+
+@equation
+def q_params(arch: Arch) -> Scalar:
+    """Weights of a layer's query projection, mean over the layers with softmax attention."""
+    return mean(arch, lambda k: k.q_params(arch))
+
+
+@equation
+def kv_params(arch: Arch) -> Scalar:
+    """Weights of a layer's key and value projections, mean over the layers with softmax attention."""
+    return mean(arch, lambda k: k.kv_params(arch))
+
+
+@equation
+def kv_elements_per_token(arch: Arch) -> Scalar:
+    """Elements one layer caches for a token: a key and a value by head, or one latent vector."""
+    return mean(arch, lambda k: k.kv_elements(arch))
+
+
+@equation
+def attn_params(arch: Arch) -> Scalar:
+    """Weights of a layer's attention: query, key, value and output projections; mean over layers.
+
+    With grouped queries this is d_model · head_dim · (2 n_heads + 2 n_kv_heads).
+    """
+    softmax = q_params(arch) + kv_params(arch) + arch.n_heads * arch.head_dim * arch.d_model
+    if not arch.further:
+        return softmax
+    other = sum(k.share(arch) * k.weights(arch) for k in FURTHER)
+    return attention_layers(arch) / arch.n_layers * softmax + other
+
+
+@equation
+def cached_pair_flops(a: Arch) -> Flops:
+    """A query meets a cached key, by query head: on the latent vector itself where there is one."""
+    return mean(a, lambda k: k.cached_pair_flops(a))
+
+
+def kv_elements_per_device(s: System) -> Scalar:
+    """Elements a device caches of one token in one layer; a latent vector is on every device."""
+    return mean(s.arch, lambda k: k.kv_elements_per_device(s))
+
+
+def cache_heads(a: Arch) -> Scalar:
+    """Parts in which the cache can be divided over devices; more devices keep copies."""
+    return mean(a, lambda k: k.cache_heads(a))
+
+
+def mean_keys(a: Arch, context: Scalar) -> Scalar:
+    """Keys a query looks at of a context, mean over layers."""
+    return mean(a, lambda k: k.keys(a, context))
+
+
+def state_bytes(s: System) -> Bytes:
+    """State the layers keep of a sequence, however long it is, over all devices."""
+    total: Bytes = 0.0 * s.precision.activation_bytes
+    for kind in KINDS:
+        if not is_zero(each := kind.state_bytes(s)):
+            total = total + s.arch.n_layers * kind.share(s.arch) * each
+    return total

@@ -1,0 +1,56 @@
+"""Multi-head latent attention: one cached vector for all heads.  [DeepSeek-V2, arXiv 2405.04434, 2.1]
+
+It projects by way of low ranks, and decodes on the cached vector as if it were one key/value head.
+"""
+
+from planner.columns import Arch
+from planner.cost.operators.attention.kind import LayerKind, Softmax
+from planner.equation import minimum
+from planner.units import Flops, Scalar
+
+
+def is_latent(a: Arch) -> Scalar:
+    """Return 1 where keys and values are cached as one latent vector, 0 where by head."""
+    return minimum(a.kv_latent_dim, 1.0)
+
+
+def q_params(a: Arch) -> Scalar:
+    """Weights of the query projection, in two factors where it has a latent rank."""
+    low_rank = minimum(a.q_latent_dim, 1.0)
+    width = a.n_heads * (a.head_dim + a.rope_dim)
+    return (1.0 - low_rank) * a.d_model * width + a.q_latent_dim * (a.d_model + width)
+
+
+def kv_params(a: Arch) -> Scalar:
+    """Weights from d_model to the cached vector, and up to a key and a value for every head.
+
+    Its rotary part, which heads share, needs no way up.
+    """
+    up = 2.0 * (a.kv_latent_dim - a.rope_dim) * a.head_dim * a.n_heads
+    return a.d_model * a.kv_latent_dim + up
+
+
+def cached_pair_flops(a: Arch) -> Flops:
+    """A query meets a key on the latent vector itself; its rotary part has no value."""
+    return 4.0 * a.kv_latent_dim - 2.0 * a.rope_dim
+
+
+LATENT = LayerKind(
+    "latent",
+    "latent attention",
+    is_latent,
+    Softmax(
+        q_params=q_params,
+        kv_params=kv_params,
+        kv_elements=lambda a: a.kv_latent_dim,
+        kv_elements_per_device=lambda s: s.arch.kv_latent_dim,  # on every device
+        cache_heads=lambda a: 1.0,
+        keys=lambda a, context: context,
+        projected_width=lambda s: (
+            (q_params(s.arch) + kv_params(s.arch)) / s.arch.d_model / s.parallel.tp
+        ),
+        prefill_kv_heads=lambda s: s.arch.n_heads / s.parallel.tp,
+        decode_kv_heads=lambda s: 1.0,
+        cached_pair_flops=cached_pair_flops,
+    ),
+)

@@ -1,0 +1,65 @@
+"""Query, key and value projections, and the output projection."""
+
+from planner.columns import Arch, Step, System
+from planner.cost.operators.attention.kinds import attention_layers, kv_params, mean, q_params
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
+from planner.cost.operators.operator import Operator, step_tokens
+from planner.equation import equation
+from planner.units import Scalar, Seconds
+
+
+def qkv_gemm(s: System, w: Step) -> Gemm:
+    """Query, key and value projections, fused."""
+    width = mean(s.arch, lambda k: k.projected_width(s))
+    return Gemm(step_tokens(w), width, s.arch.d_model, s.precision.weight_bytes)
+
+
+def attention_output_gemm(s: System, w: Step) -> Gemm:
+    """Output projection."""
+    a = s.arch
+    width = a.n_heads * a.head_dim / s.parallel.tp
+    return Gemm(step_tokens(w), a.d_model, width, s.precision.weight_bytes)
+
+
+@equation
+def qkv_s(s: System, w: Step) -> Seconds:
+    """Query, key and value projections."""
+    return attention_layers(s.arch) * gemm_s(s, qkv_gemm(s, w))
+
+
+@equation
+def attention_output_s(s: System, w: Step) -> Seconds:
+    """Output projection."""
+    return attention_layers(s.arch) * gemm_s(s, attention_output_gemm(s, w))
+
+
+def _qkv_weights(a: Arch) -> Scalar:
+    return attention_layers(a) * (q_params(a) + kv_params(a))
+
+
+def _output_weights(a: Arch) -> Scalar:
+    return attention_layers(a) * a.d_model * a.n_heads * a.head_dim
+
+
+QKV = Operator(
+    "qkv",
+    "the QKV projections",
+    "weights in it",
+    _qkv_weights,
+    "rows",
+    qkv_s,
+    flops=lambda s, w: attention_layers(s.arch) * gemm_flops(qkv_gemm(s, w)),
+    bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, qkv_gemm(s, w)),
+    weights=_qkv_weights,
+)
+ATTENTION_OUTPUT = Operator(
+    "attention_output",
+    "the output projections",
+    "weights in it",
+    _output_weights,
+    "rows",
+    attention_output_s,
+    flops=lambda s, w: attention_layers(s.arch) * gemm_flops(attention_output_gemm(s, w)),
+    bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, attention_output_gemm(s, w)),
+    weights=_output_weights,
+)

@@ -1,0 +1,43 @@
+"""Norms, rotary embedding, activation and router: read and write, nothing else."""
+
+from planner.columns import Step, System
+from planner.cost.operators.attention.full import kv_heads_per_device
+from planner.cost.operators.mlp import router_params
+from planner.cost.operators.operator import Operator, step_tokens
+from planner.equation import equation, minimum
+from planner.units import Bytes, Seconds
+
+
+@equation
+def elementwise_bytes(s: System, w: Step) -> Bytes:
+    """A layer's two norms with residual, rotary embedding and activation: read and written."""
+    a, tp = s.arch, s.parallel.tp
+    norms = 8.0 * a.d_model
+    rotary = 2.0 * a.head_dim * (a.n_heads / tp + kv_heads_per_device(s))
+    hidden = (a.n_active_experts + a.n_shared_experts) * a.mlp_matrices / tp * a.d_ff
+    return s.precision.activation_bytes * step_tokens(w) * (norms + rotary + hidden)
+
+
+def elementwise_s(s: System, bytes_: Bytes) -> Seconds:
+    """Norms, rotary, activations: read and write, nothing else."""
+    return s.kernels.launch_s + bytes_ / (s.device.hbm_bytes_per_s * s.kernels.elementwise_hbm_eff)
+
+
+@equation
+def elementwise_total_s(s: System, w: Step) -> Seconds:
+    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed."""
+    launches = 3.0 + minimum(s.arch.n_experts - 1.0, 1.0)
+    launches_s = launches * s.kernels.launch_s
+    return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
+
+
+ELEMENTWISE = Operator(
+    "elementwise",
+    "element-wise kernels",
+    "activations a token",
+    lambda a: a.n_layers * (a.d_model + a.d_ff),
+    "rows",
+    elementwise_total_s,
+    bytes_=lambda s, w: s.arch.n_layers * elementwise_bytes(s, w),
+    weights=lambda a: a.n_layers * router_params(a),
+)

@@ -1,0 +1,86 @@
+"""Matrix products: shape, FLOPs, bytes and time.
+
+A kernel takes its launch, then the longer of arithmetic and memory traffic; near the knee both are
+felt, which a root of summed squares says with one cheap operation.  [Williams 2009]
+Arithmetic comes in tiles, tiles in waves over the multiprocessors; traffic draws on memory
+bandwidth. Every constant is a field of `Kernels`, bounded by what the device can do at all.
+"""
+
+from dataclasses import dataclass
+
+from planner.columns import System
+from planner.cost.operators.operator import overlapped
+from planner.equation import ceil, maximum, minimum, named
+from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
+
+TILE = 64.0  # columns of a matrix product one multiprocessor works on at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """`groups` products that share a launch: (rows / groups × depth) by (depth × width) each."""
+
+    rows: Scalar
+    width: Scalar
+    depth: Scalar
+    weight_bytes: Bytes  # of one weight
+    groups: Scalar = 1.0
+
+
+def whole_waves(tiles: Scalar, n_sms: Scalar) -> Scalar:
+    """Waves of tiles over the multiprocessors: the last one counts whole.
+
+    Less than one wave keeps everyone busy all the same, by splitting the depth.  [cuBLAS split-K]
+    """
+    waves = tiles / n_sms
+    return minimum(waves, 1.0) + ceil(maximum(waves - 1.0, 0.0))
+
+
+def gemm_flops(g: Gemm) -> Flops:
+    """A multiply and an add for each weight and row."""
+    return 2.0 * g.rows * g.width * g.depth
+
+
+def gemm_bytes(s: System, g: Gemm) -> Bytes:
+    """Weights once; activations in and out."""
+    moved = g.rows * (g.width + g.depth) * s.precision.activation_bytes
+    return g.groups * g.width * g.depth * g.weight_bytes + moved
+
+
+def matrix_rate(s: System) -> FlopsPerS:
+    """Matrix rate the kernels reach, at the clock that long runs keep."""
+    return s.device.flops_per_s * (s.kernels.gemm_compute_eff * s.kernels.sustained_clock)
+
+
+def gemm_s(s: System, g: Gemm) -> Seconds:
+    """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first."""
+    k, n_sms = s.kernels, s.device.n_sms
+    tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
+    wave_s = (g.depth + k.gemm_start_depth) * (
+        k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s))
+    )
+    math_s = named("math_s", named("waves", whole_waves(tiles, n_sms)) * wave_s)
+    rate = s.device.hbm_bytes_per_s * k.gemm_hbm_eff
+    weights_s = g.width * g.depth * (g.groups * (stored_bytes(s, g) / rate))
+    moved_s = g.rows * (s.precision.activation_bytes / rate) * (g.width + g.depth)
+    fill_s = k.gemm_fill_s * (g.depth / (g.depth + k.gemm_fill_depth))
+    memory_s = named("memory_s", weights_s + moved_s)
+    return k.launch_s + fill_s + quantising_s(s, g) + overlapped(math_s, memory_s)
+
+
+def stored_bytes(s: System, g: Gemm) -> Bytes:
+    """What reading one weight costs: formats below the width they compute in have to be unpacked.
+
+    Unpacking costs as if a share of the bytes they save had been read after all.
+    """
+    saved = maximum(s.precision.gemm_input_bytes - g.weight_bytes, 0.0 * g.weight_bytes)
+    return named("stored_bytes", g.weight_bytes + s.kernels.unpack_share * saved)
+
+
+def quantising_s(s: System, g: Gemm) -> Seconds:
+    """Activations brought to 8 bits before a product that computes in them."""
+    p, k = s.precision, s.kernels
+    narrower = minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
+    rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
+    element_s = narrower * (p.activation_bytes + p.gemm_input_bytes) / rate
+    return named("quantising_s", narrower * k.quantise_launch_s + g.depth * (g.rows * element_s))

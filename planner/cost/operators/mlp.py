@@ -1,0 +1,108 @@
+"""The MLP, dense or of experts: weights, products and time."""
+
+from planner.columns import Arch, Step, System
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
+from planner.cost.operators.operator import Operator, is_zero, step_tokens
+from planner.equation import equation, minimum
+from planner.units import Scalar, Seconds
+
+
+@equation
+def expert_params(arch: Arch) -> Scalar:
+    """Weights of one MLP, which is one expert where there are several."""
+    return arch.mlp_matrices * arch.d_model * arch.d_ff
+
+
+@equation
+def router_params(arch: Arch) -> Scalar:
+    """Weights of a layer's router; a single expert needs none."""
+    routed = minimum(arch.n_experts - 1.0, 1.0)
+    return routed * arch.n_experts * arch.d_model
+
+
+@equation
+def mlp_params(arch: Arch) -> Scalar:
+    """Weights of a layer's MLP: every expert, and the router."""
+    return expert_params(arch) * (arch.n_experts + arch.n_shared_experts) + router_params(arch)
+
+
+@equation
+def active_mlp_params(arch: Arch) -> Scalar:
+    """Weights of a layer's MLP that one token touches: its experts, and the router."""
+    n_visited = arch.n_active_experts + arch.n_shared_experts
+    return expert_params(arch) * n_visited + router_params(arch)
+
+
+@equation
+def experts_touched(s: System, w: Step) -> Scalar:
+    """Experts some token of the step visits, routing being even; 1 in a dense model."""
+    a = s.arch
+    if is_zero(a.n_experts - 1.0):
+        return 1.0
+    missed = (1.0 - a.n_active_experts / a.n_experts) ** step_tokens(w)
+    return a.n_experts * (1.0 - missed)
+
+
+def mlp_gemm(s: System, w: Step, matrices: Scalar, down: bool) -> Gemm:
+    """One side of the MLP; experts are products of their own, whole on a device under ep."""
+    a, ep = s.arch, s.parallel.ep
+    hidden = matrices * ep / s.parallel.tp * a.d_ff
+    groups = (experts_touched(s, w) + a.n_shared_experts) / ep
+    rows = (a.n_active_experts + a.n_shared_experts) / ep * step_tokens(w)
+    width, depth = (a.d_model, hidden) if down else (hidden, a.d_model)
+    return Gemm(rows, width, depth, s.precision.weight_bytes, groups)
+
+
+def mlp_up_gemm(s: System, w: Step) -> Gemm:
+    """Gate and up projections, fused; only up where there is no gate."""
+    return mlp_gemm(s, w, s.arch.mlp_matrices - 1.0, down=False)
+
+
+def mlp_down_gemm(s: System, w: Step) -> Gemm:
+    """Down projection."""
+    return mlp_gemm(s, w, 1.0, down=True)
+
+
+@equation
+def mlp_up_s(s: System, w: Step) -> Seconds:
+    """Gate and up projections."""
+    return s.arch.n_layers * gemm_s(s, mlp_up_gemm(s, w))
+
+
+@equation
+def mlp_down_s(s: System, w: Step) -> Seconds:
+    """Down projection."""
+    return s.arch.n_layers * gemm_s(s, mlp_down_gemm(s, w))
+
+
+def _matrix(a: Arch) -> Scalar:
+    """Weights of one matrix of the MLP, over all layers and experts."""
+    return a.n_layers * (a.n_experts + a.n_shared_experts) * a.d_model * a.d_ff
+
+
+def _all_params(a: Arch) -> Scalar:
+    return a.n_layers * mlp_params(a)
+
+
+MLP_UP = Operator(
+    "mlp_up",
+    "the gate and up projections",
+    "MLP weights",
+    _all_params,
+    "rows",
+    mlp_up_s,
+    flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_up_gemm(s, w)),
+    bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_up_gemm(s, w)),
+    weights=lambda a: (a.mlp_matrices - 1.0) * _matrix(a),
+)
+MLP_DOWN = Operator(
+    "mlp_down",
+    "the down projections",
+    "MLP weights",
+    _all_params,
+    "rows",
+    mlp_down_s,
+    flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_down_gemm(s, w)),
+    bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_down_gemm(s, w)),
+    weights=_matrix,
+)
