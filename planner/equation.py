@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
 F = TypeVar("F", bound=Callable[..., Any])
 Reader = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 
@@ -154,6 +152,13 @@ def _is_zero(value: Any) -> bool:
     return getattr(value, "is_zero", None) is True if _is_symbolic(value) else bool(value == 0)
 
 
+@functools.cache
+def _numpy() -> Any:
+    import numpy  # late: to ask for help needs no numbers
+
+    return numpy
+
+
 def _is_symbolic(*values: Any) -> bool:
     sympy = sys.modules.get("sympy")  # symbols exist only once someone imported sympy
     return sympy is not None and any(isinstance(v, sympy.Basic) for v in values)
@@ -165,7 +170,7 @@ def maximum(a: Any, b: Any) -> Any:
         import sympy
 
         return sympy.Max(a, b, evaluate=False)  # to evaluate it may take seconds
-    return np.maximum(a, b)
+    return _numpy().maximum(a, b)
 
 
 def minimum(a: Any, b: Any) -> Any:
@@ -174,7 +179,7 @@ def minimum(a: Any, b: Any) -> Any:
         import sympy
 
         return sympy.Min(a, b, evaluate=False)
-    return np.minimum(a, b)
+    return _numpy().minimum(a, b)
 
 
 def ceil(a: Any) -> Any:
@@ -183,7 +188,7 @@ def ceil(a: Any) -> Any:
         import sympy
 
         return sympy.ceiling(a)
-    return a if _smooth.get() else np.ceil(a)
+    return a if _smooth.get() else _numpy().ceil(a)
 
 
 def floor(a: Any) -> Any:
@@ -192,7 +197,7 @@ def floor(a: Any) -> Any:
         import sympy
 
         return sympy.floor(a)
-    return a if _smooth.get() else np.floor(a)
+    return a if _smooth.get() else _numpy().floor(a)
 
 
 def nearest(a: Any) -> Any:
@@ -201,7 +206,7 @@ def nearest(a: Any) -> Any:
         import sympy
 
         return sympy.floor(a + sympy.Rational(1, 2))
-    return a if _smooth.get() else np.rint(a)
+    return a if _smooth.get() else _numpy().rint(a)
 
 
 def exp(a: Any) -> Any:
@@ -210,7 +215,7 @@ def exp(a: Any) -> Any:
         import sympy
 
         return sympy.exp(a)
-    return np.exp(a)
+    return _numpy().exp(a)
 
 
 def log(a: Any) -> Any:
@@ -219,4 +224,4 @@ def log(a: Any) -> Any:
         import sympy
 
         return sympy.log(a)
-    return np.log(a)
+    return _numpy().log(a)

@@ -152,10 +152,8 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
 
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
     shape = ["n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"]
-    arch = Arch(
-        **{name: _column(rows, name) for name in shape},
-        untied=1.0 - _column(rows, "tied_embeddings", 0.0),
-    )
+    columns: dict[str, Any] = {name: _column(rows, name) for name in shape}
+    arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
     limits = Limits(
         max_num_seqs=_column(rows, "flag_max_num_seqs", 4096.0),
         max_batched_tokens=_column(rows, "flag_max_num_batched_tokens", 8192.0),
