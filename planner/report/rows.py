@@ -104,7 +104,9 @@ def known(records: Sequence[Measures], least: int) -> list[Metric]:
     found: dict[str, list[float | None]] = {}
     for m in ALL.values():
         column = [number(r.metrics.get(m.name)) for r in records]
-        there = any(v is not None and (v or not m.hide_zero) for v in column) or any(_endless(r, m) for r in records)
+        there = any(v is not None and (v or not m.hide_zero) for v in column) or any(
+            _endless(r, m) for r in records
+        )
         whole = (found[n] for n in found if m.name.startswith(n))
         if m.keep >= least and there and column not in whole:
             found[m.name] = column
