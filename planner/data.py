@@ -1,7 +1,7 @@
 """Where data files live: the user's folders first, then what ships with planner."""
 
+import functools
 import os
-from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -28,15 +28,18 @@ def look_first(kind: str, folder: Path) -> None:
     _first.set(first)
 
 
-def search_path(kind: str) -> Iterator[Path]:
-    """Yield folders to look in; the first match wins, so a user's file replaces ours."""
-    yield from _first.get().get(kind, ())
+def search_path(kind: str) -> tuple[Path, ...]:
+    """Return folders to look in; the first match wins, so a user's file replaces ours."""
     short = kind.rpartition("/")[2]
-    named = os.environ.get(f"PLANNER_{short.upper()}_PATH", "").split(os.pathsep)
-    yield from map(Path, filter(None, named))
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    yield Path(config) / "planner" / short
-    yield bundled(kind)
+    named = os.environ.get(f"PLANNER_{short.upper()}_PATH", "")
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    return (*_first.get().get(kind, ()), *_places(kind, named, config))
+
+
+@functools.lru_cache(maxsize=64)  # asked for every row of a grid
+def _places(kind: str, named: str, config: str) -> tuple[Path, ...]:
+    users = Path(config) / "planner" / kind.rpartition("/")[2]
+    return (*map(Path, filter(None, named.split(os.pathsep))), users, bundled(kind))
 
 
 def catalogue(kind: str) -> dict[str, Path]:

@@ -1,15 +1,17 @@
 """A device and a node as their datasheets state them."""
 
+import functools
+import re
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from planner.columns import Device
 from planner.data import catalogue, find
 from planner.errors import SpecError
+from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import (
     BytesField,
     BytesPerSField,
@@ -19,16 +21,10 @@ from planner.inputs.fields import (
     WattsField,
     load_toml,
 )
+from planner.inputs.formats import FORMATS, SERVED
 
-# What a weight or cache format computes in: weight-only formats expand to bf16 in the kernel.
-COMPUTES_IN = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "int4": "bf16"}
-COMPUTES_IN["w8a16"] = "bf16"
-# Weight-only formats carry a 16-bit scale for every 64 to 128 weights.
-BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.53125, "fp32": 4.0}
-BYTES["w8a16"] = 1.03125
 README = "see hardware/README.md for the keys and units"
 RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
-Dtype = Literal["bf16", "fp16", "fp8", "int8", "w8a16", "int4"]
 
 
 class NoSuchFormat(SpecError):  # noqa: N818 - says what is the matter
@@ -63,12 +59,11 @@ class DeviceSpec(Spec):
 
         """
         rates = self.dense_flops_per_s
-        if COMPUTES_IN.get(dtype, dtype) not in rates:
-            raise NoSuchFormat(
-                f"{self.name} has no {dtype} rate",
-                hint=f"it computes in {', '.join(d for d in BYTES if COMPUTES_IN.get(d, d) in rates)}",
-            )
-        return rates[COMPUTES_IN.get(dtype, dtype)]
+        rate = FORMATS[dtype].computes_in if dtype in FORMATS else dtype
+        if rate not in rates:
+            able = ", ".join(name for name in SERVED if FORMATS[name].computes_in in rates)
+            raise NoSuchFormat(f"{self.name} has no {dtype} rate", hint=f"it computes in {able}")
+        return rates[rate]
 
     def columns(self, dtype: str = "bf16", node: "NodeSpec | None" = None) -> Device:
         """Return the columns equations look at, for weights in `dtype`."""
@@ -107,12 +102,46 @@ class NodeSpec(Spec):
 
 def device_names() -> list[str]:
     """Return the ids of every device on the search path."""
-    return [n for n, path in catalogue("hardware").items() if path.parent.name != "nodes"]
+    return [
+        n for n, p in catalogue("hardware").items() if p.parent.name not in ("nodes", "engines")
+    ]
 
 
 def node_names() -> list[str]:
     """Return the ids of every node on the search path."""
     return [n for n, path in catalogue("hardware").items() if path.parent.name == "nodes"]
+
+
+def device_named(text: str) -> str:
+    """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
+
+    Raises:
+        SpecError: none fits.
+
+    """
+    return _device_like(text, tuple(device_names()))
+
+
+@functools.cache
+def _device_like(gpu: str, known: tuple[str, ...]) -> str:
+    words = set(re.findall(r"[a-z]+\d+[a-z]*|\d+gb|pcie|nvl|sxm", gpu.lower()))
+    words = {re.sub(r"^sxm\d$", "sxm", w) for w in words} - {"nvidia"}
+    if gpu.lower() in known:
+        return gpu.lower()
+    form = words & {"pcie", "nvl"} or {"sxm"}
+    best, best_score = "", 0.0
+    for name in known:
+        parts = set(name.split("-"))
+        if not parts & words - {"sxm", "pcie", "nvl"}:
+            continue
+        model = 4 * len({p for p in parts & words if not p.endswith("gb")} - {"sxm", "pcie", "nvl"})
+        memory = {p for p in parts if p.endswith("gb")}
+        score = model + 2 * bool(memory & words) + bool(form & parts) - bool(memory - words) * 0.5
+        if model and score > best_score:
+            best, best_score = name, score
+    if not best:
+        raise SpecError(f"no hardware like {gpu!r}", hint="see `planner hardware list`")
+    return best
 
 
 def load_device(name: str) -> DeviceSpec:
@@ -130,6 +159,8 @@ def load_device(name: str) -> DeviceSpec:
             f"{name} is a node of {node.n_devices} × {node.device}, not a device",
             hint=f"write --on {node.device} --tp {node.n_devices}",
         )
+    if path.parent.name == "engines":
+        raise SpecError(f"{name} is an engine, not a device", hint=f"write --engine {name}")
     return load_toml(DeviceSpec, path, hint=README)
 
 
@@ -139,18 +170,22 @@ def load_node(name: str) -> NodeSpec:
     return load_toml(NodeSpec, path, hint=README)
 
 
-def load_hardware(name: str) -> DeviceSpec | NodeSpec:
-    """Load a device or a node; raises as `load_device` does."""
+def load_hardware(name: str) -> DeviceSpec | NodeSpec | EngineFile:
+    """Load a device, a node or an engine; raises as `load_device` does."""
+    if name in engines():
+        return engines()[name]
     return load_node(name) if name in node_names() else load_device(name)
 
 
-def check_hardware(path: Path) -> DeviceSpec | NodeSpec:
+def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
     """Read a file as `load_hardware` would, and ask whether its numbers are plausible.
 
     Raises:
         SpecError: malformed, or outside physics: the arithmetic a byte, the source.
 
     """
+    if path.parent.name == "engines" or "versions" in _keys(path):
+        return load_toml(EngineFile, path, hint=README)
     is_node = path.parent.name == "nodes" or "n_devices" in _keys(path)
     spec: DeviceSpec | NodeSpec = (
         load_toml(NodeSpec, path, hint=README)

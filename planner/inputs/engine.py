@@ -1,50 +1,26 @@
-"""How a model is served: the engine and what it allows itself."""
+"""How a model is served: the engine and what it allows itself.
 
-from typing import Any, Literal
+What an engine does unless told otherwise is in its file, `hardware/engines/*.toml`, by version.
+"""
 
-from pydantic import Field, model_validator
+import functools
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from planner.columns import Limits, Parallel, Precision
-from planner.inputs.device import BYTES, COMPUTES_IN, Dtype
-from planner.inputs.fields import Spec
-
-EngineName = Literal[
-    "vllm",
-    "vllm-0.6",
-    "sglang",
-    "tensorrt-llm",
-    "deepspeed-mii",
-    "fastertransformer",
-    "transformers",
-    "torch",
-]
-
-# How engines run unless told otherwise. Those without an entry are as EngineSpec's own defaults: vLLM V1.
-_WHOLE = {"chunked_prefill": False, "max_batched_tokens": 8192}
-_STATIC = {"chunked_prefill": False, "max_batched_tokens": 16384}
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "vllm-0.6": _WHOLE,
-    "tensorrt-llm": _WHOLE,
-    "sglang": _WHOLE,  # prompts come first, and are mixed with decoding only on request
-    "deepspeed-mii": {"max_batched_tokens": 2048},  # dynamic split-fuse
-    "transformers": _STATIC,
-    "fastertransformer": _STATIC,
-}
+from planner.data import catalogue, search_path
+from planner.errors import UnknownName
+from planner.inputs.fields import Spec, load_toml
+from planner.inputs.formats import FORMATS, SERVED, Dtype
 
 
-class EngineSpec(Spec):
-    """Engine, precision, parallelism and limits of one replica."""
+class EngineLimits(Spec):
+    """What an engine allows itself. The defaults are what most do: a file states what differs."""
 
-    name: EngineName = Field(
-        "vllm",
-        description="Serving engine: vllm, sglang, tensorrt-llm, …",
-        json_schema_extra={"option": "engine"},
-    )
-    dtype: Dtype = Field("bf16", description="Weight format: bf16, fp16, fp8, int8, int4.")
-    kv_dtype: Dtype | None = Field(None, description="KV cache format; default: 16 bits.")
-    tp: int = Field(1, ge=1, le=1024, description="Tensor-parallel degree.")
-    pp: int = Field(1, ge=1, le=1024, description="Pipeline-parallel degree.")
-    ep: int = Field(1, ge=1, le=1024, description="Expert-parallel degree, within tp.")
     memory_fraction: float = Field(
         0.9, gt=0, le=1, description="Share of the device's memory the engine takes."
     )
@@ -54,16 +30,136 @@ class EngineSpec(Spec):
         True, description="Cut prompts to the budget and mix them with decoding."
     )
     block_tokens: int = Field(16, ge=1, le=10**6, description="Tokens of a KV block.")
+
+
+class EngineVersion(EngineLimits):
+    """How an engine runs from a version on, until the next one listed."""
+
+    since: str  # "0" where it has always been so
+    generation: str  # the name under which fits know it
+    graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
+    source: str = Field(pattern="^https://")  # where its makers say how it schedules
+    written: date  # when its numbers were put here
+    notes: str = ""
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The limits that its file states."""
+        return {
+            n: getattr(self, n) for n in EngineLimits.model_fields if n in self.model_fields_set
+        }
+
+
+class EngineFile(Spec):
+    """One engine: `hardware/engines/NAME.toml`."""
+
+    name: str
+    aliases: tuple[str, ...] = ()  # lower case, dashes for spaces
+    versions: tuple[EngineVersion, ...] = Field(min_length=1)  # oldest first
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        since = [_numbers(v.since) for v in self.versions]
+        if since != sorted(since) or not all(since):
+            raise ValueError("versions: list them oldest first, each with its number in `since`")
+        return self
+
+    def at(self, version: str) -> EngineVersion:
+        """Return how `version` runs: the newest where it is empty or names no number."""
+        asked = _numbers(version)
+        known = [v for v in self.versions if not asked or _numbers(v.since) <= asked]
+        return known[-1] if known else self.versions[0]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.search(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _engines(places: tuple[Path, ...]) -> dict[str, EngineFile]:
+    return {
+        name: load_toml(EngineFile, path, hint="see hardware/README.md for the keys")
+        for name, path in catalogue("hardware").items()
+        if path.parent.name == "engines"
+    }
+
+
+def engines() -> dict[str, EngineFile]:
+    """Return every engine on the search path by its id."""
+    return _engines(search_path("hardware"))
+
+
+def engine_named(text: str, version: str = "") -> tuple[str, str]:
+    """Return the id and the version of the engine that `text` names; "" is the newest.
+
+    Args:
+        text: as people write it: ``vllm``, ``vLLM 0.6.3``, ``vllm==0.6.3``, ``TensorRT-LLM``, ``trtllm``.
+        version: where it is apart: ``0.6.3.post1``, ``v0.5.6-cu129``, a container's tag.
+
+    Raises:
+        UnknownName: no such engine.
+
+    """
+    found = re.fullmatch(r"([a-z].*?)(?:(?:[ =-]+v?|==)(\d.*))?", text.strip().lower())
+    name, written = found.groups() if found else (text, None)
+    name = re.sub(r"[ _]", "-", name)
+    for known, engine in engines().items():
+        if name == known or name in engine.aliases:
+            return known, ".".join(map(str, _numbers(written or version)))
+    raise UnknownName.among("engine", text, engines())
+
+
+class EngineChoice(Spec):
+    """The engine, the number formats it works in, and how a model is cut over devices."""
+
+    name: str = Field(
+        "vllm",
+        description="Serving engine: vllm, sglang, tensorrt-llm, …; vllm==0.6.3 for a version.",
+        json_schema_extra={"option": "engine"},
+    )
+    version: str = Field(
+        "",
+        description="Version of the engine; default: the newest.",
+        json_schema_extra={"option": "engine_version"},
+    )
+    dtype: Dtype = Field("bf16", description=f"Weight format: {', '.join(SERVED)}.")
+    kv_dtype: Dtype | None = Field(None, description="KV cache format; default: 16 bits.")
+    tp: int = Field(1, ge=1, le=1024, description="Tensor-parallel degree.")
+    pp: int = Field(1, ge=1, le=1024, description="Pipeline-parallel degree.")
+    ep: int = Field(1, ge=1, le=1024, description="Expert-parallel degree, within tp.")
+
+
+class EngineSpec(EngineLimits, EngineChoice):
+    """Engine, precision, parallelism and limits of one replica."""
+
     draft: str | None = Field(None, description="Model that drafts tokens: preset or path.")
     draft_tokens: int = Field(4, ge=1, le=64, description="Tokens drafted at a time.")
     acceptance: float = Field(0.7, ge=0, le=1, description="Chance that a drafted token is kept.")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _as_the_engine_runs(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return DEFAULTS.get(values.get("name", "vllm"), {}) | values
-        return values
+    def _as_the_engine_runs(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(values, dict) or not isinstance(values.get("name", ""), str):
+            return make(values)
+        said = str(values.get("version") or "")
+        name, version = engine_named(values.get("name", "vllm"), said)
+        own = values | {"name": name, "version": version}
+        made = make(engines()[name].at(version).stated | own)
+        # What the engine's file says was not said by anybody: another engine's would take its place.
+        given = {"name"} if version == "" else {"name", "version"}
+        object.__setattr__(made, "__pydantic_fields_set__", set(values) | given)
+        return made
+
+    @property
+    def release(self) -> EngineVersion:
+        """How this version of the engine runs."""
+        return engines()[self.name].at(self.version)
+
+    @property
+    def generation(self) -> str:
+        """The name under which fits know it: versions that run alike share one."""
+        return self.release.generation
 
     @property
     def n_devices(self) -> int:
@@ -73,11 +169,11 @@ class EngineSpec(Spec):
     def precision(self) -> Precision:
         """Bytes an element; embeddings, LM head and activations stay at 16 bits."""
         return Precision(
-            weight_bytes=BYTES[self.dtype],
+            weight_bytes=FORMATS[self.dtype].bytes,
             embedding_bytes=2.0,
-            kv_bytes=BYTES[self.kv_dtype] if self.kv_dtype else 2.0,
+            kv_bytes=FORMATS[self.kv_dtype].bytes if self.kv_dtype else 2.0,
             activation_bytes=2.0,
-            gemm_input_bytes=BYTES[COMPUTES_IN[self.dtype]],
+            gemm_input_bytes=FORMATS[self.dtype].input_bytes,
         )
 
     def parallel(self) -> Parallel:

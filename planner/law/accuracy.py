@@ -65,7 +65,12 @@ def accuracy(link: AccuracyLink, loss: Scalar) -> Scalar:
 
 
 def accuracy_draws(
-    link: AccuracyLink, loss_draws: Number, *, seed: int = 0, other_data: bool = False
+    link: AccuracyLink,
+    loss_draws: Number,
+    *,
+    seed: int = 0,
+    other_data: bool = False,
+    alike: bool = False,
 ) -> Any:
     """Return draws of accuracy for draws of loss, shape (n_draws, n).
 
@@ -77,6 +82,8 @@ def accuracy_draws(
         loss_draws: nats per token, (n_draws, n).
         seed: of the draws.
         other_data: corpus or tokenizer are not the link's.
+        alike: draw the residual once for all, so that an interval does not depend on its neighbours;
+            differences between models then lack it.
 
     """
     rng = np.random.default_rng(seed)
@@ -88,5 +95,5 @@ def accuracy_draws(
         error_at_chance=link.error_at_chance,
     )
     common = rng.normal(0.0, link.other_data_sd, one) if other_data else 0.0
-    own = rng.normal(0.0, link.residual_sd, (draws, n))
+    own = rng.normal(0.0, link.residual_sd, one if alike else (draws, n))
     return np.clip(accuracy(drawn, loss_draws) + common + own, 0.0, 1.0)

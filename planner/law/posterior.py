@@ -83,33 +83,40 @@ def law_at(law: LawColumns, theta: Mapping[str, Number]) -> LawColumns:
     return replace(law, E=e, A=a, alpha=alpha, B=b, beta=beta, **moved)
 
 
-def spread(law: LawColumns, n: float) -> np.ndarray:
-    """Return the covariance of `COORDINATES` for models of about `n` parameters.
-
-    Shape coefficients walk at random in ln N away from the sizes they were fitted at: between
-    80-297M and 1B the paper's own k_x moved threefold.
+def covariance(law: LawColumns) -> np.ndarray:
+    """Return the covariance of `COORDINATES` at the sizes the law was fitted at.
 
     Args:
         law: coefficients and their spreads.
-        n: parameters, counted as the law says.
 
     """
     if len(law.covariance):
-        covariance = np.array(law.covariance, dtype=np.float64)
-    else:
-        sd = {
-            "loss_small": law.anchors[0][3],
-            "loss_large": law.anchors[1][3],
-            "alpha": law.alpha_sd,
-            "beta": law.beta_sd,
-            "ln_data_term": law.data_term_ln_sd,
-            **{c.coordinate: c.sd for c in SHAPE.coefficients},
-            **{c.coordinate: getattr(law, c.sd_field) for c in DEPTH.coefficients},
-        }
-        covariance = np.diag(np.square([sd[name] for name in COORDINATES]))
-    gap = max(np.log(law.n_fitted_low / n), np.log(n / law.n_fitted_high), 0.0)
-    covariance[SHAPE_AT, SHAPE_AT] += gap / np.log(DRIFT_FACTOR) * drift_variance(law)
-    return covariance
+        return np.array(law.covariance, dtype=np.float64)
+    sd = {
+        "loss_small": law.anchors[0][3],
+        "loss_large": law.anchors[1][3],
+        "alpha": law.alpha_sd,
+        "beta": law.beta_sd,
+        "ln_data_term": law.data_term_ln_sd,
+        **{c.coordinate: c.sd for c in SHAPE.coefficients},
+        **{c.coordinate: getattr(law, c.sd_field) for c in DEPTH.coefficients},
+    }
+    return np.diag(np.square([sd[name] for name in COORDINATES]))
+
+
+def drift(law: LawColumns, n: Number) -> Number:
+    """Return how far `n` is from the sizes the shape was fitted at, in steps of `DRIFT_FACTOR`.
+
+    Shape coefficients walk at random in ln N: between 80-297M and 1B the paper's own k_x moved
+    threefold.
+
+    Args:
+        law: the sizes it was fitted at.
+        n: parameters, counted as the law says.
+
+    """
+    outside = np.maximum(np.log(law.n_fitted_low / n), np.log(n / law.n_fitted_high))
+    return np.maximum(outside, 0.0) / np.log(DRIFT_FACTOR)
 
 
 def drift_variance(law: LawColumns) -> np.ndarray:
@@ -117,21 +124,39 @@ def drift_variance(law: LawColumns) -> np.ndarray:
     return np.square([getattr(law, c.sd_field) for c in SHAPE.coefficients])
 
 
-def draw_law(law: LawColumns, n: Number, n_draws: int = 1000, *, seed: int = 0) -> LawColumns:
-    """Return posterior draws of the law for models of about `n` parameters, fields (n_draws, 1).
+def spread(law: LawColumns, n: float) -> np.ndarray:
+    """Return the covariance of `COORDINATES` for models of about `n` parameters.
 
     Args:
         law: coefficients and their spreads.
-        n: parameters of the candidates; their geometric mean counts.
+        n: parameters, counted as the law says.
+
+    """
+    found = covariance(law)
+    found[SHAPE_AT, SHAPE_AT] += drift(law, n) * drift_variance(law)
+    return found
+
+
+def draw_law(law: LawColumns, n: Number, n_draws: int = 1000, *, seed: int = 0) -> LawColumns:
+    """Return posterior draws of the law, fields (n_draws, 1); those that drift with N (n_draws, n).
+
+    A candidate's draws do not depend on which others are asked about.
+
+    Args:
+        law: coefficients and their spreads.
+        n: parameters of the candidates, one or (n,).
         n_draws: how many draws.
         seed: of the draws.
 
     """
     rng = np.random.default_rng(seed)
-    n_mid = float(np.exp(np.mean(np.log(n))))
-    factor = np.linalg.cholesky(spread(law, n_mid) + 1e-18 * np.eye(len(COORDINATES)))
+    factor = np.linalg.cholesky(covariance(law) + 1e-18 * np.eye(len(COORDINATES)))
     theta = coordinates(law) + rng.standard_normal((n_draws, len(COORDINATES))) @ factor.T
     t: dict[str, Any] = {c: theta[:, [i]] for c, i in AT.items()}
+    steps = np.random.default_rng([seed, 2]).standard_normal((n_draws, len(SHAPE.coefficients)))
+    far = drift(law, np.atleast_1d(n))
+    for c, step, variance in zip(SHAPE.coefficients, steps.T, drift_variance(law), strict=True):
+        t[c.coordinate] = t[c.coordinate] + np.sqrt(variance * far) * step[:, None]
     t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
     t["beta"] = np.clip(t["beta"], *BETA_RANGE)
     # More parameters never hurt: anchors keep their order.

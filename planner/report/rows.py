@@ -381,7 +381,7 @@ def asked(c: Conditions, without: Collection[str] = ()) -> str:
     e, w = c.engine, c.workload
     words = {
         "on": c.on,
-        "engine": e.name,
+        "engine": e.generation,
         "dtype": e.dtype,
         "kv_dtype": f"KV {e.kv_dtype}" if e.kv_dtype else "",
         **{n: f"{n} {v}" if v > 1 else "" for n, v in (("tp", e.tp), ("pp", e.pp), ("ep", e.ep))},

@@ -101,7 +101,7 @@ def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
     own = np.hypot(law.noise_sd, widening_sd(law, seen))
     own_sd = np.broadcast_to(own, law_loss.shape[1])
     loss = law_loss + own_sd * _normal(0)[:, None]
-    shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data)
+    shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data, alike=True)
     return Draws(table, arch, law_loss, own_sd, loss, shares)
 
 

@@ -11,6 +11,7 @@ from planner.cost import memory
 from planner.errors import Infeasible, SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
+from planner.inputs.formats import CACHED, NARROW
 from planner.scenario.scenario import Scenario, load_of, resolve
 from planner.serving.kinds import KINDS
 from planner.units import show
@@ -101,13 +102,12 @@ def lacking(s: Scenario) -> float:
 
 
 # Least change first: nothing but the engine's own limits, then formats, then further devices.
-_FORMATS = ("fp8", "int8", "int4")
 FIXES: list[dict[str, Any]] = [
     {"max_batched_tokens": 2048},
     {"max_batched_tokens": 2048, "max_num_seqs": 32},
     {"memory_fraction": 0.95},
-    {"kv_dtype": "fp8"},
-    *({"dtype": dtype} for dtype in _FORMATS),
+    {"kv_dtype": CACHED[0]},
+    *({"dtype": dtype} for dtype in NARROW),
     *({"tp": tp} for tp in (2, 4, 8)),
     *({"tp": 8, "pp": pp} for pp in (2, 4)),
 ]

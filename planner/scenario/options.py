@@ -16,11 +16,13 @@ import math
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from planner.data import search_path
 from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
 from planner.inputs.deployment import DeploymentSpec
@@ -274,13 +276,14 @@ def specs(*given: BaseModel | str | None, **settings: Any) -> Specs:
             raise SpecError(f"{o.name} is of the model, which is given apart", hint="use --vary")
         if value is not None:
             parts[o.group][o.field] = o.read(value)
-    made = {group: _made(group, tuple(values.items())) for group, values in parts.items()}
+    places = search_path("hardware")  # engines are looked up there
+    made = {group: _made(group, tuple(own.items()), places) for group, own in parts.items()}
     return Specs(**made)
 
 
 @functools.lru_cache(maxsize=65536)
-def _made(group: Group, items: tuple[tuple[str, Any], ...]) -> Any:
-    """Return a spec; rows of a grid share most of theirs."""
+def _made(group: Group, items: tuple[tuple[str, Any], ...], places: tuple[Path, ...]) -> Any:
+    """Return a spec; rows of a grid share most of theirs, and `places` to look."""
     flags = {o.field: o.flag for o in OPTIONS.values() if o.group == group}
     return validate(_SPECS[group], dict(items), "", flags=flags)
 

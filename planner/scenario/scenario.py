@@ -144,7 +144,7 @@ def resolve(c: Conditions) -> Deployment:
     if c.profile:
         profile, factor, basis = load_profile(c.profile), 1.0, f"profile {c.profile}, as asked"
     else:
-        profile, factor, basis = profile_for(c.on, device, c.engine.name)
+        profile, factor, basis = profile_for(c.on, device, c.engine.generation)
     if c.usd_per_hour is not None:
         usd, price_basis = c.usd_per_hour, "as given"
     else:
@@ -157,7 +157,15 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
     """Return what scenarios must share to be evaluated as columns together."""
     e = c.engine
     place = (c.on, c.profile, c.usd_per_hour, c.prices, c.tokens, c.law, c.depth_term)
-    return (*place, e.name, e.dtype, e.kv_dtype, e.draft, c.workload.kind, c.prefill_replicas > 0)
+    return (
+        *place,
+        e.generation,
+        e.dtype,
+        e.kv_dtype,
+        e.draft,
+        c.workload.kind,
+        c.prefill_replicas > 0,
+    )
 
 
 @functools.lru_cache(maxsize=8)

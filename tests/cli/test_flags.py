@@ -1,11 +1,11 @@
 """The flag set is frozen: new knobs go into files, or into this list by decision."""
 
-import inspect
-
+import pytest
 from typer.main import get_command
 
 from planner.cli.app import COMMANDS, app
-from planner.cli.recommend import question
+from planner.questions.recommend.recommend import recommend
+from planner.scenario.options import ASKED, OPTIONS
 
 
 def flags(name):
@@ -14,16 +14,30 @@ def flags(name):
     return {o for p in command.params for o in p.opts if o.startswith("--")} - {"--help"}
 
 
-RECOMMEND = """
---params --tokens --on --engine --dtype --input-tokens --output-tokens --batch --tp --layers
---head-dim --gqa --align --tolerance --params-kind --vocab-size --mlp-attn-ratio --d-over-sqrt-n
---max-loss --ttft --tpot --serve-requests --usd-per-hour --confidence --law --profile
---hardware-path --top --export-hf --json --csv --plot --out --quiet
-"""
+# What a command has besides the options of the specs.
+OWN = {
+    "recommend": "--why-not --export-hf --top --json --csv --plot --out --quiet --hardware-path",
+    "predict": "--json --csv --plot --out --hardware-path",
+}
+SPECS = {
+    "recommend": {*ASKED, *(o.name for o in OPTIONS.values() if o.group != "model")},
+    "predict": {o.name for o in OPTIONS.values() if o.group != "model"},
+}
 
 
-def test_recommends_flags_are_these():
-    assert flags("recommend") == set(RECOMMEND.split())
+@pytest.mark.parametrize("name", OWN)
+def test_flags_are_the_options_and_a_few(name):
+    named = {"--" + n.replace("_", "-") for n in SPECS[name]}
+    assert flags(name) - {f for f in flags(name) if f.startswith("--no-")} == named | {
+        *OWN[name].split()
+    }
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=str)
+def test_every_option_says_what_it_is(option):
+    if option.group != "model":  # those are the glossary's
+        assert option.help.endswith(".")
+        assert option.flag in flags("predict") and option.flag in flags("recommend")
 
 
 def test_the_list_of_commands_says_what_their_docstrings_say():
@@ -34,12 +48,10 @@ def test_the_list_of_commands_says_what_their_docstrings_say():
 
 
 def test_pareto_asks_in_the_same_words():
-    assert flags("recommend") - flags("pareto") == {"--export-hf"}
+    assert flags("recommend") - flags("pareto") == {"--export-hf", "--why-not"}
 
 
 def test_the_library_takes_the_same_words():
-    from planner.questions.recommend.ask import question as ask
-
-    assert set(inspect.signature(question).parameters) - {"hardware_path"} == set(
-        inspect.signature(ask).parameters
-    )
+    result = recommend(params="1B", tokens="100B", tp="2", kv_dtype="fp8", layers="20")
+    assert result.inputs.engine.tp == 2 and result.inputs.engine.kv_dtype == "fp8"
+    assert result.inputs.layers == (20,)

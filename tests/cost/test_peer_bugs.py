@@ -127,8 +127,9 @@ def test_no_operator_beats_the_nameplate(name):
 def test_an_old_engine_is_itself():
     """A tool (aiconfigurator) silently takes the newest data for an old version."""
     row = {"engine": "vLLM", "engine_version": "0.6.3", "dtype": "float16"}
-    assert engine_settings(row)["engine"] == "vllm-0.6"
-    assert not conditions(**engine_settings(row)).engine.chunked_prefill
+    asked = conditions(**engine_settings(row)).engine
+    assert (asked.name, asked.version, asked.generation) == ("vllm", "0.6.3", "vllm-0.6")
+    assert not asked.chunked_prefill
     assert "vllm-0.6" in resolve(conditions(on="h100-sxm", **engine_settings(row))).basis
 
 

@@ -8,11 +8,13 @@ from planner.data import bundled, catalogue
 from planner.errors import SpecError, UnknownName
 from planner.inputs.device import (
     check_hardware,
+    device_named,
     device_names,
     load_device,
     load_node,
     node_names,
 )
+from planner.inputs.engine import engines
 
 FILES = sorted(bundled("hardware").rglob("*.toml"))
 PROMISED = [
@@ -37,9 +39,33 @@ PROMISED = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("A100-SXM4-40GB", "a100-sxm-40gb"),
+        ("A100-80GB", "a100-sxm-80gb"),
+        ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
+        ("H100-SXM5-80GB", "h100-sxm"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("H200", "h200-sxm"),
+        ("l40s", "l40s"),
+    ],
+)
+def test_devices_are_known_by_the_names_people_write(text, known):
+    assert device_named(text) == known
+
+
+def test_an_engine_is_no_device():
+    assert not set(engines()) & set(device_names())
+    with pytest.raises(SpecError, match="an engine"):
+        load_device("vllm")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_shipped_file_passes_the_users_own_check(path):
-    assert check_hardware(path).source.startswith("https://")
+    spec = check_hardware(path)
+    for said in getattr(spec, "versions", (spec,)):
+        assert said.source.startswith("https://")
 
 
 def test_the_promised_devices_are_there():

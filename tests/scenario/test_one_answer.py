@@ -1,5 +1,6 @@
 """One scenario, one answer: whoever asks, the numbers are the same to 1e-9."""
 
+import json
 import math
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 import planner as pl
 from planner.errors import Infeasible
 from planner.inputs.model import llama_candidate
-from planner.metrics import METRICS, SERVING
+from planner.metrics import METRICS, QUALITY, SERVING
 from planner.questions.validate.measured import runs_of
 from planner.questions.validate.validate import validate_runs
-from planner.results import Estimate
+from planner.report.asked import evaluations, models, resolved
+from planner.results import Estimate, Prediction
 
 FEW = settings(
-    max_examples=40,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
@@ -81,7 +83,23 @@ def test_predict_and_what_if(model, options):
     same(found, mine.metrics)
 
 
-@settings(FEW, max_examples=8)
+@FEW
+@given(model=st.sampled_from(MODELS), options=scenarios())
+def test_predict_and_what_pages_and_derivations_look_at(model, options):
+    """A result read from its file, looked at again."""
+    if asked(model, options) is None:
+        return
+    result = pl.predict(model, **options)
+    read = Prediction.model_validate_json(json.dumps(result.to_dict()))
+    (seen,) = evaluations(models(read), resolved(read)).values()
+    for name in (*SERVING, *QUALITY):
+        value = result.candidate.metrics.get(name)
+        if value is not None:
+            value = value.value if isinstance(value, Estimate) else value
+            assert math.isclose(float(seen[name]), value, rel_tol=1e-9), name
+
+
+@settings(FEW, max_examples=4)
 @given(options=scenarios(kinds=("rate",)), model=st.sampled_from(MODELS[:2]))
 def test_budget_and_what_if(options, model):
     """A plan as a whole is a scenario: so many replicas, so many arrivals."""
@@ -99,7 +117,7 @@ def test_budget_and_what_if(options, model):
     assert plan.configuration.startswith(on)
 
 
-@settings(FEW, max_examples=15)
+@settings(FEW, max_examples=6)
 @given(
     options=scenarios(),
     layers=st.integers(8, 24),

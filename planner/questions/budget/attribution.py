@@ -7,7 +7,7 @@ import numpy as np
 from planner.columns import Step
 from planner.cost.step import breakdown
 from planner.errors import SpecError
-from planner.inputs.device import BYTES
+from planner.inputs.formats import CACHED, FORMATS, NARROW
 from planner.questions.budget.max_load import MaxLoad, at_rate
 from planner.scenario.evaluate import Evaluated, evaluate
 from planner.scenario.options import Multiple, shape
@@ -118,9 +118,9 @@ def _options(s: Scenario) -> list[tuple[str, Scenario]]:
         shapes += [(f"GQA {g} instead of {m.gqa:g}", {"gqa": g}) for g in larger[:2]]
     engines: list[tuple[str, dict[str, Any]]] = []
     if e.kv_dtype is None:
-        engines.append(("an fp8 cache", {"kv_dtype": "fp8"}))
-    if BYTES[e.dtype] == 2.0:
-        engines += [(f"{d} weights", {"dtype": d}) for d in ("fp8", "int8", "int4")]
+        engines.append((f"an {CACHED[0]} cache", {"kv_dtype": CACHED[0]}))
+    if FORMATS[e.dtype].plain:
+        engines += [(f"{d} weights", {"dtype": d}) for d in NARROW]
     engines.append((f"tp {e.tp * 2}", {"tp": e.tp * 2}))
     found = []
     for what, change in shapes:

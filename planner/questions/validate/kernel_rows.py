@@ -24,8 +24,9 @@ from planner.cost.operators.communication import all_reduce_s
 from planner.cost.operators.elementwise import elementwise_s
 from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
-from planner.inputs.device import load_device
-from planner.questions.validate.measured import device_id, read_rows
+from planner.inputs.device import device_named, load_device
+from planner.inputs.formats import FORMATS, Format, formats_in
+from planner.questions.validate.measured import read_rows
 
 Floats = NDArray[np.float64]
 _NUMBERS = ("m", "n", "k", "batch", "n_heads", "n_kv_heads", "head_dim", "q_len", "kv_len", "tp")
@@ -47,6 +48,17 @@ class KernelRows:
     kernel: list[str]
     flag: list[str]
     line: list[int]  # of the file
+
+    @property
+    def held(self) -> Format:
+        """The format of the weights; a kernel's int8 is its own, not a weight-only one."""
+        return FORMATS.get(self.dtype, FORMATS[formats_in(self.dtype)[0]])
+
+    @property
+    def cached(self) -> Format | None:
+        """The format of the cache where it is not 16 bits."""
+        name = formats_in(self.dtype)[1]
+        return FORMATS[name] if name else None
 
     def take(self, rows: NDArray[np.bool_]) -> "KernelRows":
         """Return the chosen rows."""
@@ -89,7 +101,7 @@ def _group(key: tuple[str, str, str], rows: list[dict[str, str]], index: list[in
     op, gpu, dtype = key
     return KernelRows(
         op=op,
-        device_id=device_id(gpu),
+        device_id=device_named(gpu),
         dtype=dtype,
         time_s=np.array([float(r["time_s"]) for r in rows]),
         columns={c: np.array([float(r.get(c) or "nan") for r in rows]) for c in _NUMBERS},
@@ -102,12 +114,12 @@ def _group(key: tuple[str, str, str], rows: list[dict[str, str]], index: list[in
 
 def system_for(rows: KernelRows, kernels: Kernels) -> System:
     """Return a system of the rows' device and dtype; kernels know nothing of a model."""
-    kv = 1.0 if "kv_fp8" in rows.dtype or "kv_int8" in rows.dtype else 2.0
-    weights = {"fp8": 1.0, "int8": 1.0}.get(rows.dtype, 2.0)
+    held = rows.held
+    kept = rows.cached.bytes if rows.cached else 2.0
     return System(
         arch=_NO_ARCH,
-        precision=Precision(weights, 2.0, kv, 2.0, weights),
-        device=load_device(rows.device_id).columns({1.0: rows.dtype}.get(weights, "bf16")),
+        precision=Precision(held.bytes, 2.0, kept, 2.0, held.input_bytes),
+        device=load_device(rows.device_id).columns(held.name),
         parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
         kernels=kernels,
         overheads=Overheads(),

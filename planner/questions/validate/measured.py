@@ -23,15 +23,16 @@ import csv
 import functools
 import gzip
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planner.errors import PlannerError, SpecError
-from planner.inputs.device import device_names
+from planner.inputs.device import device_named
+from planner.inputs.engine import engine_named
 from planner.inputs.fields import validate
+from planner.inputs.formats import formats_in
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.scenario.scenario import Scenario, conditions
@@ -248,7 +249,7 @@ def scenario_of(row: Row, column: str) -> Scenario:
         UnknownName: no such model, device or engine.
 
     """
-    settings: dict[str, Any] = {"on": device_id(row["gpu"])} | engine_settings(row)
+    settings: dict[str, Any] = {"on": device_named(row["gpu"])} | engine_settings(row)
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)
@@ -315,65 +316,9 @@ def _loaded(name: str) -> ModelSpec | PlannerError:
         return error
 
 
-def device_id(gpu: str) -> str:
-    """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
-
-    Raises:
-        SpecError: none fits.
-
-    """
-    return _device_id(gpu, tuple(device_names()))
-
-
-@functools.cache
-def _device_id(gpu: str, known: tuple[str, ...]) -> str:
-    words = set(re.findall(r"[a-z]+\d+[a-z]*|\d+gb|pcie|nvl|sxm", gpu.lower()))
-    words = {re.sub(r"^sxm\d$", "sxm", w) for w in words} - {"nvidia"}
-    if gpu.lower() in known:
-        return gpu.lower()
-    form = words & {"pcie", "nvl"} or {"sxm"}
-    best, best_score = "", 0.0
-    for name in known:
-        parts = set(name.split("-"))
-        if not parts & words - {"sxm", "pcie", "nvl"}:
-            continue
-        model = 4 * len({p for p in parts & words if not p.endswith("gb")} - {"sxm", "pcie", "nvl"})
-        memory = {p for p in parts if p.endswith("gb")}
-        score = model + 2 * bool(memory & words) + bool(form & parts) - bool(memory - words) * 0.5
-        if model and score > best_score:
-            best, best_score = name, score
-    if not best:
-        raise SpecError(f"no hardware like {gpu!r}", hint="see `planner hardware list`")
-    return best
-
-
 def engine_settings(row: Row) -> dict[str, Any]:
     """Return a row's engine and formats as far as it tells."""
-    texts = (row["engine"], row.get("engine_version"), row.get("dtype"), row.get("kv_dtype"))
-    return _engine_settings(*((text or "").lower() for text in texts))
-
-
-_ENGINES = {
-    "vllm": "vllm",
-    "sglang": "sglang",
-    "tensorrt": "tensorrt-llm",
-    "trt": "tensorrt-llm",
-    "transformers": "transformers",
-    "deepspeed": "deepspeed-mii",
-    "fastertransformer": "fastertransformer",
-    "torch": "torch",
-}
-
-
-@functools.cache
-def _engine_settings(engine: str, released: str, dtype: str, kv: str) -> dict[str, Any]:
-    name = next((v for k, v in _ENGINES.items() if engine.startswith(k)), engine)
-    version = re.findall(r"\d+", released)[:2]
-    if name == "vllm" and version and (int(version[0]), int(version[-1])) < (0, 8):
-        name = "vllm-0.6"  # the first engine: no chunked prefill by default, more work a step
-    dtype = dtype or "bfloat16"
-    kv_dtype = next((d for d in ("fp8", "int8") if f"kv_{d}" in dtype or kv.startswith(d)), None)
-    weights = dtype.partition("_kv_")[0].removeprefix("w_")
-    formats = {"awq": "int4", "int4": "int4", "int8": "w8a16", "fp8": "fp8"}
-    chosen = next((v for k, v in formats.items() if k in weights), "bf16")
-    return {"engine": name, "dtype": chosen, "kv_dtype": kv_dtype}
+    name, version = engine_named(row["engine"], row.get("engine_version") or "")
+    dtype, kv_dtype = ((row.get(c) or "").lower() for c in ("dtype", "kv_dtype"))
+    weights, cache = formats_in(dtype, kv_dtype)
+    return {"engine": name, "engine_version": version, "dtype": weights, "kv_dtype": cache}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
+from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
@@ -282,12 +283,12 @@ def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
     s = r.scenario
     e, w = s.engine, s.workload
     setting = f"batch {r.batch:g}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
-    if e.dtype != "bf16" or e.kv_dtype:
+    if not FORMATS[e.dtype].plain or e.kv_dtype:
         setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
     return Measured(
         line=r.line,
         gpu=s.on,
-        engine=e.name,
+        engine=e.generation,
         model=s.model.name,
         metric=r.column,
         setting=setting,
@@ -309,7 +310,7 @@ def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:
     measured = np.array([r.value for r in runs])
     groups: dict[tuple[str, str], list[int]] = {}
     for i, r in enumerate(runs):
-        groups.setdefault((r.scenario.on, r.scenario.engine.name), []).append(i)
+        groups.setdefault((r.scenario.on, r.scenario.engine.generation), []).append(i)
     for rows in groups.values():
         architectures = sorted({runs[i].architecture for i in rows})
         for architecture in architectures:

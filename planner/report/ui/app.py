@@ -6,8 +6,9 @@ from typing import Any
 import streamlit as st
 
 from planner.errors import PlannerError
-from planner.inputs.device import BYTES, device_names
+from planner.inputs.device import device_names
 from planner.inputs.engine import EngineSpec
+from planner.inputs.formats import SERVED
 from planner.inputs.question import Question
 from planner.inputs.workload import WorkloadSpec
 from planner.report.ui.model import answer, details
@@ -16,7 +17,6 @@ PARAMS = [1e8, 2e8, 3e8, 5e8, 1e9, 1.5e9, 2e9, 3e9, 5e9, 7e9, 8e9, 13e9]
 TOKENS = [1e10, 3e10, 1e11, 3e11, 1e12, 3e12]
 LENGTHS = [128, 256, 512, 1024, 2048, 4096, 8192, 16384]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256]
-DTYPES = list(BYTES)
 ASKED = Question(params=1e9, tokens=1e11)  # with the defaults of the command
 
 
@@ -34,7 +34,7 @@ def asked() -> tuple[Question, dict[str, float]]:
     side.header("Serve")
     devices = device_names()
     on = side.selectbox("hardware", devices, devices.index(ASKED.on))
-    dtype = side.selectbox("weights", DTYPES, DTYPES.index(ASKED.engine.dtype))
+    dtype = side.selectbox("weights", SERVED, SERVED.index(ASKED.engine.dtype))
     batch = side.select_slider("requests together", BATCHES, work.batch)
     input_tokens = side.select_slider("tokens in", LENGTHS, work.input_tokens)
     output_tokens = side.select_slider("tokens out", LENGTHS, work.output_tokens)

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.inputs.formats import FORMATS
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
@@ -41,7 +42,7 @@ def gain_spread(runs: Sequence[Run], errors: Vector) -> float:
     by_setting: dict[tuple[object, ...], list[int]] = {}
     for i, r in enumerate(runs):
         s = r.scenario
-        if s.engine.dtype not in ("bf16", "fp16"):
+        if not FORMATS[s.engine.dtype].plain:
             continue
         key = (r.gpu, r.engine, repr(s.engine), r.column, repr(s.workload))
         by_setting.setdefault(key, []).append(i)

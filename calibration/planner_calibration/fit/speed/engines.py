@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
+from planner.inputs.formats import FORMATS, Format
 from planner.questions.validate.measured import Run
 from planner.questions.validate.scoring import prepare
 from planner_calibration.fit.map_fit import Constant, MapFit, fit_constants, rounded
@@ -28,7 +29,6 @@ RANKS = {
     "rank_block_s": Constant(1e-7, 1.0, 1e-9, 1e-5),
 }
 EAGER = {"eager_layer_s": Constant(6e-4, 0.7, 1e-5, 1e-2)}
-EAGER_ENGINES = ("transformers", "torch")
 # Long streams reach 0.87 to 0.92 of the nameplate bandwidth on these devices (BabelStream); the
 # benchmark's small matrices say less, and end-to-end rows trade it against overheads.
 STREAM = Constant(0.88, 0.03, 0.4, 0.95)
@@ -65,9 +65,13 @@ def constants_for(runs: Sequence[Run], kernels: Kernels) -> dict[str, Constant]:
         constants["decode_rereads"] = REREADS
     if any(r.scenario.engine.tp > 1 for r in runs):
         constants |= RANKS | {"link_eff": near(kernels.link_eff, 0.2, 0.95)}
-    if runs and runs[0].scenario.engine.name in EAGER_ENGINES:
+    if runs and not runs[0].scenario.engine.release.graphs:
         constants |= EAGER
     return constants
+
+
+def _format(r: Run) -> Format:
+    return FORMATS[r.scenario.engine.dtype]
 
 
 def constants_after(runs: Sequence[Run], before: EngineFit) -> dict[str, Constant]:
@@ -104,22 +108,14 @@ def fit_engine(runs: Sequence[Run], kernels: Kernels, before: EngineFit | None =
     start = EngineFit(kernels, Overheads(layer_s=0.0), {})
     if before is not None:
         start = replace(before, fits={})
-    plain = [
-        r
-        for r in runs
-        if r.scenario.engine.dtype in ("bf16", "fp16") and r.scenario.engine.kv_dtype is None
-    ]
+    plain = [r for r in runs if _format(r).plain and r.scenario.engine.kv_dtype is None]
     chosen = constants_after(plain, before) if before else constants_for(plain, kernels)
     found = _add(start, "plain", plain, chosen)
-    unpacked = [r for r in runs if r.scenario.engine.dtype in ("int4", "w8a16")]
+    unpacked = [r for r in runs if _format(r).weight_only]
     found = _add(found, "weight-only", unpacked, UNPACK)
-    cached = [
-        r
-        for r in runs
-        if r.scenario.engine.kv_dtype and r.scenario.engine.dtype in ("bf16", "fp16")
-    ]
+    cached = [r for r in runs if r.scenario.engine.kv_dtype and _format(r).plain]
     found = _add(found, "narrow cache", cached, NARROW)
-    quantised = [r for r in runs if r.scenario.engine.dtype in ("fp8", "int8")]
+    quantised = [r for r in runs if _format(r).quantised]
     k = found.kernels
     costs = {
         "quantise_launch_s": near(k.quantise_launch_s, 0.7),

@@ -75,14 +75,14 @@ def fit_kernels(groups: Sequence[KernelRows], start: Kernels) -> KernelFit:
             parts[name] = _fit(k, constants, rows)
             k = replace(k, **rounded(parts[name].values))
 
-    run("gemm", GEMM, [g for g in groups if g.op == "gemm" and g.dtype != "fp8"])
-    run("quantise", QUANTISE, [g for g in groups if g.op == "gemm" and g.dtype == "fp8"])
+    run("gemm", GEMM, [g for g in groups if g.op == "gemm" and not g.held.quantised])
+    run("quantise", QUANTISE, [g for g in groups if g.op == "gemm" and g.held.quantised])
     prompts = [_whole(g) for g in groups if g.op == "attn_prefill"]
     if prompts:
         k = replace(k, **_best_layout(k, prompts))
     run("attn_prefill", PREFILL, prompts)
     decodes = [g for g in groups if g.op == "attn_decode"]
-    narrow = [g for g in decodes if g.dtype.endswith("_kv_fp8")]
+    narrow = [g for g in decodes if g.cached]
     run("attn_decode", DECODE | (UNPACK if narrow else {}), decodes)
     run("elementwise", ELEMENTWISE, [g for g in groups if g.op in ("norm", "act", "rope", "add")])
     reduces = [_as_engines_run(g) for g in groups if g.op == "allreduce"]

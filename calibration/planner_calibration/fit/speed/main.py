@@ -77,7 +77,7 @@ def runs_for(plan: Plan, runs: Sequence[Run]) -> list[Run]:
     return [
         r
         for r in runs
-        if (r.scenario.on, r.scenario.engine.name) == (plan.device, plan.engine)
+        if (r.scenario.on, r.scenario.engine.generation) == (plan.device, plan.engine)
         and r.flag in COUNTED
     ]
 

@@ -22,7 +22,8 @@ def refit(seen: Sequence[Run], unseen: Sequence[Run]) -> NDArray[np.float64]:
     device = seen[0].scenario.on
     profile, _, _ = profile_for(device, load_device(device), "vllm")
     plan = next(
-        (p for p in PLANS if (p.device, p.engine) == (device, seen[0].scenario.engine.name)), None
+        (p for p in PLANS if (p.device, p.engine) == (device, seen[0].scenario.engine.generation)),
+        None,
     )
     before = EngineFit(*load_profile(plan.after).columns(), {}) if plan and plan.after else None
     found = fit_engine(seen, profile.columns()[0], before)

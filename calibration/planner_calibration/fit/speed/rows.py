@@ -25,6 +25,7 @@ from planner.cost.operators.elementwise import elementwise_s
 from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
+from planner.inputs.formats import FORMATS, Format, format_named
 from planner.inputs.measurement import Measurement
 from planner.serving.batch import batch_s
 
@@ -32,8 +33,6 @@ Vector = NDArray[np.float64]
 # Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
 Predict = Callable[[Kernels, Overheads], Vector]
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "auto": 2.0}
-RATES = {"float32": ("fp32",), "bfloat16": ("bf16", "fp16"), "float16": ("fp16", "bf16")}
 KERNELS = ("gemm", "attention_prefill", "attention_decode", "elementwise")
 
 
@@ -108,14 +107,20 @@ def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
     ]
 
 
+def _format(dtype: str) -> Format:
+    return FORMATS["bf16"] if dtype == "auto" else format_named(dtype)
+
+
 def _system(arch: Arch, dtype: str, device: DeviceSpec, limits: Limits) -> System:
     rates = device.dense_flops_per_s
-    named = next((n for n in RATES.get(dtype, ("bf16", "fp16")) if n in rates), None)
+    held = _format(dtype)
+    alike = [held, *(f for f in FORMATS.values() if f.torch and f.bytes == held.bytes)]
+    named = next((f.computes_in for f in alike if f.computes_in in rates), None)
     if named is None:
         raise SpecError(
             f"{device.name} lists no rate for {dtype}", hint="add it to the hardware file"
         )
-    width = BYTES.get(dtype, 2.0)
+    width = held.bytes
     return System(
         arch=arch,
         precision=Precision(width, width, width, width, width),
@@ -171,7 +176,7 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
 def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
     nothing = Arch(*(1.0,) * 7)
     system = _system(nothing, dtype, device, Limits())
-    width = BYTES.get(dtype, 2.0)
+    width = _format(dtype).bytes
 
     def at(name: str) -> Vector:
         return _column(rows, name)

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own custom
 
+from planner.inputs.formats import FORMATS
 from planner.inputs.measurement import Kind
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[str, torch.dtype] = {
+    f.torch: getattr(torch, f.torch) for f in FORMATS.values() if f.torch
+}
 Make = Callable[[str, torch.dtype], list[Callable[[], object]]]
 LARGEST_ROTATION = 64  # buffers of one case at most
 

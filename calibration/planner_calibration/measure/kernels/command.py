@@ -45,7 +45,7 @@ def run(
     dtype = choice(dtype or ("bfloat16" if gpu else "float32"), list(cases.DTYPES), "--dtype")
     size = choice(size or ("full" if gpu else "small"), SIZES, "--size")
     cache = peaks.measured_cache_bytes(on)
-    others = ("float32", "bfloat16", "float16") if gpu else ("float32", "bfloat16")
+    others = [d for d in cases.DTYPES if gpu or d != "float16"]
     dtypes = tuple(d for d in others if d == dtype or propose is not None)
     found = peaks.find_peaks("cuda" if gpu else "cpu", dtypes, cache)
     rates = ", ".join(f"{d} {show(rate, 'flop/s')}" for d, rate in found.flops_per_s.items())

@@ -6,6 +6,7 @@ from datetime import date
 
 import torch
 
+from planner.inputs.formats import format_named
 from planner.units import show
 from planner.writer import toml
 from planner_calibration.measure.kernels import cases
@@ -56,9 +57,6 @@ def measured_cache_bytes(on: Machine) -> float:
     return float(reported) if isinstance(reported, int) and reported else float(cache_bytes())
 
 
-NAMES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-
-
 def propose(on: Machine, peaks: Peaks, *, threads: int, today: date) -> str:
     """Return a hardware TOML for this device, its numbers measured and said to be."""
     values = {
@@ -79,7 +77,8 @@ def propose(on: Machine, peaks: Peaks, *, threads: int, today: date) -> str:
         "notes": "Measured, not nameplate: efficiencies fitted on top of it are relative to this. "
         "No link was measured: it is as fast as memory.",
         "dense_flops_per_s": {
-            NAMES[dtype]: show(rate, "flop/s") for dtype, rate in peaks.flops_per_s.items()
+            format_named(dtype).name: show(rate, "flop/s")
+            for dtype, rate in peaks.flops_per_s.items()
         },
     }
     return toml(values)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from planner.inputs.model import ModelSpec
+from planner_calibration.measure.kernels.cases import DTYPES
 from planner_calibration.measure.torch_engine.model import Model
 
 BUCKET = 512  # cached positions a CUDA graph is made for at a time
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)

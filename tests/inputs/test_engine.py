@@ -1,0 +1,128 @@
+"""Engines are found by any name people write, and run as their version does."""
+
+import pytest
+
+from planner.data import look_first
+from planner.errors import SpecError, UnknownName
+from planner.inputs.engine import EngineSpec, engine_named, engines
+from planner.scenario.options import settings_of
+from planner.scenario.scenario import conditions, resolve
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "known"),
+    [
+        ("vllm", "", ("vllm", "")),
+        ("vLLM", "0.6.3.post1", ("vllm", "0.6.3")),
+        ("vllm==0.6.3", "", ("vllm", "0.6.3")),
+        ("vllm-0.6", "", ("vllm", "0.6")),
+        ("vLLM v0.10.1", "", ("vllm", "0.10.1")),
+        ("SGLang", "lmsysorg/sglang:v0.5.6-cu129-amd64", ("sglang", "0.5.6")),
+        ("TensorRT-LLM", "unpinned", ("tensorrt-llm", "")),
+        ("trtllm", "1.2.0rc1", ("tensorrt-llm", "1.2.0")),
+        ("Deepspeed-MII", "", ("deepspeed-mii", "")),
+    ],
+)
+def test_an_engine_is_known_by_the_names_people_write(text, version, known):
+    assert engine_named(text, version) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "generation", "chunked_prefill", "max_batched_tokens", "graphs"),
+    [
+        ("vllm", "vllm", True, 8192, True),
+        ("vllm==0.7.3", "vllm-0.6", False, 8192, True),
+        ("vllm==0.8.0", "vllm", True, 8192, True),
+        ("vllm==0.10", "vllm", True, 8192, True),
+        ("sglang", "sglang", False, 8192, True),
+        ("tensorrt-llm", "tensorrt-llm", False, 8192, True),
+        ("deepspeed-mii", "deepspeed-mii", True, 2048, True),
+        ("transformers", "transformers", False, 16384, False),
+        ("fastertransformer", "fastertransformer", False, 16384, True),
+        ("torch", "torch", True, 8192, False),
+    ],
+)
+def test_engines_run_as_version_0_1_of_planner_had_them(
+    name, generation, chunked_prefill, max_batched_tokens, graphs
+):
+    e = EngineSpec(name=name)
+    assert (e.generation, e.release.graphs) == (generation, graphs)
+    assert (e.chunked_prefill, e.max_batched_tokens) == (chunked_prefill, max_batched_tokens)
+    assert (e.max_num_seqs, e.memory_fraction, e.block_tokens) == (256, 0.9, 16)
+
+
+def test_what_is_said_wins_over_the_engines_file_and_survives_json():
+    e = EngineSpec(name="vllm-0.6", chunked_prefill=True)
+    assert e.chunked_prefill
+    assert EngineSpec.model_validate_json(e.model_dump_json()) == e
+
+
+def test_another_engine_does_not_inherit_the_habits_of_the_first():
+    said = settings_of(EngineSpec(name="fastertransformer", max_num_seqs=32))
+    asked = conditions(**said | {"engine": "vllm"}).engine
+    assert (asked.max_batched_tokens, asked.max_num_seqs) == (8192, 32)
+
+
+def test_an_unknown_engine_says_which_there_are():
+    with pytest.raises(UnknownName, match="nonesuch") as raised:
+        conditions(engine="nonesuch")
+    assert "sglang" in raised.value.hint
+    with pytest.raises(UnknownName) as raised:
+        conditions(engine="vlm")
+    assert "vllm" in raised.value.hint
+
+
+FILE = """
+name = "Mine"
+aliases = ["my-engine"]
+
+[[versions]]
+since = "0"
+generation = "vllm"
+source = "https://example.com/scheduler"
+written = 2026-11-27
+
+[[versions]]
+since = "2.1"
+generation = "mine"
+max_batched_tokens = 4096
+source = "https://example.com/scheduler"
+written = 2026-11-27
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLANNER_HARDWARE_PATH", str(tmp_path))
+    (tmp_path / "engines").mkdir()
+    return tmp_path / "engines"
+
+
+def test_an_engine_is_one_file(folder):
+    (folder / "mine.toml").write_text(FILE)
+    new = conditions(engine="My Engine 3").engine
+    assert (new.name, new.version, new.max_batched_tokens) == ("mine", "3", 4096)
+    old = conditions(engine="mine==2.0.9", on="a100-sxm-40gb")
+    assert old.engine.max_batched_tokens == 8192
+    assert "engine constants" not in resolve(old).basis  # as vLLM, says the file
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "why"),
+    [
+        ("max_batched_tokens = 4096", "max_batch_tokens = 4096", "max_batch_tokens: no such key"),
+        ("max_batched_tokens = 4096", "max_batched_tokens = 0", "greater than or equal to 1"),
+        ('since = "0"', 'since = "3"', "oldest first"),
+        ('since = "0"', 'since = "first"', "oldest first"),
+    ],
+)
+def test_a_wrong_file_says_where(folder, was, becomes, why):
+    (folder / "mine.toml").write_text(FILE.replace(was, becomes))
+    with pytest.raises(SpecError, match=why) as raised:
+        engines()
+    assert "mine.toml" in str(raised.value)
+
+
+def test_what_was_found_is_kept_for_its_own_search_path_only(folder):
+    look_first("hardware", folder.parent)
+    assert "mine" not in engines()
