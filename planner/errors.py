@@ -28,7 +28,7 @@ class Infeasible(PlannerError):  # noqa: N818 - an expected answer, not a fault
     exit_code = 1
 
 
-class SpecError(PlannerError):
+class SpecError(PlannerError, ValueError):
     exit_code = 3
 
 

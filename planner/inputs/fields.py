@@ -78,6 +78,8 @@ def validate(
         if flags is not None and first["loc"]:
             field = str(first["loc"][0])
             key = flags.get(field, "--" + field.replace("_", "-"))
+        cause = first.get("ctx", {}).get("error")
+        hint = hint or getattr(cause, "hint", "")
         head = "".join(f"{part}: " for part in (where, key) if part)
         raise SpecError(head + message, hint=hint or "correct that line") from None
 

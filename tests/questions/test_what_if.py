@@ -121,8 +121,8 @@ def test_what_fits_nowhere_says_by_how_much_and_what_would_help():
     with pytest.raises(Infeasible, match="GB short") as error:
         what_if("llama-3-70b", ["concurrency=1..8"], on="h100-sxm")
     assert "smallest change that makes it fit" in error.value.hint
-    fix = error.value.hint.rpartition(": ")[2].split(" and ")
-    found = {k: int(v) if v.isdigit() else v for k, v in (f.split("=") for f in fix)}
+    fix = error.value.hint.rpartition(": ")[2].split()
+    found = {k.removeprefix("--"): v for k, v in zip(fix[::2], fix[1::2], strict=True)}
     assert what_if("llama-3-70b", ["concurrency=1"], on="h100-sxm", **found)
 
 

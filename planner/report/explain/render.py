@@ -14,6 +14,7 @@ from planner.report.explain.compare import Versus
 from planner.report.explain.derive import Derivation, Line
 from planner.units import show
 
+LONG = 80  # steps without values that are read one quantity at a time
 SHOWN = 0.01  # steps that move the result by less are left out unless asked for
 
 
@@ -65,6 +66,10 @@ def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Gro
     """Return one line a step: name, formula, value, share; then the inputs that move it most."""
     shown = [s for s in d.steps if everything or moves(s)]
     numeric = any(s.value is not None for s in d.steps)
+    first = None
+    if not numeric and not everything and len(d.steps) > LONG:
+        first = {d.steps[0].name, *map(str, d.steps[0].formula.free_symbols)}
+        shown = [s for s in d.steps if s.name in first]
     table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=numeric)
     table.add_column("step", overflow="fold", min_width=18)
     table.add_column("formula", overflow="fold", ratio=1)
@@ -79,7 +84,8 @@ def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Gro
         table.add_row(*cells, *([value(step), share(step)] if numeric else []))
     parts: list[Any] = [table]
     if hidden := len(d.steps) - len(shown):
-        parts.append(Text(f"{hidden} steps of less than {SHOWN:.0%} are left out: --all", "dim"))
+        left = "behind these: explain one of them, or ask for" if first else "of less than 1 %:"
+        parts.append(Text(f"{hidden} steps {left} --all", "dim"))
     leaves = [i for i in d.inputs if everything or moves(i)]
     if numeric and leaves:
         parts += [Text(""), _inputs(leaves if everything else leaves[:inputs])]
