@@ -38,7 +38,7 @@ def _unpriced(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
 
 def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
     models = [(i, scenarios[i].model) for i in rows]
-    return [i for i, m in models if m.n_experts > 1 or m.window or m.kv_latent_dim]
+    return [i for i, m in models if m.n_experts > 1 or m.window or m.kv_latent_dim or m.layers]
 
 
 SERVING_WARNINGS = (

@@ -69,6 +69,7 @@ def _check(spec: ModelSpec, traits: Traits) -> None:
     expected = {"alternate": (spec.n_layers + 1) // 2, "all": spec.n_layers}.get(traits.window)
     for wrong, message in (
         (not spec.mlp_gated, "has no MLP without a gate"),
+        (bool(spec.layers), "has no layers of a further kind"),
         (
             traits.divisible_width and wide % heads,
             f"needs n_heads {heads} to divide d_model {wide}",
