@@ -12,45 +12,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own custom
 
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.train.model import rotary, rotate
+from planner_calibration.measure.train import model as train
+from planner_calibration.measure.train.model import rotary
 
 
-class Layer(nn.Module):
-    """Weights and cache of one layer."""
+class Layer(train.Layer):
+    """A layer as it is trained, with its cache."""
 
     keys: Tensor
     values: Tensor
 
     def __init__(self, s: ModelSpec, batch: int, n_positions: int) -> None:
-        super().__init__()
-        self.heads, self.kv_heads, self.head_dim = s.n_heads, s.n_kv_heads, s.head_dim
-        width, kv_width = s.n_heads * s.head_dim, s.n_kv_heads * s.head_dim
-        self.attention_norm = nn.RMSNorm(s.d_model, eps=1e-5)
-        self.qkv = nn.Linear(s.d_model, width + 2 * kv_width, bias=False)
-        self.out = nn.Linear(width, s.d_model, bias=False)
-        self.mlp_norm = nn.RMSNorm(s.d_model, eps=1e-5)
-        self.gate_up = nn.Linear(s.d_model, 2 * s.d_ff, bias=False)
-        self.down = nn.Linear(s.d_ff, s.d_model, bias=False)
+        super().__init__(s)
         shape = batch, s.n_kv_heads, n_positions, s.head_dim
         self.register_buffer("keys", torch.zeros(shape), persistent=False)
         self.register_buffer("values", torch.zeros(shape), persistent=False)
 
-    def _qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        b, t, _ = x.shape
-        qkv = self.qkv(self.attention_norm(x)).view(b, t, -1, self.head_dim).transpose(1, 2)
-        q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
-        return rotate(q, cos, sin), rotate(k, cos, sin), v
-
-    def _mlp(self, x: Tensor, y: Tensor) -> Tensor:
-        b, t, _ = x.shape
-        x = x + self.out(y.transpose(1, 2).reshape(b, t, -1))
-        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
-        z = self.down(F.silu(gate) * up)
-        return x + z  # type: ignore[no-any-return] # a module call is untyped
-
     def prefill(self, x: Tensor, rows: slice, cos: Tensor, sin: Tensor) -> Tensor:
         """Compute whole prompts and fill the cache of these sequences."""
-        q, k, v = self._qkv(x, cos, sin)
+        q, k, v = self.heads_of(x, cos, sin)
         length = x.shape[1]
         self.keys[rows, :, :length], self.values[rows, :, :length] = k, v
         if q.is_cuda:
@@ -59,20 +39,20 @@ class Layer(nn.Module):
             group = self.heads // self.kv_heads
             k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self._mlp(x, y)
+        return self.rest(x, y)
 
     def decode(
         self, x: Tensor, position: Tensor, seen: int, mask: Tensor | None, cos: Tensor, sin: Tensor
     ) -> Tensor:
         """Compute one token a sequence against the first `seen` cached positions."""
-        q, k, v = self._qkv(x, cos, sin)
+        q, k, v = self.heads_of(x, cos, sin)
         self.keys.index_copy_(2, position, k)
         self.values.index_copy_(2, position, v)
         b = x.shape[0]
         q = q.view(b, self.kv_heads, self.heads // self.kv_heads, self.head_dim)
         keys, values = self.keys[:, :, :seen], self.values[:, :, :seen]
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        return self._mlp(x, y.reshape(b, self.heads, 1, self.head_dim))
+        return self.rest(x, y.reshape(b, self.heads, 1, self.head_dim))
 
 
 class Model(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own custom
 
+from planner.inputs.model import ModelSpec
 from planner_calibration.measure.shapes import Shape
 
 BASE_WIDTH = 64  # where all rates coincide
@@ -34,7 +35,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Layer(nn.Module):
     """Attention, then the gated MLP, each on a normalised residual stream."""
 
-    def __init__(self, s: Shape) -> None:
+    def __init__(self, s: Shape | ModelSpec) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = s.n_heads, s.n_kv_heads, s.head_dim
         width, kv_width = s.n_heads * s.head_dim, s.n_kv_heads * s.head_dim
@@ -47,15 +48,22 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(batch, time, d_model) to the same."""
+        return self.rest(x, attend(*self.heads_of(x, cos, sin)))
+
+    def heads_of(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, time, head_dim), turned by position."""
         b, t, _ = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(b, t, -1, self.head_dim).transpose(1, 2)
         q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        y = attend(q, k, v)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    def rest(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add what attention found, `y`, and the MLP to the residual stream `x`."""
+        b, t, _ = x.shape
         x = x + self.out(y.transpose(1, 2).reshape(b, t, -1))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
-        y = self.down(F.silu(gate) * up)
-        return x + y  # type: ignore[no-any-return] # a module call is untyped
+        z = self.down(F.silu(gate) * up)
+        return x + z  # type: ignore[no-any-return] # a module call is untyped
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
