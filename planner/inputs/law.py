@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from planner.data import catalogue, find
 from planner.inputs.fields import Spec, load_toml
 from planner.law.columns import LawColumns, NDefinition
+from planner.law.terms.reference import reference_loss
 from planner.units import show
 
 Range = tuple[float, float]
@@ -175,7 +176,8 @@ class LawSpec(Spec):
         per_param = float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
         seen = self.evidence.n_tokens
         tokens = float(np.sqrt(np.prod(seen)) if seen else np.sqrt(n1 * n2) * per_param)
-        at = [(n, (r.E + r.A * n**-r.alpha + r.B * tokens**-r.beta) * scale) for n in (n1, n2)]
+        law = LawColumns(E=r.E, A=r.A, alpha=r.alpha, B=r.B, beta=r.beta)
+        at = [(n, float(reference_loss(law, n, tokens)) * scale) for n in (n1, n2)]
         return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
 
 

@@ -15,6 +15,7 @@ from planner.scenario.evaluate import Evaluated, evaluate
 from planner.scenario.intervals import estimates
 from planner.scenario.options import (
     OPTIONS,
+    option,
     plain,
     product,
     read_vary,
@@ -106,7 +107,7 @@ def what_if(
 
 def scenario_of(model: ModelSpec, settings: Mapping[str, Any]) -> Scenario:
     """Return one row's scenario: `settings` may name the model and change its shape."""
-    own = {n: v for n, v in settings.items() if OPTIONS[n].group == "model"}
+    own = {n: v for n, v in settings.items() if option(n).group == "model"}
     rest = {n: v for n, v in settings.items() if n not in own}
     named = own.pop("model", None)
     return Scenario.of(shape(load_model(named) if named else model, own), conditions(**rest))
