@@ -2,8 +2,8 @@
 
 To read the code, start at three files: `scenario/scenario.py` (the noun every question is about),
 `cost/step.py` (what an engine step takes, operator by operator) and `questions/recommend/` (the
-choice). Imports only go down: cli → report → questions → scenario → results → inputs → metrics →
-serving, law → cost → columns → equation, units, errors.
+choice). Imports only go down: cli → report → questions → warnings → scenario → results → metrics →
+inputs → serving, law → cost → columns → equation, units, errors.
 """
 
 from importlib import import_module

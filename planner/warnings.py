@@ -41,6 +41,15 @@ def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[i
     return [i for i, m in models if m.n_experts > 1 or m.window or m.kv_latent_dim or m.layers]
 
 
+def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
+    loads = [(i, scenarios[i].workload) for i in rows]
+    return [
+        i
+        for i, w in loads
+        if w.output_cv or (w.kind not in ("rate", "trace") and (w.input_cv or w.burstiness != 1.0))
+    ]
+
+
 SERVING_WARNINGS = (
     Warning("no-room", "{n} of {all} settings do not fit in memory", _bound(NO_ROOM)),
     Warning(
@@ -62,6 +71,11 @@ SERVING_WARNINGS = (
         "uncalibrated-layers",
         "experts, windows and latent attention are costed from their equations, uncalibrated",
         _uncalibrated,
+    ),
+    Warning(
+        "means-only",
+        "closed forms leave out how far lengths or arrivals spread in {n} settings: --simulate draws it",
+        _spread,
     ),
     Warning(
         "draft-acceptance",

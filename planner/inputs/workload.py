@@ -58,6 +58,8 @@ class WorkloadSpec(Spec):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         ways = [n for n in ("concurrency", "burst", "rate_per_s", "trace") if getattr(self, n)]
+        if ways and self.batch != type(self).model_fields["batch"].default:
+            ways.append("batch")
         if len(ways) > 1 and ways != ["rate_per_s", "trace"]:
             raise ValueError(f"{' and '.join(ways)} are two ways for requests to come: keep one")
         if self.trace and (self.input_cv or self.output_cv):

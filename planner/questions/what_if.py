@@ -89,7 +89,7 @@ def what_if(
     return WhatIf(
         inputs={
             "model": spec.model_dump(mode="json"),
-            "settings": {k: plain(v) for k, v in base.items()},
+            "settings": {k: plain(option(k).read(v)) for k, v in base.items()},
             "vary": {k: [plain(v) for v in values] for k, values in varied.items()},
         },
         command=command,

@@ -99,9 +99,10 @@ class Option:
         low = value > self.least if self.open_least else value >= self.least
         if low and value <= self.greatest:
             return
-        hint = f"write at least {self.least:g}" + (" and more" if self.open_least else "")
+        hint = f"write {'more than' if self.open_least else 'at least'} {self.least:g}"
         if math.isfinite(self.greatest):
-            hint = f"it lies between {self.least:g} and {self.greatest:g}"
+            above = "above" if self.open_least else "between"
+            hint = f"it lies {above} {self.least:g} and {'at most ' * self.open_least}{self.greatest:g}"
         raise SpecError(f"{where}: {value:g} is out of range", hint=hint)
 
 

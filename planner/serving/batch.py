@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_capacity_tokens, max_concurrency
-from planner.cost.step import step_s
 from planner.equation import equation, floor, maximum, minimum
+from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
 
@@ -46,7 +46,7 @@ def idle_ttft_s(s: System, w: Workload) -> Seconds:
     """Time to first token of one request that need not wait."""
     alone = replace(w, batch=1.0)
     step = prefill_step(s, alone)
-    return w.input_tokens / step.prefill_tokens * step_s(s, step)
+    return w.input_tokens / step.prefill_tokens * engine_step_s(s, step)
 
 
 @equation
@@ -54,13 +54,13 @@ def prefill_all_s(s: System, w: Workload) -> Seconds:
     """Prompts of the whole batch; a pipeline works on pp steps at once, once it is full."""
     step, pp = prefill_step(s, w), s.parallel.pp
     steps = w.batch * w.input_tokens / step.prefill_tokens
-    return (steps + pp - 1.0) / pp * step_s(s, step)
+    return (steps + pp - 1.0) / pp * engine_step_s(s, step)
 
 
 @equation
 def full_batch_step_s(s: System, w: Workload) -> Seconds:
     """An engine step in which all that fit decode together."""
-    return step_s(s, decode_step(s, w, running(s, w)))
+    return engine_step_s(s, decode_step(s, w, running(s, w)))
 
 
 @equation
@@ -76,7 +76,7 @@ def drain_steps(s: System, w: Workload) -> Scalar:
 def drain_step_s(s: System, w: Workload) -> Seconds:
     """A step of the end: of those that were set back, or of a full cache, half are left on average."""
     late = minimum(maximum(w.batch - max_concurrency(s, w), 0.0), running(s, w))
-    return step_s(s, decode_step(s, w, late / 2))
+    return engine_step_s(s, decode_step(s, w, late / 2))
 
 
 @equation

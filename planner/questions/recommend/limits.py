@@ -98,6 +98,7 @@ class Tally:
                 unit=x.unit,
             )
             for x in self.limits
+            if self.dropped.get(x.flag)
         )
 
     def infeasible(self, q: Question) -> Infeasible:

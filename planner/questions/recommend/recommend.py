@@ -5,7 +5,7 @@ the target's, then search GQA locally.]
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,8 @@ from planner.scenario.evaluate import RATIOS, SHAPE, Evaluation, evaluate_all
 from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
 from planner.scenario.legal import require_weights_fit
 from planner.scenario.options import question
-from planner.scenario.scenario import Resolved, Terms
+from planner.scenario.scenario import Resolved, Scenario, Terms
+from planner.warnings import serving_warnings
 
 BALANCED_CONFIDENCE = 0.8
 OBJECTIVES = ("loss", "output_tokens_per_s", "gqa")
@@ -86,7 +87,7 @@ def recommend(
         inputs=q,
         command=command,
         basis=resolved.basis,
-        warnings=warnings(found, picks),
+        warnings=(*warnings(found, picks), *_of_serving(q, {"baseline": found.base, **picks})),
         target_loss=found.target,
         baseline=found.base,
         picks=picks,
@@ -311,6 +312,17 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     broken = [x.limit for x in limits if not x.met]
     verdict = f"it breaks {', '.join(broken)}" if broken else "it meets every limit"
     return WhyNot(shape=text, model=m, limits=limits, verdict=verdict)
+
+
+def _of_serving(q: Question, shapes: Mapping[str, Candidate | None]) -> tuple[Warned, ...]:
+    """Return what is to be known of how the shapes that are named are served."""
+    named = [c for c in shapes.values() if c is not None]
+    hourly = [c.metrics["usd_per_hour"] for c in named]
+    table = {
+        "bound": np.array([c.bound for c in named]),
+        "usd_per_hour": np.array([x if isinstance(x, int | float) else np.nan for x in hourly]),
+    }
+    return serving_warnings([Scenario.of(c.model, q) for c in named], table, range(len(named)))
 
 
 def warnings(found: Weighed, picks: dict[str, Candidate | None]) -> tuple[Warned, ...]:
