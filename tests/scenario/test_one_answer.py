@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import planner as pl
 from planner.errors import Infeasible
+from planner.inputs.files import Sheet
 from planner.inputs.model import llama_candidate
 from planner.metrics import METRICS, QUALITY, SERVING
 from planner.questions.validate.measured import runs_of
@@ -159,7 +161,7 @@ def test_predict_and_recommend_of_a_space_of_one_shape(
 
 @FEW
 @given(options=scenarios(kinds=("batch", "concurrency")), model=st.sampled_from(MODELS[:2]))
-def test_predict_and_validate(options, model, tmp_path_factory):
+def test_predict_and_validate(options, model):
     options = options | {"replicas": 1}
     kept = options.get("concurrency")
     options |= {"requests": 10 * kept} if kept else {}
@@ -183,7 +185,7 @@ def test_predict_and_validate(options, model, tmp_path_factory):
         "e2e_mean_s": "1.0",
         "output_tokens_per_s": "1.0",
     }
-    runs, unread = runs_of([row], tmp_path_factory.getbasetemp() / "runs.csv")
+    runs, unread = runs_of(Sheet.of([row], Path("runs.csv")))
     assert not unread
     lines = {x.metric: x for x in validate_runs(runs, "one row").lines}
     names = {"ttft_mean_s": "ttft_s", "tpot_mean_s": "tpot_s", "e2e_mean_s": "e2e_s"}
