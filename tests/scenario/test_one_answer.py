@@ -16,6 +16,7 @@ from planner.metrics import METRICS, QUALITY, SERVING
 from planner.questions.validate.measured import runs_of
 from planner.questions.validate.validate import validate_runs
 from planner.report.asked import evaluations, models, resolved
+from planner.report.ui import model as ui
 from planner.results import Estimate, Prediction
 
 FEW = settings(
@@ -157,6 +158,8 @@ def test_predict_and_recommend_of_a_space_of_one_shape(
     (front,) = answer.pareto
     assert (front.d_model, front.n_heads, front.d_ff) == (model.d_model, model.n_heads, model.d_ff)
     same(found, front.metrics, [n for n in METRICS if n != "lifetime_usd"])
+    view = ui.answer(answer.inputs)  # the page with sliders
+    same(found, view.result.pareto[0].metrics, [n for n in METRICS if n != "lifetime_usd"])
 
 
 @FEW
