@@ -17,7 +17,11 @@ Table = dict[str, Any]  # columns of equal length, by name
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """The shape of a decoder-only transformer."""
+    """The shape of a decoder-only transformer.
+
+    Where layers differ, `stacks` holds an Arch for each stack of like ones, and operators, weights and
+    caches are summed over them; the fields here are then those of most layers, and of the model.
+    """
 
     n_layers: Scalar
     d_model: Scalar
@@ -39,7 +43,11 @@ class Arch:
     q_latent_dim: Scalar = 0.0  # and the rank of its query projection (0: full rank)
     rope_dim: Scalar = 0.0  # and the decoupled rotary part of a head
     extra_params: Scalar = 0.0  # norms and biases, counted by the spec: they cost no time
+    output_gate: Scalar = 0.0  # 1 where a gate as wide as the queries scales attention's output
+    own_kv: Scalar = 1.0  # 0 where keys and values are those of an earlier layer
+    kept_params: Scalar = 0.0  # weights that a quantised checkpoint keeps in 16 bits
     further: tuple[Any, ...] | None = None  # columns of each further kind of layer, if any
+    stacks: tuple[Any, ...] | None = None  # an Arch for each stack of like layers; None: all alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,11 @@ def stack(rows: Sequence[C]) -> C:
     made: dict[str, Any] = {}
     for f in fields(rows[0]):  # type: ignore[arg-type]
         values = [getattr(row, f.name) for row in rows]
-        if f.name != "further":
+        if f.name == "stacks":  # rows of one table have the same ones, or none
+            made[f.name] = (
+                tuple(stack(same) for same in zip(*values, strict=True)) if values[0] else None
+            )
+        elif f.name != "further":
             made[f.name] = np.array(values)
         elif kinds := dict.fromkeys(type(own) for value in values for own in value or ()):
             made[f.name] = tuple(_own(kind, values) for kind in kinds)

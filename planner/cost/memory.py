@@ -4,11 +4,12 @@ from planner.columns import System, Workload
 from planner.cost.operators.attention.kinds import (
     attention_layers,
     cache_heads,
+    has_attention,
     kv_elements_per_token,
     state_bytes,
 )
 from planner.cost.operators.head import embedding_params
-from planner.cost.operators.operator import is_zero
+from planner.cost.operators.operator import is_zero, over_stacks
 from planner.cost.params import n_params
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import Bytes, Scalar
@@ -28,25 +29,29 @@ def usable_bytes(s: System) -> Bytes:
 
 @equation
 def weight_bytes(s: System) -> Bytes:
-    """Weights on one device; embedding and LM head are kept at their own precision."""
-    matrices = (n_params(s.arch) - embedding_params(s.arch)) * s.precision.weight_bytes
-    embeddings = embedding_params(s.arch) * s.precision.embedding_bytes
-    return (matrices + embeddings) / (s.parallel.tp * s.parallel.pp)
+    """Weights on one device; embedding, LM head and what a checkpoint keeps have their own precision."""
+    kept = embedding_params(s.arch) + s.arch.kept_params
+    matrices = (n_params(s.arch) - kept) * s.precision.weight_bytes
+    return (matrices + kept * s.precision.embedding_bytes) / (s.parallel.tp * s.parallel.pp)
+
+
+def _stack_kv_bytes(s: System) -> Bytes:
+    """KV cache of one token in a stack of like layers; heads replicate where tp > n_kv_heads."""
+    replicas = maximum(1.0, s.parallel.tp / cache_heads(s.arch))
+    elements = attention_layers(s.arch) * kv_elements_per_token(s.arch) * s.arch.own_kv
+    return elements * s.precision.kv_bytes * replicas
 
 
 @equation
 def kv_bytes_per_token(s: System) -> Bytes:
     """KV cache of one token over all devices; heads replicate where tp > n_kv_heads."""
-    replicas = maximum(1.0, s.parallel.tp / cache_heads(s.arch))
-    return (
-        attention_layers(s.arch) * kv_elements_per_token(s.arch) * s.precision.kv_bytes * replicas
-    )
+    return over_stacks(_stack_kv_bytes, has_attention)(s)
 
 
 @equation
 def state_bytes_per_sequence(s: System) -> Bytes:
     """State the layers keep of a sequence, however long it is, over all devices."""
-    return state_bytes(s)
+    return over_stacks(state_bytes)(s)
 
 
 def state_room_bytes(s: System) -> Bytes:
@@ -56,7 +61,7 @@ def state_room_bytes(s: System) -> Bytes:
         s: shape, precision, parallelism and limits (`max_num_seqs`).
 
     """
-    state = state_bytes(s)
+    state = state_bytes_per_sequence(s)
     return (
         state
         if is_zero(state)

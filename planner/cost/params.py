@@ -4,6 +4,7 @@ from planner.columns import Arch
 from planner.cost.operators.attention.kinds import attn_params
 from planner.cost.operators.head import embedding_params
 from planner.cost.operators.mlp import active_mlp_params, mlp_params
+from planner.cost.operators.operator import over_layers
 from planner.equation import equation
 from planner.units import Scalar
 
@@ -14,13 +15,13 @@ def n_params_non_embedding(arch: Arch) -> Scalar:
 
     Norms and biases are left out, as in Bian et al. (arXiv 2510.18245); they are under 0.1 %.
     """
-    return arch.n_layers * (attn_params(arch) + mlp_params(arch))
+    return over_layers(arch, lambda a: attn_params(a) + mlp_params(a))
 
 
 @equation
 def n_active_params_non_embedding(arch: Arch) -> Scalar:
     """Weights of the matrices that one token touches; all of them in a dense model."""
-    return arch.n_layers * (attn_params(arch) + active_mlp_params(arch))
+    return over_layers(arch, lambda a: attn_params(a) + active_mlp_params(a))
 
 
 @equation
@@ -38,7 +39,9 @@ def n_active_params(arch: Arch) -> Scalar:
 @equation
 def mlp_attn_ratio(arch: Arch) -> Scalar:
     """MLP over attention weights, r, counting what a token touches."""
-    return active_mlp_params(arch) / attn_params(arch)
+    if arch.stacks is None:
+        return active_mlp_params(arch) / attn_params(arch)
+    return over_layers(arch, active_mlp_params) / over_layers(arch, attn_params)
 
 
 @equation

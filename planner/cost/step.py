@@ -18,11 +18,11 @@ from planner.cost.operators.communication import COMMUNICATION
 from planner.cost.operators.elementwise import ELEMENTWISE
 from planner.cost.operators.head import LM_HEAD
 from planner.cost.operators.mlp import MLP_DOWN, MLP_UP
-from planner.cost.operators.operator import Operator, at_most_one, logit_rows
+from planner.cost.operators.operator import Operator, at_most_one, logit_rows, of_stacks
 from planner.equation import equation, maximum
 from planner.units import Bytes, Flops, Number, Seconds
 
-OPERATORS: tuple[Operator, ...] = (
+OF_LAYERS: tuple[Operator, ...] = (
     QKV,
     ATTENTION_PREFILL,
     KV_WRITE,
@@ -32,9 +32,8 @@ OPERATORS: tuple[Operator, ...] = (
     MLP_UP,
     MLP_DOWN,
     ELEMENTWISE,
-    LM_HEAD,
-    COMMUNICATION,
 )
+OPERATORS: tuple[Operator, ...] = (*map(of_stacks, OF_LAYERS), LM_HEAD, COMMUNICATION)
 
 
 @equation

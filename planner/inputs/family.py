@@ -20,6 +20,7 @@ Family = Literal[
     "qwen3_moe",
     "deepseek_v2",
     "deepseek_v3",
+    "other",
 ]
 
 
@@ -47,6 +48,7 @@ _LLAMA_LIKE = {"hidden_act": "silu", "rms_norm_eps": 1e-5}
 _QWEN = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
 
 FAMILIES: dict[Family, Traits] = {
+    "other": Traits(""),  # known by its stacks of layers alone
     "llama": Traits(
         "LlamaForCausalLM",
         attention_bias=True,

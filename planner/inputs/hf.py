@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.family import FAMILIES, Traits
+from planner.inputs import checkpoint, layers
+from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.fields import validate
 from planner.inputs.files import read_json
 from planner.inputs.hf_export import export_hf, to_hf
-from planner.inputs.model import LARGEST, ModelSpec
+from planner.inputs.layers import TOML_HINT
+from planner.inputs.model import ModelSpec
+from planner.inputs.recipe import Recipe, recipes
+from planner.inputs.stack import LARGEST, Stack
 
 __all__ = ["export_hf", "from_config", "from_hf", "to_hf"]
 
@@ -62,27 +67,150 @@ def from_hf(path: str | Path) -> ModelSpec:
     config = read_json(path, hint=hint)
     if not isinstance(config, dict):
         raise SpecError(f"{path}: not a JSON object", hint=hint)
-    return from_config(config, where=str(path), name=path.absolute().parent.name)
+    beside = path.with_name("hf_quant_config.json")
+    quantised = read_json(beside) if beside.is_file() else {}
+    return from_config(
+        config,
+        where=str(path),
+        name=path.absolute().parent.name,
+        beside=quantised if isinstance(quantised, dict) else {},
+    )
 
 
-def from_config(config: Config, *, where: str = "config", name: str = "") -> ModelSpec:
+def from_config(
+    config: Config, *, where: str = "config", name: str = "", beside: Config = MappingProxyType({})
+) -> ModelSpec:
     """Return the shape a config states; `where` names it in errors.
+
+    Args:
+        config: what config.json holds.
+        where: names it in errors.
+        name: of the model; the config's own where there is none.
+        beside: what hf_quant_config.json holds, where there is one.
 
     Raises:
         SpecError: as `from_hf`.
 
     """
-    family = config.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES:
+    text = text_part(config)
+    kind, recipe = recipe_of(text, config, where)
+    name = name or str(config.get("_name_or_path") or "") or kind
+    head = checkpoint.head_of(config)
+    c = layers.Config(text, recipe, where)
+    more: dict[str, Any] = {"head": head, "other_params": 0}
+    more["weights_format"] = checkpoint.format_of(config, beside)
+    more["attention_kept"] = bool(more["weights_format"]) and checkpoint.keeps_attention(
+        config, beside
+    )
+    if head == "score":
+        labels = config.get("num_labels") or len(config.get("id2label") or ()) or 2
+        more["other_params"] = c.number("d_model") * int(labels)
+    if head == "draft":
+        return _draft(c, name, more)
+    if (family := _family(kind, text)) is not None:
+        known = {k: v for k, v in recipe.defaults.items() if not isinstance(v, list)}
+        stated = {k: v for k, v in text.items() if v is not None}
+        if FAMILIES[family].experts:
+            stated[FAMILIES[family].experts] = c.number("n_experts")
+        spec = _of_family({**known, **stated}, family, where)
+    else:
+        spec = _of_stacks(c, layers.stacks_of(c))
+        more["other_params"] += spec["other_params"]
+    return validate(
+        ModelSpec,
+        spec | more | {"name": name},
+        where,
+        hint="correct that key, or check the model_type",
+    )
+
+
+def text_part(config: Config) -> Config:
+    """Return the decoder's part of a config that wraps it with towers."""
+    for key in ("text_config", "language_config", "llm_config", "thinker_config"):
+        inner = config.get(key)
+        if isinstance(inner, Mapping) and inner:
+            shared = {k: config[k] for k in ("tie_word_embeddings",) if k in config}
+            own = {"model_type": config.get("model_type")} | dict(inner) | shared
+            return text_part(own)
+    return config
+
+
+def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
+    """Return a decoder's type and recipe: by its model_type, else by its class.
+
+    Raises:
+        SpecError: it is of no known type, or of one whose layers planner has no equation for.
+
+    """
+    known = recipes()
+    named = [k for k in (text.get("model_type"), config.get("model_type")) if isinstance(k, str)]
+    classes = [a for a in config.get("architectures") or () if isinstance(a, str)]
+    found = [k for k in named if k in known]
+    found += [k for k, r in known.items() if r.architecture and r.architecture in classes]
+    if not found:
         raise SpecError(
-            f"{where}: model_type: {family!r} is not a family planner knows",
-            hint=f"it knows {', '.join(FAMILIES)}",
+            f"{where}: model_type: {named[0] if named else None!r} is not a type planner knows",
+            hint=TOML_HINT,
         )
+    for kind in found:
+        if known[kind].refused:
+            said = f"{where}: model_type: {kind} has {known[kind].refused}"
+            raise SpecError(said, hint=TOML_HINT)
+    return found[0], known[found[0]]
+
+
+def _family(kind: str, config: Config) -> Family | None:
+    """Return the family that is written as well as read, unless a config has more than its plain form."""
+    more = (
+        config.get("mlp_only_layers")
+        or config.get("decoder_sparse_step", 1) != 1
+        or config.get("qk_nope_head_dim") != config.get("v_head_dim")
+    )
+    return next((f for f in FAMILIES if f == kind and not more), None)
+
+
+def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
+    """Return the fields of a model of stacks; the model's own are those of most layers."""
+    r, d = c.recipe, c.number("d_model", low=1)
+    most = max(stacks, key=lambda x: (x.n_heads > 0, x.n_layers))
+    vocab = c.number("vocab_size", low=1)
+    norm = d * (2 if c.on(r.norm_bias) else 1)
+    other = norm * (r.final_norms + r.embedding_norm) + vocab * c.on(r.head_bias)
+    other += layers.model_extra(c)
+    if r.positions:
+        other += d * (c.number(r.positions) + r.positions_more)
+    tied = c.get("tie_word_embeddings", True)
+    return {
+        "family": "other",
+        "n_layers": c.number("n_layers", low=1),
+        "d_model": d,
+        **{k: getattr(most, k) for k in ("n_heads", "n_kv_heads", "head_dim", "d_ff", "mlp_gated")},
+        "vocab_size": vocab,
+        "tied_embeddings": bool(tied),
+        "stacks": [x.model_dump() for x in stacks],
+        "other_params": other,
+        "max_position_embeddings": c.number("max_position_embeddings", 131072, low=1),
+    }
+
+
+def _draft(c: layers.Config, name: str, more: dict[str, Any]) -> ModelSpec:
+    """Return a draft head: its layers and what joins them to the target, whose embedding it shares."""
+    d = c.number("d_model", low=1)
+    stacks = layers.stacks_of(c)
+    own = c.get("dflash_config") or {}
+    taps = len(own.get("target_layer_ids") or ()) or 2
+    spec = _of_stacks(c, stacks)
+    join = taps * c.number("target_hidden_size", d) * d + d
+    more = more | {"other_params": spec["other_params"] + join, "name": name}
+    return validate(ModelSpec, spec | more, c.where, hint="correct that key")
+
+
+def _of_family(config: Config, family: Family, where: str) -> dict[str, Any]:
+    """Return the fields of a model of one of the families that are written, too."""
     traits, read = FAMILIES[family], _Reader(config, where)
     d_model, n_heads = read.whole("hidden_size"), read.whole("num_attention_heads")
     n_layers = read.whole("num_hidden_layers")
     shape: dict[str, Any] = {
-        "name": name or str(config.get("_name_or_path") or "") or family,
         "family": family,
         "n_layers": n_layers,
         "d_model": d_model,
@@ -97,8 +225,7 @@ def from_config(config: Config, *, where: str = "config", name: str = "") -> Mod
         "max_position_embeddings": read.whole("max_position_embeddings", 131072),
         "rope_theta": _rope_theta(config),
     }
-    shape |= _experts(traits, read) | _latent(traits, read) | _window(traits, read, n_layers)
-    return validate(ModelSpec, shape, where, hint="correct that key, or check the model_type")
+    return shape | _experts(traits, read) | _latent(traits, read) | _window(traits, read, n_layers)
 
 
 def _rope_theta(config: Config) -> Any:

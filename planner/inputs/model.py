@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -16,16 +16,18 @@ from pydantic import (
 
 from planner.columns import Arch
 from planner.cost import params
-from planner.cost.operators.attention.kinds import FURTHER, attn_params
-from planner.cost.operators.mlp import expert_params, mlp_params
+from planner.cost.operators.attention.kinds import (
+    FURTHER,
+    attention_layers,
+    attn_params,
+    has_attention,
+    kv_elements_per_token,
+)
+from planner.cost.operators.mlp import expert_params
+from planner.cost.operators.operator import over_layers
 from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.fields import Spec
-
-LARGEST = 10**9  # beyond any shape, and below where float64 columns lose count
-
-# Strict: a width of 2048.5, true or "2048" is a mistake, never a number to round.
-PositiveInt = Annotated[int, Field(strict=True, gt=0, le=LARGEST)]
-NaturalInt = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+from planner.inputs.stack import LARGEST, NaturalInt, PositiveInt, Stack
 
 
 def _further(stated: Any) -> Any:
@@ -56,10 +58,10 @@ class ModelSpec(Spec):
     family: Family = "llama"
     n_layers: PositiveInt
     d_model: PositiveInt
-    n_heads: PositiveInt
-    n_kv_heads: PositiveInt
-    head_dim: PositiveInt  # with latent attention: the part without position, and the values'
-    d_ff: PositiveInt  # of a dense layer
+    n_heads: NaturalInt
+    n_kv_heads: NaturalInt
+    head_dim: NaturalInt  # with latent attention: the part without position, and the values'
+    d_ff: NaturalInt  # of a dense layer
     vocab_size: PositiveInt
     tied_embeddings: bool = False
     mlp_gated: bool = True  # gate, up and down; else up and down alone
@@ -82,6 +84,14 @@ class ModelSpec(Spec):
     # Layers of further kinds: a table [layers.NAME] each, of the kind's own columns.
     layers: Annotated[tuple[Any, ...], BeforeValidator(_further)] = ()
 
+    # Layers that are not all alike: a table [[stacks]] for each stack of like ones. The fields above
+    # are then those of most layers, and `other_params` what is neither in a layer nor an embedding.
+    stacks: tuple[Stack, ...] = ()
+    other_params: int = 0
+    head: Literal["lm", "score", "none", "draft"] = "lm"  # what follows the layers
+    weights_format: str = ""  # of a quantised checkpoint: what its matrices are stored in
+    attention_kept: bool = False  # but not those of attention, which stay in 16 bits
+
     max_position_embeddings: PositiveInt = 131072
     rope_theta: float = Field(500000.0, gt=0)
     source: str = ""
@@ -99,16 +109,25 @@ class ModelSpec(Spec):
         found: dict[str, Any] = dump(self)
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
-        return {k: v for k, v in found.items() if k != "layers"} | (
+        said = {k: found[k] for k in ("stacks", "other_params", "weights_format", "attention_kept")}
+        unsaid = {"layers", *(k for k, v in said.items() if not v)}
+        unsaid |= {"head"} if self.head == "lm" else set()
+        return {k: v for k, v in found.items() if k not in unsaid} | (
             {"layers": tables} if tables else {}
         )
 
     def _faults(self) -> list[tuple[bool, str]]:
+        if self.stacks:
+            return []
         traits = self.traits
         kv, heads = self.n_kv_heads, self.n_heads
         routed = self.n_experts > 1
         return [
-            (heads % kv != 0, f"n_kv_heads {kv} must divide n_heads {heads}"),
+            (
+                min(kv, heads, self.head_dim, self.d_ff) < 1,
+                "n_heads, n_kv_heads, head_dim and d_ff are at least 1",
+            ),
+            (kv > 0 and heads % kv != 0, f"n_kv_heads {kv} must divide n_heads {heads}"),
             (self.head_dim % 2 != 0, f"head_dim {self.head_dim} must be even, for rotary pairs"),
             (self.attention_bias and not traits.attention_bias, self._has_no("attention_bias")),
             (self.mlp_bias and not traits.mlp_bias, self._has_no("mlp_bias")),
@@ -161,22 +180,23 @@ class ModelSpec(Spec):
     @cached_property
     def n_params(self) -> int:
         """All weights, exactly, as transformers counts them."""
-        matrices = self.n_params_non_embedding
-        embeddings = self.vocab_size * self.d_model * (1 if self.tied_embeddings else 2)
-        return matrices + embeddings + self._vectors()
+        tables = {"lm": 1 if self.tied_embeddings else 2, "draft": 0}.get(self.head, 1)
+        embeddings = self.vocab_size * self.d_model * tables
+        return self.n_params_non_embedding + embeddings + self._vectors()
 
     @cached_property
     def n_params_non_embedding(self) -> int:
         """Weights of the attention and MLP matrices: the loss law's N; norms and biases left out."""
-        arch = self._matrices()
-        matrices = round(float(self.n_layers * (attn_params(arch) + mlp_params(arch))))
-        return matrices - self.n_dense_layers * self._expert_surplus(arch)
+        return round(float(params.n_params_non_embedding(self._matrices())))
 
     @cached_property
     def n_active_params(self) -> int:
         """Weights a token touches: all but the experts it does not visit."""
-        idle = (self.n_experts - self.n_active_experts) * int(expert_params(self._matrices()))
-        return self.n_params - (self.n_layers - self.n_dense_layers) * idle
+
+        def idle(a: Arch) -> Any:
+            return (a.n_experts - a.n_active_experts) * expert_params(a)
+
+        return self.n_params - round(float(over_layers(self._matrices(), idle)))
 
     @property
     def mlp_attn_ratio(self) -> float:
@@ -186,7 +206,7 @@ class ModelSpec(Spec):
     @property
     def gqa(self) -> float:
         """Query heads that share a key/value head."""
-        return self.n_heads / self.n_kv_heads
+        return self.n_heads / max(self.n_kv_heads, 1)
 
     @property
     def d_over_sqrt_n(self) -> float:
@@ -200,25 +220,44 @@ class ModelSpec(Spec):
 
     def summary(self) -> dict[str, Any]:
         """Return the fields, and the counts and ratios that follow from them, ready for JSON."""
-        follows = "n_params n_params_non_embedding n_active_params mlp_attn_ratio gqa d_over_sqrt_n aspect"
+        follows = (
+            "n_params n_params_non_embedding n_active_params mlp_attn_ratio gqa d_over_sqrt_n aspect "
+            "kv_bytes_per_token kv_bytes_past_window"
+        )
         return self.model_dump() | {name: getattr(self, name) for name in follows.split()}
 
-    def arch(self) -> Arch:
-        """Return the columns equations look at; `params.n_params` of them is the exact count.
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """What all layers cache of a token, in 16 bits."""
+        return self._cached(local=True)
 
-        Columns hold one kind of layer. Where the first layers are dense and the rest have experts,
-        all count as the latter, and `extra_params` takes off what that adds to the weights.
-        """
+    @property
+    def kv_bytes_past_window(self) -> int:
+        """The same of a token that local layers no longer look back to."""
+        return self._cached(local=False)
+
+    def _cached(self, *, local: bool) -> int:
         arch = self._matrices()
+        total = 0.0
+        for a in filter(has_attention, arch.stacks or (arch,)):
+            layers = attention_layers(a) * (1.0 if local else 1.0 - a.local_fraction)
+            total += float(layers * kv_elements_per_token(a) * a.own_kv)
+        return round(2.0 * total)
+
+    def arch(self) -> Arch:
+        """Return the columns equations look at; `params.n_params` of them is the exact count."""
+        arch = self._matrices()
+        kept = over_layers(arch, attn_params) if self.attention_kept else 0.0
+        arch = replace(arch, kept_params=float(kept))
         return replace(arch, extra_params=float(self.n_params) - params.n_params(arch))
 
     def _matrices(self) -> Arch:
         routed = self.n_experts > 1
-        return Arch(
+        arch = Arch(
             n_layers=float(self.n_layers),
             d_model=float(self.d_model),
-            n_heads=float(self.n_heads),
-            n_kv_heads=float(self.n_kv_heads),
+            n_heads=float(max(self.n_heads, 1)),
+            n_kv_heads=float(max(self.n_kv_heads, 1)),
             head_dim=float(self.head_dim),
             d_ff=float(self.d_ff_expert if routed else self.d_ff),
             vocab_size=float(self.vocab_size),
@@ -234,14 +273,25 @@ class ModelSpec(Spec):
             rope_dim=float(self.rope_dim),
             further=self.layers or None,
         )
-
-    def _expert_surplus(self, arch: Arch) -> int:
-        """Weights a layer with experts has beyond a dense one."""
-        dense = arch.mlp_matrices * arch.d_model * self.d_ff
-        return int(mlp_params(arch) - dense)
+        if self.stacks:
+            return replace(arch, stacks=tuple(x.arch(self.d_model) for x in self.stacks))
+        if not self.n_dense_layers:
+            return arch
+        dense = replace(
+            arch,
+            n_layers=float(self.n_dense_layers),
+            d_ff=float(self.d_ff),
+            n_experts=1.0,
+            n_active_experts=1.0,
+            n_shared_experts=0.0,
+        )
+        rest = replace(arch, n_layers=float(self.n_layers - self.n_dense_layers))
+        return replace(arch, stacks=(dense, rest))
 
     def _vectors(self) -> int:
         """Norms and biases: what a count of matrices leaves out."""
+        if self.stacks:
+            return self.other_params + sum(x.n_layers * x.other_params for x in self.stacks)
         traits = self.traits
         q, kv = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
         layer = traits.norms_per_layer * self.d_model
@@ -254,7 +304,8 @@ class ModelSpec(Spec):
             layer += self.d_model
         if self.mlp_bias:
             layer += (2 if self.mlp_gated else 1) * self.d_ff + self.d_model
-        return self.n_layers * layer + self.d_model  # and the norm before the LM head
+        # And the norm before the LM head.
+        return self.n_layers * layer + self.d_model + self.other_params
 
 
 def llama_candidate(

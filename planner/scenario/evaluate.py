@@ -224,7 +224,7 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
     grouped: dict[tuple[Any, ...], list[int]] = {}
     for i, s in enumerate(scenarios):
         if refused[i] is None:
-            grouped.setdefault(group_of(s), []).append(i)
+            grouped.setdefault((*group_of(s), s.model.stacks), []).append(i)
     n = len(scenarios)
     groups: list[Evaluation] = []
     places: dict[int, tuple[Evaluation, int]] = {}

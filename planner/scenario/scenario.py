@@ -48,7 +48,10 @@ class Scenario(Conditions):
 
         """
         own = {name: getattr(conditions, name) for name in Conditions.model_fields}
-        return cls.model_construct(**own, model=load_model(model))
+        spec, engine = load_model(model), conditions.engine
+        if spec.weights_format and "dtype" not in engine.model_fields_set:
+            own["engine"] = engine.model_copy(update={"dtype": spec.weights_format})
+        return cls.model_construct(**own, model=spec)
 
 
 def conditions(

@@ -84,6 +84,11 @@ def _all_params(a: Arch) -> Scalar:
     return a.n_layers * mlp_params(a)
 
 
+def has_mlp(a: Arch) -> bool:
+    """Whether a stack of like layers has an MLP; a mixer may stand alone."""
+    return not is_zero(a.d_ff)
+
+
 MLP_UP = Operator(
     "mlp_up",
     "the gate and up projections",
@@ -94,6 +99,7 @@ MLP_UP = Operator(
     flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_up_gemm(s, w)),
     bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_up_gemm(s, w)),
     weights=lambda a: (a.mlp_matrices - 1.0) * _matrix(a),
+    is_in=has_mlp,
 )
 MLP_DOWN = Operator(
     "mlp_down",
@@ -105,4 +111,5 @@ MLP_DOWN = Operator(
     flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_down_gemm(s, w)),
     bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_down_gemm(s, w)),
     weights=_matrix,
+    is_in=has_mlp,
 )

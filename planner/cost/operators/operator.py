@@ -1,8 +1,8 @@
 """An operator of a step: what people call it, what its time hangs on, what it computes and moves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from planner.columns import Arch, Step, System
 from planner.equation import equation, minimum
@@ -70,3 +70,45 @@ def at_most_one(count: Scalar) -> Scalar:
 def overlapped(math_s: Seconds, memory_s: Seconds) -> Seconds:
     """Arithmetic and traffic at once: the longer, and a bit of the shorter near the knee."""
     return (math_s * math_s + memory_s * memory_s) ** 0.5
+
+
+def over_layers(a: Arch, of: Callable[[Arch], Scalar]) -> Scalar:
+    """Sum over all layers what `of` says of one, stack by stack of like layers."""
+    if a.stacks is None:
+        return a.n_layers * of(a)
+    first, *others = a.stacks
+    total = first.n_layers * of(first)
+    for like in others:
+        total = total + like.n_layers * of(like)
+    return total
+
+
+def over_stacks(
+    of: Callable[..., Any], is_in: Callable[[Arch], bool] = _always
+) -> Callable[..., Any]:
+    """Return `of`, a quantity of like layers, as that of a model: the sum over its stacks."""
+
+    def total(s: System, *more: Any) -> Any:
+        if s.arch.stacks is None:
+            return of(s, *more)
+        parts = [of(replace(s, arch=a), *more) for a in s.arch.stacks if is_in(a)]
+        return sum(parts[1:], start=parts[0]) if parts else 0.0
+
+    return total
+
+
+def of_stacks(o: Operator) -> Operator:
+    """Return an operator of like layers as one of models whose layers may differ."""
+
+    def of_shape(of: Callable[[Arch], Scalar]) -> Callable[[Arch], Scalar]:
+        return lambda a: sum(map(of, filter(o.is_in, a.stacks))) if a.stacks else of(a)
+
+    return replace(
+        o,
+        seconds=over_stacks(o.seconds, o.is_in),
+        flops=over_stacks(o.flops, o.is_in),
+        bytes_=over_stacks(o.bytes_, o.is_in),
+        weights=of_shape(o.weights),
+        cause_of=of_shape(o.cause_of),
+        is_in=lambda a: any(map(o.is_in, a.stacks or (a,))),
+    )

@@ -71,7 +71,7 @@ def prepare(
     """Group runs that one system and one equation predict together, and put their columns together."""
     grouped: dict[tuple[Any, ...], list[int]] = {}
     for i, r in enumerate(runs):
-        grouped.setdefault((*group_of(r.scenario), r.column), []).append(i)
+        grouped.setdefault((*group_of(r.scenario), r.scenario.model.stacks, r.column), []).append(i)
     groups = []
     deployments: dict[int, Deployment] = {}
     for (*_, column), rows in grouped.items():

@@ -4,6 +4,7 @@ from planner.columns import Step, System
 from planner.cost.operators.attention.kinds import (
     attention_layers,
     cached_pair_flops,
+    has_attention,
     kv_elements_per_device,
     mean,
     mean_keys,
@@ -88,4 +89,5 @@ ATTENTION_DECODE = Operator(
     attention_decode_s,
     flops=_flops,
     bytes_=_bytes,
+    is_in=has_attention,
 )

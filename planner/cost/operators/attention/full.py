@@ -24,14 +24,18 @@ def pair_flops(a: Arch) -> Flops:
 
 
 ATTENTION = Softmax(
-    q_params=lambda a: a.d_model * a.n_heads * a.head_dim,
-    kv_params=lambda a: a.d_model * kv_elements(a),
+    q_params=lambda a: a.d_model * a.n_heads * a.head_dim * (1.0 + a.output_gate),
+    kv_params=lambda a: a.d_model * kv_elements(a) * a.own_kv,
     kv_elements=kv_elements,
     kv_elements_per_device=lambda s: 2.0 * kv_heads_per_device(s) * s.arch.head_dim,
     cache_heads=lambda a: a.n_kv_heads,
     keys=lambda a, context: context,
     projected_width=lambda s: (
-        s.arch.head_dim * (s.arch.n_heads / s.parallel.tp + 2.0 * kv_heads_per_device(s))
+        s.arch.head_dim
+        * (
+            s.arch.n_heads * (1.0 + s.arch.output_gate) / s.parallel.tp
+            + 2.0 * kv_heads_per_device(s)
+        )
     ),
     prefill_kv_heads=kv_heads_per_device,
     decode_kv_heads=kv_heads_per_device,

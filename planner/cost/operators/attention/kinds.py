@@ -6,6 +6,7 @@ from planner.columns import Arch, System
 from planner.cost.operators.attention.full import FULL
 from planner.cost.operators.attention.kind import LayerKind, Softmax
 from planner.cost.operators.attention.latent import LATENT
+from planner.cost.operators.attention.recurrent import RECURRENT
 from planner.cost.operators.attention.window import WINDOW
 from planner.cost.operators.operator import is_zero
 from planner.equation import equation
@@ -16,6 +17,7 @@ KINDS: tuple[LayerKind, ...] = (
     FULL,
     WINDOW,
     LATENT,
+    RECURRENT,
 )
 # fmt: on
 FURTHER = tuple(k for k in KINDS if k.columns is not None)  # those with columns of their own
@@ -39,6 +41,11 @@ def attention_layers(a: Arch) -> Scalar:
     for own in a.further or ():
         layers = layers - own.n_layers
     return layers
+
+
+def has_attention(a: Arch) -> bool:
+    """Whether any layer of a stack has softmax attention."""
+    return not (is_zero(attention_layers(a)) or is_zero(a.n_heads))
 
 
 @equation

@@ -4,6 +4,7 @@ from planner.columns import Arch, Step, System
 from planner.cost.operators.attention.full import pair_flops
 from planner.cost.operators.attention.kinds import (
     attention_layers,
+    has_attention,
     kv_elements_per_device,
     kv_elements_per_token,
     mean,
@@ -115,6 +116,7 @@ ATTENTION_PREFILL = Operator(
     attention_prefill_s,
     flops=_flops,
     bytes_=_bytes,
+    is_in=has_attention,
 )
 KV_WRITE = Operator(
     "kv_write",
@@ -124,4 +126,5 @@ KV_WRITE = Operator(
     "prompts",
     kv_write_total_s,
     bytes_=_written_bytes,
+    is_in=has_attention,
 )

@@ -1,7 +1,13 @@
 """Query, key and value projections, and the output projection."""
 
 from planner.columns import Arch, Step, System
-from planner.cost.operators.attention.kinds import attention_layers, kv_params, mean, q_params
+from planner.cost.operators.attention.kinds import (
+    attention_layers,
+    has_attention,
+    kv_params,
+    mean,
+    q_params,
+)
 from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
 from planner.cost.operators.operator import Operator, step_tokens
 from planner.equation import equation
@@ -51,6 +57,7 @@ QKV = Operator(
     flops=lambda s, w: attention_layers(s.arch) * gemm_flops(qkv_gemm(s, w)),
     bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, qkv_gemm(s, w)),
     weights=_qkv_weights,
+    is_in=has_attention,
 )
 ATTENTION_OUTPUT = Operator(
     "attention_output",
@@ -62,4 +69,5 @@ ATTENTION_OUTPUT = Operator(
     flops=lambda s, w: attention_layers(s.arch) * gemm_flops(attention_output_gemm(s, w)),
     bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, attention_output_gemm(s, w)),
     weights=_output_weights,
+    is_in=has_attention,
 )

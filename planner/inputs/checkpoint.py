@@ -1,0 +1,117 @@
+"""What a checkpoint's files say beside the layers: what follows them, and what they are stored in."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+
+_DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp", re.IGNORECASE)
+_SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEncoder")
+_BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
+
+
+def head_of(config: Config) -> str:
+    """Return what follows the layers, by the class that `architectures` names.
+
+    `lm` is a product with the vocabulary, `score` one with a few labels, `none` nothing, and `draft`
+    what the target of a draft has.
+    """
+    names = [str(a) for a in config.get("architectures") or () if isinstance(a, str)]
+    kinds = [str(config.get(k) or "") for k in ("model_type", "speculators_model_type")]
+    if any(map(_DRAFTS.search, names)) or any(map(_DRAFTS.search, kinds)):
+        return "draft"
+    if any(map(_SCORES.search, names)):
+        return "score"
+    return "none" if names and all(map(_BARE.search, names)) else "lm"
+
+
+def format_of(config: Config, beside: Config) -> str:
+    """Return the number format of a quantised checkpoint's matrices; nothing where it is of 16 bits.
+
+    Args:
+        config: the config.json, whose `quantization_config` says so.
+        beside: the hf_quant_config.json of ModelOpt, if there is one.
+
+    """
+    inner = config.get("text_config")
+    own = config.get("quantization_config") or config.get("compression_config")
+    own = own or (inner.get("quantization_config") if isinstance(inner, Mapping) else None)
+    modelopt = beside.get("quantization") if isinstance(beside.get("quantization"), Mapping) else {}
+    if not isinstance(own, Mapping):
+        return _modelopt(modelopt or {})
+    method = str(own.get("quant_method") or own.get("quant_algo") or "").lower()
+    bits = own.get("bits", own.get("w_bit", own.get("weight_bits")))
+    if method in ("fp8", "fbgemm_fp8", "ptpc_fp8", "finegrained_fp8"):
+        return "fp8"
+    if method in ("mxfp4", "nvfp4"):
+        return method
+    if method.startswith("modelopt") or own.get("quant_algo"):
+        return _modelopt(own.get("quantization") or own) or "fp8"
+    if method in (
+        "awq",
+        "gptq",
+        "auto-round",
+        "autoround",
+        "intel/auto-round",
+        "gptqmodel",
+        "marlin",
+    ):
+        return "w8a16" if bits == 8 else "int4"
+    if method in ("bitsandbytes", "bnb"):
+        return "int8" if own.get("load_in_8bit") else "nf4"
+    if method in ("compressed-tensors", "compressed_tensors", "sparseml"):
+        return _compressed(own)
+    if method == "quark":
+        return _quark(own)
+    return ""
+
+
+def _modelopt(own: Config) -> str:
+    """By ModelOpt's `quant_algo`."""
+    algo = str(own.get("quant_algo") or "").upper()
+    if "NVFP4" in algo or "FP4" in algo:
+        return "mxfp4" if algo.startswith("MXFP4") else "nvfp4"
+    if "W4A16" in algo or "W4A8" in algo or "INT4" in algo:
+        return "int4"
+    return "fp8" if "FP8" in algo else "int8" if "INT8" in algo or "W8A8" in algo else ""
+
+
+def _groups(own: Config) -> list[Config]:
+    found = own.get("config_groups")
+    values = found.values() if isinstance(found, Mapping) else ()
+    return [g for g in values if isinstance(g, Mapping)]
+
+
+def _compressed(own: Config) -> str:
+    """By the first group's weights and activations."""
+    for group in _groups(own):
+        weights, inputs = group.get("weights") or {}, group.get("input_activations")
+        bits, kind = weights.get("num_bits"), str(weights.get("type") or "int")
+        if kind == "float":
+            block = weights.get("group_size")
+            return "fp8" if bits == 8 else "mxfp4" if block == 32 else "nvfp4"
+        if bits == 8:
+            return "int8" if inputs else "w8a16"
+        return "int4" if bits == 4 else ""
+    return ""
+
+
+def _quark(own: Config) -> str:
+    """By AMD Quark's global configuration."""
+    everywhere = own.get("global_quant_config") or {}
+    weight = everywhere.get("weight") or {}
+    weight = weight[0] if isinstance(weight, list) and weight else weight
+    kind = str(weight.get("dtype") or "") if isinstance(weight, Mapping) else ""
+    return "mxfp4" if kind.startswith("fp4") else "fp8" if kind.startswith("fp8") else "int8"
+
+
+def keeps_attention(config: Config, beside: Config) -> bool:
+    """Whether a quantised checkpoint keeps its attention in 16 bits, as the modules it leaves out say."""
+    own = config.get("quantization_config")
+    own = own if isinstance(own, Mapping) else {}
+    modelopt = beside.get("quantization") if isinstance(beside.get("quantization"), Mapping) else {}
+    lists = [own.get(k) for k in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude")]
+    lists += [(modelopt or {}).get("exclude_modules"), own.get("exclude_modules")]
+    left_out = [str(m) for names in lists if isinstance(names, list) for m in names]
+    return any(re.search(r"self_attn(?!.*(norm|bias|kv_b))", m) for m in left_out)
