@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.flags import SERVING, Form, Model, takes
 from planner.cli.what_if import Set
 from planner.inputs.deployment import DEFAULT_DEVICE
 
@@ -32,8 +32,12 @@ Rate = Annotated[
 ]
 
 
-@takes(*SERVING, without=("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests"))
+OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
+
+
+@takes(*SERVING, form=("json_", "csv_", "out"), without=OWN)
 def budget(
+    form: Form,
     model: Model,
     ttft: Ttft = None,
     tpot: Tpot = None,
@@ -45,16 +49,13 @@ def budget(
     dtype: Dtypes = "bf16",
     tp: Tps = "1,2,4,8",
     set_: Set = None,
-    json_: Json = False,
-    csv_: Csv = False,
-    out: Out = None,
     **settings: Any,
 ) -> None:
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
 
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import command_line
     from planner.questions.budget.budget import budget as run
     from planner.scenario.options import read_set
     from planner.units import whole
@@ -73,4 +74,4 @@ def budget(
         command=command_line(),
         **settings | read_set(set_ or []),
     )
-    emit(result, json_=json_, csv_=csv_, out=out)
+    form.show(result)

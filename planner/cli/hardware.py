@@ -7,12 +7,7 @@ import typer
 
 from planner.cli import flags as o
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Browse and check hardware files.",
-)
+app = o.group("Browse and check hardware files.")
 
 
 @app.command("list")

@@ -6,14 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from planner.cli import law_ask
-from planner.cli.flags import Json, Out
+from planner.cli.flags import Json, Out, group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Browse, fit, compare, check and export loss laws; ask them planning questions.",
-)
+app = group("Browse, fit, compare, check and export loss laws; ask them planning questions.")
 app.add_typer(law_ask.app, name="ask")
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="A law, by id or TOML path.")]

@@ -4,14 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import Law, Tokens
+from planner.cli.flags import Law, Tokens, group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Planning questions: best N and D, what a shape costs, which of two is better.",
-)
+app = group("Planning questions: best N and D, what a shape costs, which of two is better.")
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model preset or a config.json.")]
 Other = Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
 
