@@ -77,10 +77,7 @@ def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Gro
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
     for step in shown:
-        cells = [
-            Text(_bare(step.name, d.phase)),
-            Text("= " + formula(step.formula, d.phase)),
-        ]
+        cells = [Text(_bare(step.name, d.phase)), Text("= " + formula(step.formula, d.phase))]
         table.add_row(*cells, *([value(step), share(step)] if numeric else []))
     parts: list[Any] = [table]
     if hidden := len(d.steps) - len(shown):

@@ -26,11 +26,8 @@ def phase_seconds(e: Evaluation) -> dict[str, float]:
 def time_breakdown(shown: Mapping[str, Evaluation]) -> tuple[Figure, Grid]:
     """Draw seconds by operator; the smallest are put together."""
     found = {name: phase_seconds(e) for name, e in shown.items()}
-    of = (
-        "the whole batch"
-        if next(iter(shown.values())).resolved.kind.per == "batch"
-        else "a request"
-    )
+    kind = next(iter(shown.values())).resolved.kind
+    of = "the whole batch" if kind.per == "batch" else "a request"
     most = max(sum(r.values()) for r in found.values())
     parts = list(dict.fromkeys(p for r in found.values() for p in r))
     small = [p for p in parts if all(r.get(p, 0.0) < SMALL * most for r in found.values())]

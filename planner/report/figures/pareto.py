@@ -42,15 +42,8 @@ def _llamas() -> dict[str, ModelSpec]:
 def _bars(value: Any) -> dict[str, Any]:
     if not isinstance(value, Estimate):
         return {"visible": False}
-    up, down = [value.high - value.value], [value.value - value.low]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": up,
-        "arrayminus": down,
-        "thickness": 1,
-        "width": 4,
-    }
+    ends = {"array": [value.high - value.value], "arrayminus": [value.value - value.low]}
+    return {"type": "data", "symmetric": False, **ends, "thickness": 1, "width": 4}
 
 
 def _marks(

@@ -6,7 +6,7 @@ import numpy as np
 
 from planner.picks import title
 from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
-from planner.report.parts import Figure, Grid, esc
+from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
@@ -40,7 +40,7 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
     names = list(dict.fromkeys(op for rows in placed.values() for op, *_ in rows))
     for i, name_ in enumerate(names):
         data.append(_operator(name_, OPERATORS[i % len(OPERATORS)], placed, parts))
-    grid = _grid(parts)
+    every = [(phase, op, v) for phase, p in parts.items() for op, v in p["operators"].items()]
     return Figure(
         name="roofline",
         alt=f"Roofline of the {title(name)} shape: ridge at {ridge:.0f} FLOP/byte; "
@@ -55,7 +55,7 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
         f"its step's time. The ridge is at {ridge:.0f} FLOP/byte. What lies under the dotted roof "
         "waits for launches or fills the device badly.",
         height=500,
-    ), grid
+    ), grid(every, COLUMNS, "Every operator of one step", fold=True)
 
 
 def _operator(name: str, colour: str, placed: Any, parts: Any) -> dict[str, Any]:
@@ -100,19 +100,15 @@ def _roof(name: str, x: Any, y: Any, colour: str, dash: str) -> dict[str, Any]:
     }
 
 
-def _grid(parts: Any) -> Grid:
-    rows = [
-        [
-            f"{phase}: {op}",
-            show(v["seconds"], "s"),
-            f"{v['share']:.1%}",
-            show(v["flops"], "flop") if v["flops"] else "–",
-            show(v["bytes"], "byte") if v["bytes"] else "–",
-            significant(v["flops"] / v["bytes"]) if v["bytes"] else "–",
-            v["bound"],
-        ]
-        for phase, p in parts.items()
-        for op, v in p["operators"].items()
-    ]
-    header = ["operator", "time", "share", "FLOP", "bytes", "FLOP/byte", "bound by"]
-    return Grid(header, rows, caption="Every operator of one step", fold=True)
+# Of a phase, an operator's name, and what it costs.
+COLUMNS = (
+    Column("operator", lambda o: f"{o[0]}: {o[1]}"),
+    Column("time", lambda o: show(o[2]["seconds"], "s")),
+    Column("share", lambda o: f"{o[2]['share']:.1%}"),
+    Column("FLOP", lambda o: show(o[2]["flops"], "flop") if o[2]["flops"] else "–"),
+    Column("bytes", lambda o: show(o[2]["bytes"], "byte") if o[2]["bytes"] else "–"),
+    Column(
+        "FLOP/byte", lambda o: significant(o[2]["flops"] / o[2]["bytes"]) if o[2]["bytes"] else "–"
+    ),
+    Column("bound by", lambda o: o[2]["bound"]),
+)
