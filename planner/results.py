@@ -33,18 +33,8 @@ SCHEMA: Final = 2
 OLDER = "0.1"  # the version that wrote schema 1
 HINT = "write it again with `--json --out FILE`; result files are not meant to be edited"
 SHAPE_KEYS = (
-    "n_layers",
-    "d_model",
-    "n_heads",
-    "n_kv_heads",
-    "head_dim",
-    "d_ff",
-    "vocab_size",
-    "n_params",
-    "n_params_non_embedding",
-    "mlp_attn_ratio",
-    "gqa",
-    "d_over_sqrt_n",
+    *("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"),
+    *("n_params", "n_params_non_embedding", "mlp_attn_ratio", "gqa", "d_over_sqrt_n"),
 )
 
 
@@ -183,9 +173,8 @@ class Candidate(Measures):
     lifted: ClassVar[tuple[str, ...]] = ("shape", "metrics")
 
     name: str
-    shape: dict[str, int | float] = Field(
-        default_factory=dict
-    )  # SHAPE_KEYS; follows from the model
+    # Of SHAPE_KEYS; follows from the model.
+    shape: dict[str, int | float] = Field(default_factory=dict)
     model: ModelSpec
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
     memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device

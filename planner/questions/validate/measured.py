@@ -89,14 +89,9 @@ COLUMNS: dict[str, Column] = {
 }
 REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
-_SETTINGS = {
+_SETTINGS = {n: n for n in ("max_num_seqs", "prefix_hit", "pp", "ep", "tp")} | {
     "max_num_batched_tokens": "max_batched_tokens",
-    "max_num_seqs": "max_num_seqs",
     "gpu_memory_utilization": "memory_fraction",
-    "prefix_hit": "prefix_hit",
-    "pp": "pp",
-    "ep": "ep",
-    "tp": "tp",
 }
 _WHOLE = ("max_batched_tokens", "max_num_seqs", "tp", "pp", "ep")
 
