@@ -37,20 +37,11 @@ OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
 
 @takes(*SERVING, form=("json_", "csv_", "out"), without=OWN)
 def budget(
-    form: Form,
-    model: Model,
-    ttft: Ttft = None,
-    tpot: Tpot = None,
-    itl: Itl = None,
-    e2e: E2e = None,
-    at: At = "p99",
-    rate: Rate = None,
-    on: On = DEFAULT_DEVICE,
-    dtype: Dtypes = "bf16",
-    tp: Tps = "1,2,4,8",
-    set_: Set = None,
-    **settings: Any,
-) -> None:
+    form: Form, model: Model,
+    ttft: Ttft = None, tpot: Tpot = None, itl: Itl = None, e2e: E2e = None, at: At = "p99",
+    rate: Rate = None, on: On = DEFAULT_DEVICE, dtype: Dtypes = "bf16", tp: Tps = "1,2,4,8",
+    set_: Set = None, **settings: Any,
+) -> None:  # fmt: skip
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
 
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
@@ -60,18 +51,8 @@ def budget(
     from planner.scenario.options import read_set
     from planner.units import whole
 
-    result = run(
-        model,
-        ttft=ttft,
-        tpot=tpot,
-        itl=itl,
-        e2e=e2e,
-        at=at,
-        on=on.split(","),
-        dtypes=dtype.split(","),
-        tps=[whole(degree, "--tp") for degree in tp.split(",")],
-        rate=rate,
-        command=command_line(),
-        **settings | read_set(set_ or []),
-    )
-    form.show(result)
+    limits = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e}
+    degrees = [whole(degree, "--tp") for degree in tp.split(",")]
+    grid = {"on": on.split(","), "dtypes": dtype.split(","), "tps": degrees}
+    given: dict[str, Any] = {**limits, **grid, **settings, **read_set(set_ or [])}
+    form.show(run(model, at=at, rate=rate, command=command_line(), **given))

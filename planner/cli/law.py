@@ -13,6 +13,12 @@ app.add_typer(law_ask.app, name="ask")
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="A law, by id or TOML path.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="Runs, one a row.")]
+Scored = Annotated[str, typer.Option("--law", help="Law to score, by id or TOML path.")]
+SUITES = "chinchilla, gadre, routing, gemstones, coverage, accuracy"
+Suite = Annotated[str | None, typer.Option(help=f"Instead: recompute known results: {SUITES}.")]
+Form = Annotated[
+    str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
+]
 Source = Annotated[str | None, typer.Option("--source", help="Keep only rows of this source.")]
 
 
@@ -125,16 +131,9 @@ def compare(
 @app.command()
 def check(
     data: Data,
-    law: Annotated[
-        str, typer.Option("--law", help="Law to score, by id or TOML path.")
-    ] = "bian-1b",
+    law: Scored = "bian-1b",
     source: Source = None,
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead: recompute known results: chinchilla, gadre, routing, gemstones, coverage, accuracy."
-        ),
-    ] = None,
+    suite: Suite = None,
     as_json: Json = False,
 ) -> None:
     """Score a law on runs it has not seen, by source and size; or accuracies, given a column acc.
@@ -153,14 +152,11 @@ def check(
         _suite(suite, data, as_json)
         return
     header, _ = read_table(data)
-    spec = load_law(law)
-    accuracies = "acc" in header
-    rows, skipped = (
-        check_accuracies(data, source=source)
-        if accuracies
-        else check_losses(spec, data, source=source)
-    )
-    unit = "points" if accuracies else "nats"
+    spec, unit = load_law(law), "points" if "acc" in header else "nats"
+    if unit == "points":
+        rows, skipped = check_accuracies(data, source=source)
+    else:
+        rows, skipped = check_losses(spec, data, source=source)
     clean = [{k: _finite(v) for k, v in asdict(r).items()} for r in rows]
     lines = [scores_text(rows, unit), *(f"left out {s.source}: {s.why}" for s in skipped)]
     _print({"rows": clean, "skipped": [asdict(s) for s in skipped]}, "\n".join(lines), as_json)
@@ -188,13 +184,7 @@ def _suite(suite: str, data: Path, as_json: bool) -> None:
 
 
 @app.command()
-def export(
-    law: Name,
-    form: Annotated[
-        str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
-    ] = "paper",
-    out: Out = None,
-) -> None:
+def export(law: Name, form: Form = "paper", out: Out = None) -> None:
     """Print a law as TOML, or its shape part as the paper's six coefficients.
 
     Example: planner law export bian-1b

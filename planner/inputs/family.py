@@ -45,6 +45,7 @@ class Traits:
 
 _LLAMA_LIKE = {"hidden_act": "silu", "rms_norm_eps": 1e-5}
 _QWEN = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
+_DEEPSEEK = _QWEN | {"moe_layer_freq": 1, "n_group": 1, "topk_group": 1}
 
 FAMILIES: dict[Family, Traits] = {
     "llama": Traits(
@@ -114,11 +115,8 @@ FAMILIES: dict[Family, Traits] = {
         divisible_width=True,
         experts="n_routed_experts",
         latent=True,
-        constants=_QWEN
+        constants=_DEEPSEEK
         | {
-            "moe_layer_freq": 1,
-            "n_group": 1,
-            "topk_group": 1,
             "topk_method": "greedy",
             "scoring_func": "softmax",
             "norm_topk_prob": False,
@@ -129,11 +127,8 @@ FAMILIES: dict[Family, Traits] = {
         "DeepseekV3ForCausalLM",
         experts="n_routed_experts",
         latent=True,
-        constants=_QWEN
+        constants=_DEEPSEEK
         | {
-            "moe_layer_freq": 1,
-            "n_group": 1,
-            "topk_group": 1,
             "topk_method": "noaux_tc",
             "scoring_func": "sigmoid",
             "norm_topk_prob": True,

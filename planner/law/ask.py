@@ -7,13 +7,7 @@ import numpy as np
 
 from planner.errors import Infeasible
 from planner.interval import ENDS
-from planner.law.accuracy import (
-    NINE_TASKS,
-    RESOLVED_ACCURACY,
-    TASKS,
-    accuracy,
-    accuracy_draws,
-)
+from planner.law.accuracy import NINE_TASKS, RESOLVED_ACCURACY, TASKS, accuracy, accuracy_draws
 from planner.law.columns import LawColumns, Shapes
 from planner.law.compare import Comparison, Quality, compare, loss_draws
 from planner.law.evidence import LawWarning, warnings
