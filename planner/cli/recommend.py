@@ -15,10 +15,7 @@ ExportHf = Annotated[
     Path | None, typer.Option("--export-hf", metavar="DIR", help="Write each pick's config.json.")
 ]
 ASKED = "Which limits a shape breaks: d_model=3840,n_heads=16,…, or a model. Repeatable."
-WhyNot = Annotated[
-    list[str] | None,
-    typer.Option("--why-not", metavar="SHAPE", help=ASKED),
-]
+WhyNot = Annotated[list[str] | None, typer.Option("--why-not", metavar="SHAPE", help=ASKED)]
 asking = takes("question", *SERVING, "training", form=("json_", "csv_", "plot", "out", "quiet"))
 
 

@@ -57,11 +57,7 @@ FAMILIES: dict[Family, Traits] = {
     ),
     "mistral": Traits("MistralForCausalLM", window="all", constants=_LLAMA_LIKE),
     "qwen2": Traits(
-        "Qwen2ForCausalLM",
-        qkv_bias=True,
-        fixed_head_dim=True,
-        window="upper",
-        constants=_QWEN,
+        "Qwen2ForCausalLM", qkv_bias=True, fixed_head_dim=True, window="upper", constants=_QWEN
     ),
     "qwen3": Traits(
         "Qwen3ForCausalLM",
@@ -97,10 +93,7 @@ FAMILIES: dict[Family, Traits] = {
         constants=_QWEN,
     ),
     "mixtral": Traits(
-        "MixtralForCausalLM",
-        window="all",
-        experts="num_local_experts",
-        constants=_LLAMA_LIKE,
+        "MixtralForCausalLM", window="all", experts="num_local_experts", constants=_LLAMA_LIKE
     ),
     "qwen3_moe": Traits(
         "Qwen3MoeForCausalLM",

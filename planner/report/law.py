@@ -131,11 +131,7 @@ def shape_text(law: LawColumns, why: str, model: str, s: Shapes, cost: ShapeCost
 
 
 def better_text(
-    law: LawColumns,
-    why: str,
-    models: tuple[str, str],
-    pair: tuple[Shapes, Shapes],
-    c: Comparison,
+    law: LawColumns, why: str, models: tuple[str, str], pair: tuple[Shapes, Shapes], c: Comparison
 ) -> str:
     """Return how sure the first of two models ends at the lower loss."""
     verdict = "a tie at this evidence" if c.tie else ("better" if c.p_better > 0.5 else "worse")

@@ -1,5 +1,6 @@
 """The limits a shape must meet, which one binds when none can, and why a shape was not chosen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +58,7 @@ class Tally:
     n_evaluated: int = 0
     n_feasible: int = 0
     nearest: dict[str, float] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
 
     def keep(self, table: Table) -> Any:
         """Return the mask of rows that meet every limit, and remember the near misses."""
@@ -66,7 +67,7 @@ class Tally:
         self.n_evaluated += len(ok)
         self.n_feasible += int(ok.sum())
         for i, limit in enumerate(self.limits):
-            self._drop(limit.flag, int(np.size(ok) - np.sum(met[i])))
+            self.dropped[limit.flag] += int(np.size(ok) - np.sum(met[i]))
             others = np.logical_and.reduce([*met[:i], *met[i + 1 :], np.ones(len(ok), bool)])
             if others.any():
                 self._near(limit.flag, float(limit.value(table)[others].min()))
@@ -78,14 +79,10 @@ class Tally:
         self.n_feasible += other.n_feasible
         for flag, best in other.nearest.items():
             self._near(flag, best)
-        for flag, n in other.dropped.items():
-            self._drop(flag, n)
+        self.dropped.update(other.dropped)
 
     def _near(self, flag: str, best: float) -> None:
         self.nearest[flag] = min(self.nearest.get(flag, np.inf), best)
-
-    def _drop(self, flag: str, n: int) -> None:
-        self.dropped[flag] = self.dropped.get(flag, 0) + n
 
     def record(self) -> tuple[Dropped, ...]:
         """Return what each limit refused, for the result."""
@@ -93,12 +90,12 @@ class Tally:
             Dropped(
                 limit=x.flag,
                 bound=x.sign * x.at_most,
-                n=self.dropped.get(x.flag, 0),
+                n=self.dropped[x.flag],
                 nearest=x.sign * self.nearest[x.flag] if x.flag in self.nearest else None,
                 unit=x.unit,
             )
             for x in self.limits
-            if self.dropped.get(x.flag)
+            if self.dropped[x.flag]
         )
 
     def infeasible(self, q: Question) -> Infeasible:
