@@ -40,14 +40,9 @@ def validate(
     from planner.questions.validate.validate import validate_file
 
     known = {"gpu" if name == "on" else name: str(value) for name, value in settings.items()}
-    result = validate_file(
-        data,
-        known={"model": model, **known},
-        refit=_refit() if cv else None,
-        worst=worst,
-        command=command_line(),
-    )
-    form.show(result)
+    known, refit = {"model": model, **known}, _refit() if cv else None
+    command = command_line()
+    form.show(validate_file(data, known=known, refit=refit, worst=worst, command=command))
 
 
 def _refit() -> "Refit":

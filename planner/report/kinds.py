@@ -263,8 +263,8 @@ def fit_sections(result: Fit) -> Page:
         columns = {"value": constants, "sd of its logarithm": found.get("ln_sd") or {},
                    "learned from runs": found.get("shrinkage") or {}}  # fmt: skip
         table = [{"constant": k} | {c: of.get(k) for c, of in columns.items()} for k in constants]
-        grid = rows.records(table, "Posterior")
-        sections.append(Section("constants", "The constants", grids=[grid]))
+        posterior = rows.records(table, "Posterior")
+        sections.append(Section("constants", "The constants", grids=[posterior]))
     done = {*stages, "constants", "ln_sd", "shrinkage", "inputs"}
     return Page("What the measurements say", "", [*sections, *_rest(found, done)])
 
@@ -285,8 +285,8 @@ def _rest(found: Mapping[str, Any], without: set[str]) -> list[Section]:
         else:
             single[key.replace("_", " ")] = rows.plain(value)
     if single:
-        grid = Grid(["", "value"], [[k, v] for k, v in single.items()])
-        sections.insert(0, Section("rest", "The fit", grids=[grid]))
+        values = Grid(["", "value"], [[k, v] for k, v in single.items()])
+        sections.insert(0, Section("rest", "The fit", grids=[values]))
     return sections
 
 

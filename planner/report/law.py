@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.errors import SpecError
 from planner.inputs.law import LawSpec
 from planner.law.ask import Optimum, Served, ShapeCost, best_shape_warnings
 from planner.law.columns import LawColumns, NDefinition, Shapes
@@ -65,8 +66,6 @@ def paper_form(law: LawSpec) -> PaperCoefficients:
         SpecError: the law says nothing about shape, or is additive.
 
     """
-    from planner.errors import SpecError
-
     c = law.conditional
     if c is None or c.form != "multiplicative":
         raise SpecError(

@@ -88,12 +88,9 @@ def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | N
     found = [*(name for name, p in r.picks.items() if p), "baseline"]
     chosen = "fastest" if "fastest" in found else found[0]
     only_front = r.kind == "pareto" and not figures
+    table = rows.candidates(r.shapes)
     answer = Section(
-        "answer",
-        "The recommendation",
-        recommendation_text(r),
-        items=_reasons(r),
-        grids=[rows.candidates(r.shapes)],
+        "answer", "The recommendation", recommendation_text(r), items=_reasons(r), grids=[table]
     )
     few = rows.spaced(r.pareto, top or (len(r.pareto) if figures or only_front else TOP))
     caption = "The whole front" if len(few) == len(r.pareto) else ""

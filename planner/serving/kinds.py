@@ -13,12 +13,14 @@ shapes asks for two of them, a table for all. Names are those of `planner.metric
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import max_concurrency
+from planner.equation import EQUATIONS
 from planner.serving import batch, closed_loop
 from planner.serving.open_loop import Flow, open_loop
 from planner.serving.pools import Pools, closed, disaggregated
@@ -102,16 +104,11 @@ BATCH = CLOSED | {
 }
 
 
-def _looped(s: System, run: Workload, used: Scalar) -> Means:
+def _looped(s: System, run: Workload, used: Scalar, equations: Mapping[str, str]) -> Means:
     """Return what runs share whose requests wait for others to end; `run` is what one engine is asked."""
-    return {
-        "ttft_s": lambda: closed_loop.closed_ttft_s(s, run),
-        "tpot_s": lambda: closed_loop.closed_tpot_s(s, run),
-        "e2e_s": lambda: closed_loop.closed_e2e_s(s, run),
-        "idle_ttft_s": lambda: batch.idle_ttft_s(s, run),
-        "used": lambda: used,
-        "late": lambda: False,
-    }
+    own = {n: e for n, e in equations.items() if n != "output_tokens_per_s"}  # of all replicas
+    means: Means = {name: partial(EQUATIONS[e], s, run) for name, e in own.items()}
+    return means | {"used": lambda: used, "late": lambda: False}
 
 
 def _batch(s: System, load: Load) -> Means:
@@ -128,8 +125,7 @@ def _batch(s: System, load: Load) -> Means:
             "decode": (decode, decode_s / engine_step_s(s, decode) / spent()),
         }
 
-    return _looped(s, run, used / np.maximum(load.replicas, 1.0)) | {
-        "decode_step_s": lambda: batch.full_batch_step_s(s, w),
+    return _looped(s, run, used / np.maximum(load.replicas, 1.0), BATCH) | {
         "duration_s": spent,
         "requests_per_s": lambda: w.batch / spent() * used,
         "in_flight": lambda: batch.running(s, w) * used,
@@ -162,8 +158,7 @@ def _closed(s: System, load: Load) -> Means:
         return np.clip(1 - decoding_s / cycle(), 0.0, 1.0)
 
     made = closed_loop.closed_output_tokens_per_s
-    return _looped(s, w, used / np.maximum(load.replicas, 1.0)) | {
-        "decode_step_s": lambda: closed_loop.decode_step_s(s, w),
+    return _looped(s, w, used / np.maximum(load.replicas, 1.0), CLOSED) | {
         "duration_s": lambda: np.where(np.isfinite(w.n_requests), closed_loop.run_s(s, w), np.nan),
         "requests_per_s": lambda: made(s, w) / w.output_tokens * used,
         "in_flight": lambda: here() * s.parallel.pp * used,

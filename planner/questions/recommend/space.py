@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.columns import Arch, Table
 from planner.inputs.model import llama_extra_params
-from planner.inputs.question import Question
+from planner.inputs.question import Question, Range
 from planner.law.terms.depth import reference_depth
 from planner.law.terms.head_size import reference_head_dim
 from planner.scenario.evaluate import SHAPE
@@ -70,7 +70,8 @@ class Space:
                 continue
             pairs = self._heads(d_model, head_dim, n_high)
             if len(pairs[0]):
-                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n_low, n_high, rows)
+                n = (n_low, n_high)
+                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n, rows)
 
     def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
         """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
@@ -83,16 +84,10 @@ class Space:
         return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
-        self,
-        n_layers: int,
-        d_model: float,
-        head_dim: int,
-        pairs: Any,
-        n_low: float,
-        n_high: float,
-        rows: int,
+        self, n_layers: int, d_model: float, head_dim: int, pairs: Any, n: Range, rows: int
     ) -> Iterator[Any]:
-        """Fill the rest of the budget with d_ff: every multiple of the alignment that fits."""
+        """Fill the rest of a budget of `n` a layer with d_ff: every multiple of `align` that fits."""
+        n_low, n_high = n
         align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
         x_low, x_high = self.question.d_over_sqrt_n
         heads, kv_heads = pairs

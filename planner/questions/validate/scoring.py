@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
+from planner.metrics import METRICS
 from planner.questions.validate.measured import COLUMNS, Run
 from planner.scenario.evaluate import Evaluation, group_evaluation
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
@@ -59,8 +60,6 @@ class Prepared:
 
 def spread_of(column: str) -> str:
     """Return whose spread a column's prediction takes: its metric's, unless it has its own."""
-    from planner.metrics import METRICS
-
     return COLUMNS[column].spread or METRICS[COLUMNS[column].metric].spread
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.picks import title
+from planner.questions.recommend.reasons import phase_seconds
 from planner.report.figures.style import FREE, OPERATORS, axis, layout, rounded
 from planner.report.parts import Figure, Grid, esc
-from planner.scenario.evaluate import Evaluation, memory_by_part, operators
+from planner.scenario.evaluate import Evaluation, memory_by_part
 from planner.units import show
 
 SMALL = 0.02  # of the longest bar: what is less is put together
@@ -14,18 +15,12 @@ REST = "everything else"
 Parts = dict[str, dict[str, float]]  # by shape, by part
 
 
-def phase_seconds(e: Evaluation) -> dict[str, float]:
-    """Return seconds by phase and operator: ``decode: mlp_up``; of the batch, or of a request."""
-    return {
-        f"{phase}: {op}": v["seconds"] * p["steps"]
-        for phase, p in operators(e).items()
-        for op, v in p["operators"].items()
-    }
-
-
 def time_breakdown(shown: Mapping[str, Evaluation]) -> tuple[Figure, Grid]:
     """Draw seconds by operator; the smallest are put together."""
-    found = {name: phase_seconds(e) for name, e in shown.items()}
+    found = {
+        name: {f"{phase}: {operator}": s for (phase, operator), s in phase_seconds(e).items()}
+        for name, e in shown.items()
+    }
     kind = next(iter(shown.values())).resolved.kind
     of = "the whole batch" if kind.per == "batch" else "a request"
     most = max(sum(r.values()) for r in found.values())
