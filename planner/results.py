@@ -245,17 +245,17 @@ class Prediction(Result):
         schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         own = schema["properties"]
         candidate = handler.resolve_ref_schema(own.pop("candidate"))
-        lifted = {
-            k: v for k, v in candidate["properties"].items() if k not in ("warnings", "model")
-        }
         schema["required"] = [n for n in schema["required"] if n != "candidate"]
-        return schema | {"properties": own | lifted}
+        return schema | {"properties": own | cls._lifted(candidate["properties"])}
+
+    @staticmethod
+    def _lifted(candidate: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in candidate.items() if k not in ("warnings", "model")}
 
     @model_serializer(mode="wrap")
     def _lift(self, write: Any) -> dict[str, Any]:
         plain: dict[str, Any] = write(self)
-        candidate = plain.pop("candidate")
-        return plain | {k: v for k, v in candidate.items() if k not in ("warnings", "model")}
+        return plain | self._lifted(plain.pop("candidate"))
 
     @model_validator(mode="before")
     @classmethod

@@ -57,9 +57,12 @@ def _facts(page: Page) -> str:
 
 
 def _section(s: Section) -> str:
-    parts = [f'<section id="{s.name}" aria-labelledby="h-{s.name}">']
-    parts.append(f'<h2 id="h-{s.name}">{esc(s.title)}</h2>')
-    parts += [f"<p>{esc(p)}</p>" for p in s.text]
+    head = f'<section id="{s.name}" aria-labelledby="h-{s.name}">'
+    parts = [
+        head,
+        f'<h2 id="h-{s.name}">{esc(s.title)}</h2>',
+        *(f"<p>{esc(p)}</p>" for p in s.text),
+    ]
     if s.items:
         parts.append("<ul>" + "".join(f"<li>{esc(i)}</li>" for i in s.items) + "</ul>")
     if s.code:

@@ -7,7 +7,7 @@ from planner.inputs.model import ModelSpec
 from planner.metrics import LATENCIES, METRICS, Metric
 from planner.report import rows
 from planner.report.figures.curves import Line, curves, metric_axis, panels
-from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded
+from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, Page, Section, esc, grid, part_id
 from planner.results import Budget, Fit, Plan, Point, Score, Validation, WhatIf
 from planner.scenario.options import OPTIONS
@@ -158,15 +158,9 @@ def _bars(found: Sequence[Plan], m: Metric) -> Figure:
         told += [f"replicas {p.replicas}", f"bound by {rows.binds(p.binds)}"]
         return "<br>".join(map(esc, told))
 
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "y": [esc(p.configuration) for p in shown],
-        "x": [rows.of(p, m.name) for p in shown],
-        "marker": {"color": BLUE},
-        "hovertext": [hover(p) for p in shown],
-        "hoverinfo": "text",
-    }
+    names, values = [esc(p.configuration) for p in shown], [rows.of(p, m.name) for p in shown]
+    more = {"orientation": "h", "y": names, "x": values, "marker": {"color": BLUE}}
+    bars = trace("bar", [hover(p) for p in shown], **more)
     return Figure(
         name=f"budget-{part_id(m.name)}",
         alt=f"{m.words} of {len(shown)} configurations.",

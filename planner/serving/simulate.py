@@ -195,9 +195,7 @@ def simulate(
         share = requests.at(rows)
         prompt = share.input_tokens
         held = prompt if cached else np.minimum((prompt * prefix_hit).astype(np.int64), prompt - 1)
-        in_flight = None
-        if concurrency is not None:
-            in_flight = (concurrency - e + engines - 1) // engines
+        in_flight = None if concurrency is None else (concurrency - e + engines - 1) // engines
         lists = (share.arrival_s, prompt - held, held, share.output_tokens)
         engine = Engine(times, r, *(column.tolist() for column in lists), in_flight=in_flight)
         logs.append(engine.simulate())

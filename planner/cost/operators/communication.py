@@ -68,11 +68,7 @@ def sent_bytes(s: System, w: Step) -> Bytes:
 
 
 COMMUNICATION = Operator(
-    "communication",
-    "all-reduces",
-    "activations sent a token",
-    lambda a: a.n_layers * a.d_model,
-    "logits",
-    communication_s,
-    comm_bytes=sent_bytes,
-)
+    "communication", "all-reduces",
+    "activations sent a token", lambda a: a.n_layers * a.d_model,
+    "logits", communication_s, comm_bytes=sent_bytes,
+)  # fmt: skip

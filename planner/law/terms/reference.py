@@ -73,9 +73,7 @@ def anchored(
 
 
 REFERENCE = Term(
-    "reference",
-    "loss of the best shape at N parameters and D tokens",
-    Acts.REFERENCE,
+    "reference", "loss of the best shape at N parameters and D tokens", Acts.REFERENCE,
     "E + A / N^alpha + B / D^beta",
     lambda law, s: reference_loss(law, s.n, s.n_tokens),
     (
@@ -100,7 +98,7 @@ REFERENCE = Term(
             "no model outside {shown.n_low} to {shown.n_high} parameters was in the evidence",
         ),
     ),
-)
+)  # fmt: skip
 
 
 def size_slope_nats(law: LawColumns, n: Number) -> Number:

@@ -176,16 +176,10 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     if value <= 0:
         raise SpecError(f"{column}: {text} is no measurement", hint="correct that line")
     said = row.get("kv_overflow", "")
-    return Run(
-        scenario=scenario_of(row, column),
-        column=column,
-        value=value,
-        line=line,
-        engine=f"{row['engine']} {row.get('engine_version') or ''}".strip(),
-        gpu=row["gpu"],
-        flag=row.get("flag") or "",
-        overflow=_truth(said) if said else None,
-    )
+    overflow = _truth(said) if said else None
+    engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
+    where = (line, engine, row["gpu"], row.get("flag") or "")
+    return Run(scenario_of(row, column), column, value, *where, overflow)
 
 
 def _first(row: Row, *names: str) -> str:

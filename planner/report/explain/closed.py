@@ -48,9 +48,8 @@ def closed_form(name: str, at: Evaluation | None = None) -> ClosedForm:
     meaning, unit, solve = CLOSED[name]
     solved = solve()
     wanted = {str(s) for s in solved.solution.free_symbols}
-    values: Values = {}
-    if at is not None:
-        values = {k: v for k, v in solved.known(at).items() if k in wanted}
+    known = {} if at is None else solved.known(at)
+    values = {k: v for k, v in known.items() if k in wanted}
     value = None
     if at is not None and wanted <= values.keys():
         here = {s: values[str(s)] for s in solved.solution.free_symbols}

@@ -22,8 +22,7 @@ def formula(expression: Any, phase: str = "") -> str:
     """Write an expression in one line, whole numbers as such, without the mark of `phase`."""
     import sympy
 
-    text = sympy.sstr(expression, order="none")
-    text = _bare(text, phase)
+    text = _bare(sympy.sstr(expression, order="none"), phase)
     text = re.sub(r"(?<![\w.])1\.0+\*", "", text)
     return re.sub(r"(\d)\.0+(?!\d)", r"\1", text)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from planner.picks import title
-from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
+from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
@@ -61,27 +61,21 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
 def _operator(name: str, colour: str, placed: Any, parts: Any) -> dict[str, Any]:
     """Return one operator's points: a circle for prefill, a diamond for decode."""
     rows = [(ph, i, f, v) for ph, found in placed.items() for op, i, f, v in found if op == name]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": esc(name.replace("_", " ")),
-        "x": rounded([i for _, i, _, _ in rows]),
-        "y": rounded([f for _, _, f, _ in rows]),
-        "marker": {
-            "symbol": [MARK[phase] for phase, *_ in rows],
-            "color": colour,
-            "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
-            "opacity": 0.85,
-            "line": {"width": 1, "color": "#ffffff"},
-        },
-        "hovertext": [
-            f"<b>{esc(name.replace('_', ' '))}</b>, {phase}<br>{significant(i)} FLOP/byte<br>"
-            f"{show(f, 'flop/s')}<br>{show(v['seconds'], 's')} a step "
-            f"({v['share']:.0%})<br>bound by {esc(v['bound'])}"
-            for phase, i, f, v in rows
-        ],
-        "hoverinfo": "text",
+    words = esc(name.replace("_", " "))
+    marker = {
+        "symbol": [MARK[phase] for phase, *_ in rows],
+        "color": colour,
+        "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
+        "opacity": 0.85,
+        "line": {"width": 1, "color": "#ffffff"},
     }
+    hover = [
+        f"<b>{words}</b>, {phase}<br>{significant(i)} FLOP/byte<br>{show(f, 'flop/s')}<br>"
+        f"{show(v['seconds'], 's')} a step ({v['share']:.0%})<br>bound by {esc(v['bound'])}"
+        for phase, i, f, v in rows
+    ]
+    x, y = rounded([i for _, i, _, _ in rows]), rounded([f for _, _, f, _ in rows])
+    return trace("scatter", hover, mode="markers", name=words, x=x, y=y, marker=marker)
 
 
 def _span(low: float, high: float) -> list[float]:

@@ -10,7 +10,7 @@ from planner.equation import remembering
 from planner.glossary import find_term
 from planner.interval import Z
 from planner.picks import title
-from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
+from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.results import Recommendation
 from planner.scenario.evaluate import Evaluation
@@ -173,21 +173,20 @@ def sensitivity(result: Recommendation, r: Resolved, pick: str) -> tuple[Figure,
     drawn = [e for e in found if e.size(now) >= 0.002][:DRAWN]
     base = (now - 1) * 100
     data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": word,
-            "y": [esc(e.assumption.name) for e in drawn],
-            "base": base,
-            "x": rounded([(e.ends[i].gain - now) * 100 for e in drawn]),
-            "marker": {"color": colour},
-            "hovertext": [
+        trace(
+            "bar",
+            [
                 f"<b>{esc(e.assumption.name)}</b> {(e.assumption.low, e.assumption.high)[i]}<br>"
                 f"{esc(e.assumption.meaning)}<br>gain {e.ends[i].gain - 1:+.1%}<br>{esc(_said(e.ends[i], pick))}"
                 for e in drawn
             ],
-            "hoverinfo": "text",
-        }
+            orientation="h",
+            name=word,
+            y=[esc(e.assumption.name) for e in drawn],
+            base=base,
+            x=rounded([(e.ends[i].gain - now) * 100 for e in drawn]),
+            marker={"color": colour},
+        )
         for i, (word, colour) in enumerate((("low end", BLUE), ("high end", ORANGE)))
     ]
     moved = [e for e in found if e.moves(pick)]

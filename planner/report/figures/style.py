@@ -1,6 +1,6 @@
 """Colours and layout that all figures share; text and grid colours are set by the page's theme."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.picks import PICKS
@@ -37,6 +37,11 @@ def layout(x: Mapping[str, Any], y: Mapping[str, Any], **more: Any) -> dict[str,
         "hovermode": "closest",
     }
     return base | more
+
+
+def trace(kind: str, hover: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Return what is drawn, and what hovering over each part of it says."""
+    return {"type": kind, **more, "hovertext": hover, "hoverinfo": "text"}
 
 
 def marker(name: str, size: int = 13, line: float = 1.5) -> dict[str, Any]:
