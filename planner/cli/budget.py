@@ -51,8 +51,8 @@ def budget(
     from planner.scenario.options import read_set
     from planner.units import whole
 
-    limits = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e}
-    degrees = [whole(degree, "--tp") for degree in tp.split(",")]
-    grid = {"on": on.split(","), "dtypes": dtype.split(","), "tps": degrees}
-    given: dict[str, Any] = {**limits, **grid, **settings, **read_set(set_ or [])}
-    form.show(run(model, at=at, rate=rate, command=command_line(), **given))
+    limits: dict[str, Any] = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e, "at": at}
+    tps = [whole(degree, "--tp") for degree in tp.split(",")]
+    grid: dict[str, Any] = {"on": on.split(","), "dtypes": dtype.split(","), "tps": tps}
+    settings |= read_set(set_ or [])
+    form.show(run(model, rate=rate, command=command_line(), **limits, **grid, **settings))

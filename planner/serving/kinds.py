@@ -105,7 +105,7 @@ BATCH = CLOSED | {
 
 
 def _looped(s: System, run: Workload, used: Scalar, equations: Mapping[str, str]) -> Means:
-    """Return what runs share whose requests wait for others to end; `run` is what one engine is asked."""
+    """Return what runs share whose requests wait for others to end, of what one engine is asked."""
     own = {n: e for n, e in equations.items() if n != "output_tokens_per_s"}  # of all replicas
     means: Means = {name: partial(EQUATIONS[e], s, run) for name, e in own.items()}
     return means | {"used": lambda: used, "late": lambda: False}

@@ -86,7 +86,7 @@ class Space:
     def _with_d_ff(
         self, n_layers: int, d_model: float, head_dim: int, pairs: Any, n: Range, rows: int
     ) -> Iterator[Any]:
-        """Fill the rest of a budget of `n` a layer with d_ff: every multiple of `align` that fits."""
+        """Fill the rest of `n` weights a layer with d_ff: every multiple of `align` that fits."""
         n_low, n_high = n
         align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
         x_low, x_high = self.question.d_over_sqrt_n

@@ -45,9 +45,9 @@ def compare_shapes(a: str, b: str, at: Mapping[str, Evaluation]) -> Versus:
 def _changes(a: Evaluation, b: Evaluation) -> tuple[OperatorChange, ...]:
     mine, theirs = phase_seconds(a), phase_seconds(b)
     found = []
-    for of in dict.fromkeys([*mine, *theirs]):
-        why, (phase, name) = _cause(of[1], a.arch, b.arch), of
-        found.append(OperatorChange(name, phase, mine.get(of, 0.0), theirs.get(of, 0.0), why))
+    for phase, name in dict.fromkeys([*mine, *theirs]):
+        a_s, b_s = (seconds.get((phase, name), 0.0) for seconds in (mine, theirs))
+        found.append(OperatorChange(name, phase, a_s, b_s, _cause(name, a.arch, b.arch)))
     return tuple(sorted(found, key=lambda c: -abs(c.a_s - c.b_s)))
 
 

@@ -40,7 +40,11 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
     names = list(dict.fromkeys(op for rows in placed.values() for op, *_ in rows))
     for i, name_ in enumerate(names):
         data.append(_operator(name_, OPERATORS[i % len(OPERATORS)], placed, parts))
-    every = [(phase, op, v) for phase, p in parts.items() for op, v in p["operators"].items()]
+    every = [
+        {"name": f"{phase}: {op}"} | v
+        for phase, p in parts.items()
+        for op, v in p["operators"].items()
+    ]
     return Figure(
         name="roofline",
         alt=f"Roofline of the {title(name)} shape: ridge at {ridge:.0f} FLOP/byte; "
@@ -94,15 +98,12 @@ def _roof(name: str, x: Any, y: Any, colour: str, dash: str) -> dict[str, Any]:
     }
 
 
-# Of a phase, an operator's name, and what it costs.
 COLUMNS = (
-    Column("operator", lambda o: f"{o[0]}: {o[1]}"),
-    Column("time", lambda o: show(o[2]["seconds"], "s")),
-    Column("share", lambda o: f"{o[2]['share']:.1%}"),
-    Column("FLOP", lambda o: show(o[2]["flops"], "flop") if o[2]["flops"] else "–"),
-    Column("bytes", lambda o: show(o[2]["bytes"], "byte") if o[2]["bytes"] else "–"),
-    Column(
-        "FLOP/byte", lambda o: significant(o[2]["flops"] / o[2]["bytes"]) if o[2]["bytes"] else "–"
-    ),
-    Column("bound by", lambda o: o[2]["bound"]),
+    Column("operator", lambda o: o["name"]),
+    Column("time", lambda o: show(o["seconds"], "s")),
+    Column("share", lambda o: f"{o['share']:.1%}"),
+    Column("FLOP", lambda o: show(o["flops"], "flop") if o["flops"] else "–"),
+    Column("bytes", lambda o: show(o["bytes"], "byte") if o["bytes"] else "–"),
+    Column("FLOP/byte", lambda o: significant(o["flops"] / o["bytes"]) if o["bytes"] else "–"),
+    Column("bound by", lambda o: o["bound"]),
 )
