@@ -106,6 +106,7 @@ def _n_devices(v: Looked) -> Any:
     return p.tp * p.pp * (v.load.replicas + v.load.prefill_replicas)
 
 
+_TPOT = "mean time per output token after the first"
 _stored = partial(Metric, group="memory", always=True)
 _ALL = (
     # -- quality
@@ -118,8 +119,7 @@ _ALL = (
            lambda v: v["requests_per_s"] * v.workload.output_tokens,
            "throughput", "high", keep=9, short="tok/s"),
     Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low", keep=9),
-    Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
-           None, "decode", "low", keep=9),
+    Metric("tpot_s", "s", "TPOT", _TPOT, None, "decode", "low", keep=9),
     Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
            None, "throughput", "low", keep=3),
     Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
@@ -198,7 +198,7 @@ LATENCIES: dict[str, Latency] = {
     x.name: x
     for x in (
         Latency("ttft_s", "--ttft", "TTFT", "time to first token", "ttft"),
-        Latency("tpot_s", "--tpot", "TPOT", "mean time per output token after the first", "decode"),
+        Latency("tpot_s", "--tpot", "TPOT", _TPOT, "decode"),
         Latency("itl_s", "--itl", "ITL", "gap between two tokens", "decode", ()),
         Latency("e2e_s", "--e2e", "end to end", "time to the last token", "throughput", ()),
     )
