@@ -12,7 +12,7 @@ from planner.inputs.law import default_law, load_law
 from planner.scenario.scenario import conditions, resolve
 from planner.units import count, parse, show
 from planner_calibration import words
-from planner_calibration.measure.shapes import near
+from planner_calibration.measure.shapes import distinct
 from planner_calibration.plan.choose import Criterion
 from planner_calibration.plan.law import plan_training
 from planner_calibration.plan.speed import plan_serving
@@ -110,21 +110,9 @@ def _training(
 
 def _serving(n: float, budget_s: float, on: str, most: int, rule: Criterion) -> Plan:
     served = resolve(conditions(on=on))
-    shapes = list(
-        dict.fromkeys(
-            near(
-                n,
-                n_layers=16,
-                x=x,
-                r=r,
-                gqa=g,
-                head_dim=64 if n < 2e9 else 128,
-                vocab_size=128256,
-                multiple=64,
-            )
-            for x, r, g in itertools.product(SHAPE_X, SHAPE_R, SHAPE_GQA)
-        )
-    )
+    fixed = {"n_layers": 16, "head_dim": 64 if n < 2e9 else 128, "vocab_size": 128256}
+    grid = itertools.product(SHAPE_X, SHAPE_R, SHAPE_GQA)
+    shapes = distinct(n, grid, **fixed, multiple=64)
     pairs = list(itertools.product(shapes, LOADS))
     system = served.system(_arch([s for s, _ in pairs]))
     work = Workload(*(np.array([load[i] for _, load in pairs], float) for i in (1, 2, 0)))

@@ -168,11 +168,11 @@ def _shape_ids(runs: Runs) -> np.ndarray:
     return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1]).reshape(-1)
 
 
-def sizes(runs: Runs, *, within: float = 0.15) -> np.ndarray:
+def sizes(runs: Runs) -> np.ndarray:
     """Return an integer per run that numbers its model size, sizes within 15 % being one."""
     order = np.argsort(runs.n, kind="stable")
     steps = np.diff(np.log(runs.n[order]))
-    label = np.concatenate([[0], np.cumsum(steps > within)])
+    label = np.concatenate([[0], np.cumsum(steps > 0.15)])
     out = np.empty(len(runs), dtype=int)
     out[order] = label
     return out
@@ -283,12 +283,6 @@ TRAINING_COLUMNS = [
     "run_id", "n_params_non_embedding", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "n_kv_heads",
     "head_dim", "mlp_attn_ratio", "d_over_sqrt_n", "seed", "dataset",
 ]  # fmt: skip
-SHAPE_FIELDS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
-
-
-def shape_of(row: Measurement) -> Shape:
-    """Return the shape a training row is of."""
-    return Shape(*(int(float(str(row.what[name]))) for name in SHAPE_FIELDS))
 
 
 def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
@@ -309,24 +303,19 @@ def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
 def to_csv(rows: Sequence[Measurement]) -> str:
     """Return finished trainings as CSV, one a line, in the words of `planner law fit`."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, TRAINING_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, TRAINING_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in trainings(rows):
-        s = shape_of(row)
+        s = Shape.of(row.what)
         writer.writerow(
             {
+                **row.what,
+                **s.settings(),
                 "run_id": row.key,
                 "n_params_non_embedding": s.n_params_non_embedding,
-                "n_tokens": row.what["n_tokens"],
                 "loss": row.values["heldout_nats_per_token"],
-                "n_layers": s.n_layers,
-                "d_model": s.d_model,
-                "n_heads": s.n_heads,
-                "n_kv_heads": s.n_kv_heads,
-                "head_dim": s.head_dim,
                 "mlp_attn_ratio": round(s.r, 5),
                 "d_over_sqrt_n": round(s.x, 6),
-                "seed": row.what["seed"],
                 "dataset": row.what["data"],
             }
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -12,12 +13,7 @@ from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
 from planner.law.terms.reference import REFERENCE
 from planner.law.terms.shape import SHAPE
-from planner_calibration.fit.law.conditional import (
-    PRIOR,
-    ConditionalFit,
-    fit_conditional,
-    within_rule,
-)
+from planner_calibration.fit.law.conditional import PRIOR, Form, fit_conditional, within_rule
 from planner_calibration.fit.law.data import (
     Runs,
     depth_varies,
@@ -36,8 +32,6 @@ from planner_calibration.fit.law.report import FitReport, in_words
 from planner_calibration.fit.law.solve import vpnls
 from planner_calibration.fit.law.table import where
 from planner_calibration.fit.law.update import Update, update_law
-
-FORMS = ("multiplicative", "additive", "joint")
 
 
 def fit_csv(
@@ -182,9 +176,9 @@ def _free(
         if k in _WIDE and _WIDE[k](lo, hi) and k not in law.at_bounds
     )
     spec = law_of_fit(law, draws, runs, name=name, source=Path(path).name, data=_data_name(runs))
-    forms = _conditional_forms(runs, lines)
+    lines += _forms_compared(runs)
     return FitReport(
-        spec, progressive(runs, chosen, n_starts=8), parameters, uninformed, tuple(lines), forms
+        spec, progressive(runs, chosen, n_starts=8), parameters, uninformed, tuple(lines)
     )
 
 
@@ -248,20 +242,19 @@ def _require_enough(path: Path | str, runs: Runs, parts: Sequence[str]) -> None:
         )
 
 
-def _conditional_forms(runs: Runs, lines: list[str]) -> dict[str, ConditionalFit]:
+def _forms_compared(runs: Runs) -> list[str]:
     """Fit all three published forms where r and x vary, so that they can be compared."""
     if not (_varies(runs.r, runs) and np.all(np.isfinite(runs.x))):
-        return {}
-    forms = {}
-    for form in FORMS:
-        prior = {k: v for k, v in PRIOR.items() if form == "multiplicative"}
+        return []
+    lines = []
+    for form in get_args(Form):
+        prior = PRIOR if form == "multiplicative" else None
         try:
-            forms[form] = fit_conditional(runs, form, prior=prior or None, n_starts=8)  # type: ignore[arg-type]
+            rms = fit_conditional(runs, form, prior=prior, n_starts=8).rms
+            lines.append(f"{form} form, best loss of each (N, D) free: rms {rms:.4f} nats")
         except SpecError as error:
             lines.append(f"{form} form: {error}")
-            continue
-        lines.append(f"{form} form, best loss of each (N, D) free: rms {forms[form].rms:.4f} nats")
-    return forms
+    return lines
 
 
 def _data_name(runs: Runs) -> str:

@@ -28,6 +28,7 @@ from planner.inputs.device import DeviceSpec
 from planner.inputs.formats import FORMATS, Format, format_named
 from planner.inputs.measurement import Measurement
 from planner.serving.batch import batch_s
+from planner_calibration.measure.shapes import FIELDS
 
 Vector = NDArray[np.float64]
 # Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
@@ -73,8 +74,7 @@ def seconds(row: Measurement, reference_s: float = math.nan) -> float:
 
 def shape_of(row: Measurement) -> str:
     """Return what tells one architecture from another, for splits that hold whole ones out."""
-    names = "n_layers d_model n_heads n_kv_heads head_dim d_ff vocab_size"
-    return " ".join(str(row.what.get(n)) for n in names.split())
+    return " ".join(str(row.what.get(n)) for n in FIELDS)
 
 
 def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
@@ -151,8 +151,7 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
 
 
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
-    shape = ["n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"]
-    columns: dict[str, Any] = {name: _column(rows, name) for name in shape}
+    columns: dict[str, Any] = {name: _column(rows, name) for name in FIELDS}
     arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
     limits = Limits(
         max_num_seqs=_column(rows, "flag_max_num_seqs", 4096.0),

@@ -4,35 +4,22 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from planner.inputs.measurement import Measurement, Setting, content_key
+from planner.inputs.measurement import Measurement, content_key
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.machine import Machine
-from planner_calibration.measure.serve.offline import Options, Point, summary
+from planner_calibration.measure.machine import Machine, torch_name
+from planner_calibration.measure.serve.offline import Options, Point, settings, summary
 from planner_calibration.measure.serve.reference import Reference
 from planner_calibration.measure.torch_engine.run import Engine
 
 
-def settings(spec: ModelSpec, point: Point, options: Options) -> dict[str, Setting]:
-    """Return everything chosen, as a run records it."""
-    shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
-    flags = {f"flag_{k}": v for k, v in options.flags.items()}
-    threads = {"threads": options.threads} if options.threads else {}
-    return {**shape, **asdict(point), "dtype": options.dtype, **threads, **flags}
-
-
-def name() -> str:
-    """Return what the rows call the engine."""
-    return f"torch {torch.__version__}"
-
-
 def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
     """Return each point's key on record."""
-    return [content_key("serve_offline", settings(spec, p, options), on.id, name()) for p in points]
+    chosen = (settings(spec, p, options, options.flags) for p in points)
+    return [content_key("serve_offline", what, on.id, torch_name()) for what in chosen]
 
 
 def serve(
@@ -50,9 +37,9 @@ def serve(
 
 
 def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Measurement:
-    what = settings(spec, point, options)
+    what = settings(spec, point, options, options.flags)
     common: dict[str, Any] = {
-        "engine": name(),
+        "engine": torch_name(),
         "machine": on.id,
         "environment": {**on.environment, "threads": torch.get_num_threads()},
     }
