@@ -177,7 +177,6 @@ def _law(
                 f"moved by these runs {start} is no law: {first['loc'][-1]} becomes {first['input']:.3g}",
                 hint="they lie too far from its evidence; fit them alone with --prior none",
             ) from None
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
     write_law(report.law, path)
     return LawReport(report.text(), report.to_dict(), path)

@@ -30,8 +30,10 @@ def slug(text: str) -> str:
 
 def machine(device: str | None = None) -> Machine:
     """Describe `device`, "cpu" or "cuda"; None takes a GPU where torch sees one."""
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return cpu()
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return _gpu(torch.cuda.current_device()) if device.startswith("cuda") else cpu()

@@ -5,7 +5,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import torch
 
 DRIFTED = 1.08  # slower (or faster) by this between the first and the last third: the clock moved
 
@@ -75,21 +78,31 @@ def _on_cpu(
     return samples
 
 
-def _on_gpu(calls: Sequence[Call], repeats: int, sample_s: float) -> list[float]:
+def captured(work: Call, warm_ups: int) -> "torch.cuda.CUDAGraph":
+    """Return a CUDA graph of `work`, which is run a few times first."""
     import torch
 
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
-            for call in calls:
-                call()
+    with torch.cuda.stream(side):  # warm up off the main stream, as capture demands
+        for _ in range(warm_ups):
+            work()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
+        work()
+    return graph
+
+
+def _on_gpu(calls: Sequence[Call], repeats: int, sample_s: float) -> list[float]:
+    import torch
+
+    def each() -> None:
         for call in calls:
             call()
+
+    graph = captured(each, warm_ups=2)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
 
     def rounds(n: int) -> float:

@@ -92,11 +92,7 @@ _START: dict[str, Sequence[Sequence[float]]] = {
 
 
 def fit_link(
-    loss: np.ndarray,
-    acc: np.ndarray,
-    *,
-    form: Form = "sigmoid",
-    group: np.ndarray | None = None,
+    loss: np.ndarray, acc: np.ndarray, *, form: Form = "sigmoid", group: np.ndarray | None = None
 ) -> LinkFit:
     """Fit accuracy against loss by least squares; `group` holds a model's checkpoints together.
 
@@ -121,10 +117,7 @@ def fit_link(
 
 
 def _solve(
-    form: str,
-    loss: np.ndarray,
-    acc: np.ndarray,
-    starts: Sequence[Sequence[float] | np.ndarray],
+    form: str, loss: np.ndarray, acc: np.ndarray, starts: Sequence[Sequence[float] | np.ndarray]
 ) -> np.ndarray:
     def residual(t: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -133,11 +126,7 @@ def _solve(
     return solve(residual, starts).theta
 
 
-def update_link(
-    link: AccuracyLink,
-    loss: np.ndarray,
-    acc: np.ndarray,
-) -> AccuracyLink:
+def update_link(link: AccuracyLink, loss: np.ndarray, acc: np.ndarray) -> AccuracyLink:
     """Return `link` moved to a corpus, tokenizer or task mix of one's own by a few models.
 
     Another tokenizer shifts the midpoint (0.2 nats between Gemstones and Bian et al.), another

@@ -54,10 +54,7 @@ class Skipped:
 
 
 def check_losses(
-    law: LawSpec,
-    path: Path | str,
-    *,
-    source: str | None = None,
+    law: LawSpec, path: Path | str, *, source: str | None = None
 ) -> tuple[list[Row], list[Skipped]]:
     """Score a law on every source of a table, as it is and after seeing `TUNE` small runs.
 

@@ -21,23 +21,17 @@ from planner_calibration.fit.law.table import numbers as numbers_of
 from planner_calibration.fit.law.table import read_table, where
 from planner_calibration.measure.shapes import Shape
 
-# Our word first, then what public tables call it.
+# Our word first, then what public tables call it, where they differ.
 ALIASES = {
-    "loss": ("loss",),
     "n_tokens": ("n_tokens", "D", "tokens"),
     "run_id": ("run_id", "run", "name"),
-    "source": ("source",),
     "dataset": ("dataset", "data"),
-    "n_layers": ("n_layers",),
-    "d_model": ("d_model",),
-    "head_dim": ("head_dim",),
-    "n_heads": ("n_heads",),
-    "n_kv_heads": ("n_kv_heads",),
     "r": ("mlp_attn_ratio", "r"),
     "x": ("d_over_sqrt_n", "d_over_sqrtN"),
-    "n_experts": ("n_experts",),
 }
+_REQUIRED = ("loss", "n_tokens")
 _OPTIONAL = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
+_WORDS = ("run_id", "source", "dataset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +62,8 @@ class Runs:
 
     def __getitem__(self, rows: Any) -> Self:
         """Return the chosen runs."""
-        return replace(
-            self,
-            **{
-                f.name: getattr(self, f.name)[rows]
-                for f in fields(self)
-                if f.name != "n_definition"
-            },
-        )
+        columns = [f.name for f in fields(self) if f.name != "n_definition"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @property
     def aspect(self) -> np.ndarray:
@@ -89,10 +77,7 @@ class Runs:
 
 
 def load_runs(
-    path: Path | str,
-    *,
-    source: str | None = None,
-    n_definition: NDefinition | str | None = None,
+    path: Path | str, *, source: str | None = None, n_definition: NDefinition | str | None = None
 ) -> Runs:
     """Read trained models from a CSV with columns loss, n_tokens (or D) and a count of parameters.
 
@@ -119,11 +104,12 @@ def load_runs(
         ]
         if not rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
-    names = {key: column_of(header, alias) for key, alias in ALIASES.items()}
-    for key in ("loss", "n_tokens"):
+    known_as = {key: ALIASES.get(key, (key,)) for key in _REQUIRED + _OPTIONAL + _WORDS}
+    names = {key: column_of(header, alias) for key, alias in known_as.items()}
+    for key in _REQUIRED:
         if names[key] is None:
             raise SpecError(
-                f"{path}: row 1: no column {' or '.join(ALIASES[key])}",
+                f"{path}: row 1: no column {' or '.join(known_as[key])}",
                 hint=f"the header has {', '.join(header)}",
             )
     lines = np.array([i for i, _ in rows])
@@ -137,14 +123,14 @@ def load_runs(
         return np.array([(r.get(column) or "") if column else "" for _, r in rows])
 
     definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
-    values = {key: numbers(names[key]) for key in ("loss", "n_tokens", *_OPTIONAL)}
+    values = {key: numbers(names[key]) for key in _REQUIRED + _OPTIONAL}
     runs = Runs(
         n=n,
         shape=np.zeros(len(n), dtype=int),
         row=lines,
         n_definition=definition,
         **values,
-        **{key: texts(names[key]) for key in ("run_id", "source", "dataset")},
+        **{key: texts(names[key]) for key in _WORDS},
     )
     runs = replace(
         runs, x=_width(runs, numbers(column_of(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))

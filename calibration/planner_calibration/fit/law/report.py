@@ -38,13 +38,8 @@ class FitReport:
                     "tested_on": s.tested_on,
                     "verdict": s.verdict,
                     "scores": [
-                        {
-                            "name": x.name,
-                            "n": x.n,
-                            "mse": x.mse,
-                            "spearman": _json(x.spearman),
-                            "regret": _json(x.regret),
-                        }
+                        {"name": x.name, "n": x.n}
+                        | {k: _json(getattr(x, k)) for k in ("mse", "spearman", "regret")}
                         for x in (s.law, *s.baselines)
                     ],
                 }

@@ -25,7 +25,7 @@ def measure(
     for _ in range(ranks):
         for n, samples in queue.get():
             times[n].append(samples)
-    rows = []
+    rows, common = [], {"machine": on.id, "engine": torch_name(), "environment": on.environment}
     for n in elements:
         values = asdict(Timing.of(max(times[n], key=statistics.median)))
         del values["clock_drifted"]  # it is not told from other ranks being late
@@ -33,16 +33,7 @@ def measure(
         # Each byte crosses a link 2·(ranks − 1)/ranks times in a ring.
         values["bus_bytes_per_s"] = 2 * (ranks - 1) / ranks * size / values["median_s"]
         what: dict[str, Any] = {"elements": n, "ranks": ranks, "dtype": dtype}
-        rows.append(
-            Measurement.of(
-                "all_reduce",
-                what,
-                values=values,
-                engine=torch_name(),
-                machine=on.id,
-                environment=on.environment,
-            )
-        )
+        rows.append(Measurement.of("all_reduce", what, values=values, **common))
     return rows
 
 

@@ -12,7 +12,7 @@ from planner.inputs.measurement import Measurement
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.units import count, show
 from planner_calibration import words
-from planner_calibration.measure.machine import Machine, cpu, machine
+from planner_calibration.measure.machine import machine
 from planner_calibration.measure.serve import sweep as serving
 from planner_calibration.measure.serve.offline import Load, Options, Point
 from planner_calibration.measure.shapes import distinct
@@ -50,7 +50,7 @@ def run(
     specs = [load_model(name) for name in models] + shapes(generated)
     if not specs:
         raise SpecError("no model to measure", hint="name some, or generate them with --near 50M")
-    on = _machine(device)
+    on = machine(device)
     options = serving.resolve(
         Options(
             engine=engine,
@@ -114,11 +114,3 @@ def line(row: Measurement) -> str:
         return head + f"TTFT {show(v['ttft_median_s'], 's')}, ITL {show(v['itl_median_s'], 's')}"
     spread = row.values["e2e_iqr_s"] / row.values["e2e_s"]
     return head + f"{show(row.values['e2e_s'], 's')} ± {100 * spread:.0f} %"
-
-
-def _machine(device: str | None) -> Machine:
-    """Describe the device; without torch it is the CPU."""
-    try:
-        return machine(device)
-    except ImportError:
-        return cpu()

@@ -70,26 +70,15 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
             if core:
                 shared.append((times[-1].cpu_s, (before + core.seconds()) / 2))
     except torch.OutOfMemoryError as error:
-        return Measurement.of(
-            "serve_offline", what, status="oom", message=str(error)[:300], **common
-        )
-    e2e = [t.e2e_s for t in times]
-    values = summary(e2e, point, shared) | {
-        "prefill_s": statistics.median(t.prefill_s for t in times),
-        "decode_s": statistics.median(t.decode_s for t in times),
+        common |= {"status": "oom", "message": str(error)[:300]}
+        return Measurement.of("serve_offline", what, **common)
+    common |= {
+        "values": summary([t.e2e_s for t in times], point, shared)
+        | {n: statistics.median(getattr(t, n) for t in times) for n in ("prefill_s", "decode_s")},
+        "samples": {n: [round(getattr(t, n), 6) for t in times] for n in ("e2e_s", "prefill_s")},
+        "seconds": round(time.perf_counter() - start, 2),
     }
-    samples = {
-        "e2e_s": [round(t, 6) for t in e2e],
-        "prefill_s": [round(t.prefill_s, 6) for t in times],
-    }
-    return Measurement.of(
-        "serve_offline",
-        what,
-        values=values,
-        samples=samples,
-        seconds=round(time.perf_counter() - start, 2),
-        **common,
-    )
+    return Measurement.of("serve_offline", what, **common)
 
 
 def _prompts(spec: ModelSpec, point: Point, random: torch.Generator) -> torch.Tensor:

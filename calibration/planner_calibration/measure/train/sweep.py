@@ -30,7 +30,6 @@ class Run:
 def cross(
     n_params_non_embedding: float,
     n_layers: int,
-    *,
     x: Sequence[float],
     r: Sequence[float],
     gqa: Sequence[int] = (2,),
