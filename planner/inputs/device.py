@@ -2,7 +2,6 @@
 
 import functools
 import re
-import tomllib
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from planner.inputs.fields import (
     WattsField,
     load_toml,
 )
+from planner.inputs.files import read_toml
 from planner.inputs.formats import FORMATS, SERVED
 
 README = "see hardware/README.md for the keys and units"
@@ -209,6 +209,6 @@ def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
 
 def _keys(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_toml(path)
+    except SpecError:
         return {}  # load_toml says what is wrong

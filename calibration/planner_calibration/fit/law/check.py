@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from planner.errors import SpecError
+from planner.inputs.files import read_csv
 from planner.inputs.law import LawSpec
 from planner.interval import ENDS
 from planner.law.accuracy import OTHER_TOKENIZER_SD, AccuracyLink, accuracy_draws
@@ -26,7 +27,6 @@ from planner_calibration.fit.law.data import (
     with_depth,
 )
 from planner_calibration.fit.law.evaluate import score
-from planner_calibration.fit.law.table import read_table
 from planner_calibration.fit.law.update import update_law
 
 TUNE = 3  # runs a law (or a link) is moved by
@@ -82,7 +82,7 @@ def check_losses(
 def _sources(path: Path | str, start: str | None) -> list[str]:
     """Return the sources of a table whose names begin so."""
     return sorted(
-        {s for r in read_table(path)[1] if (s := r.get("source", "")).startswith(start or "")}
+        {s for r in read_csv(path).rows if (s := r.get("source", "")).startswith(start or "")}
     )
 
 
