@@ -82,18 +82,20 @@ def correct(
         tile_rows: values of `gemm_tile_rows` to try; None keeps the profile's.
 
     """
-    blank = profile.columns()
+    shipped, engine = profile.columns()
     posterior = profile.posterior if same_device else None
     left_open = dict(zip(posterior.constants, posterior.ln_sd, strict=True)) if posterior else {}
 
     def own_sd(name: str) -> float:
         """On the profile's own device what it left open counts, and that machines differ a little."""
         own = float(np.hypot(SAME, left_open.get(name, 0.0))) if same_device else OTHER
-        return prior_sd(name, blank[1], own)
+        return prior_sd(name, engine, own)
 
     def best_fit(some: Sequence[Group]) -> _Fit:
-        tiles = [replace(blank[0], gemm_tile_rows=t) for t in tile_rows or ()] or [blank[0]]
-        tried = [_fit(some, kernels, blank[1], own_sd, n_starts) for kernels in tiles]
+        tiles = tile_rows or [shipped.gemm_tile_rows]
+        tried = [
+            _fit(some, replace(shipped, gemm_tile_rows=t), engine, own_sd, n_starts) for t in tiles
+        ]
         return min(tried, key=lambda f: f.fit.cost)
 
     best = best_fit(runs)
@@ -105,7 +107,7 @@ def correct(
         kernels=kernels,
         overheads=overheads,
         posterior=best.fit,
-        before={g.kind: error(g.measured_s, g.predict(*blank)) for g in runs},
+        before={g.kind: error(g.measured_s, g.predict(shipped, engine)) for g in runs},
         held_out={kind: error(*pair) for kind, pair in held_out.items()},
         fitted={g.kind: error(g.measured_s, g.predict(kernels, overheads)) for g in runs},
         held_out_sd=spread,

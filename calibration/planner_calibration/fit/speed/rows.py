@@ -159,9 +159,9 @@ def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSp
             return np.asarray(elementwise_s(s, 3.0 * at("tokens") * at("width") * width))
         shape = {name: at(name) for name in ("n_heads", "n_kv_heads", "head_dim")}
         if kind == "attention_prefill":
-            tokens, pair = at("tokens"), 4.0 * shape["head_dim"]
-            of_heads = shape["n_heads"], shape["n_kv_heads"], pair
-            return np.asarray(prefill_attention_s(s, tokens, tokens / 2, *of_heads))
+            tokens = at("tokens")
+            heads = shape["n_heads"], shape["n_kv_heads"], 4.0 * shape["head_dim"]
+            return np.asarray(prefill_attention_s(s, tokens, tokens / 2, *heads))
         return OPERATORS["attn_decode"](s, shape | {"batch": at("seqs"), "kv_len": at("context")})
 
     return predict
