@@ -39,6 +39,13 @@ kv_latent_dim | d_c |  | latent attention: cached elements a token and layer
 q_latent_dim | d_q |  | latent attention: rank of the query projection
 rope_dim | d_r |  | latent attention: rotary part of a head
 extra_params | N_x |  | norms and biases: weights that cost no time
+kept_params | N_{16} |  | weights that a quantised checkpoint keeps in 16 bits
+output_gate | g_o |  | 1 where a gate as wide as the queries scales attention's output
+own_kv | o_{kv} |  | 0 where keys and values are those of an earlier layer
+recurrent_decode_s | t_{rec,d} | s | states of decoding sequences read and written, all layers
+recurrent_prefill_s | t_{rec,p} | s | prompts through the recurrence, all layers
+recurrent_projections_s | t_{rec} | s | projections of recurrent layers
+stacks | \\Sigma |  | stacks of like layers, each with columns of its own
 further | \Lambda |  | layers of further kinds, each with columns of its own
 
 # Weights

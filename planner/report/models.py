@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from planner.inputs.model import ModelSpec
+from planner.report.parts import aligned
 from planner.units import show, significant
 
 _COLUMNS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
@@ -14,14 +15,7 @@ def models_table(specs: Mapping[str, ModelSpec]) -> str:
     for name, spec in specs.items():
         shape = [str(getattr(spec, column)) for column in _COLUMNS]
         rows.append([name, spec.family, *shape, show(spec.n_params)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)  # words left, numbers right
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned(rows, left=2)
 
 
 def model_text(spec: ModelSpec) -> str:

@@ -81,13 +81,7 @@ def _bytes(s: System, w: Step) -> Bytes:
 
 
 ATTENTION_DECODE = Operator(
-    "attention_decode",
-    "decode attention (reading the KV cache)",
-    "cached elements a token",
-    cached_elements,
-    "decoding",
-    attention_decode_s,
-    flops=_flops,
-    bytes_=_bytes,
-    is_in=has_attention,
-)
+    "attention_decode", "decode attention (reading the KV cache)",
+    "cached elements a token", cached_elements,
+    "decoding", attention_decode_s, flops=_flops, bytes_=_bytes, is_in=has_attention,
+)  # fmt: skip
