@@ -48,10 +48,13 @@ def kv_bytes_per_token(s: System) -> Bytes:
     return over_stacks(_stack_kv_bytes, has_attention)(s)
 
 
+all_states_bytes = over_stacks(state_bytes)
+
+
 @equation
 def state_bytes_per_sequence(s: System) -> Bytes:
     """State the layers keep of a sequence, however long it is, over all devices."""
-    return over_stacks(state_bytes)(s)
+    return all_states_bytes(s)
 
 
 def state_room_bytes(s: System) -> Bytes:
@@ -61,7 +64,7 @@ def state_room_bytes(s: System) -> Bytes:
         s: shape, precision, parallelism and limits (`max_num_seqs`).
 
     """
-    state = state_bytes_per_sequence(s)
+    state = all_states_bytes(s)
     if is_zero(state):
         return state
     return state * (s.limits.max_num_seqs / (s.parallel.tp * s.parallel.pp))

@@ -5,7 +5,7 @@ from planner.cost.operators.attention.kinds import attn_params
 from planner.cost.operators.head import embedding_params
 from planner.cost.operators.mlp import active_mlp_params, mlp_params
 from planner.cost.operators.operator import over_layers
-from planner.equation import equation
+from planner.equation import equation, maximum
 from planner.units import Scalar
 
 
@@ -41,7 +41,7 @@ def mlp_attn_ratio(arch: Arch) -> Scalar:
     """MLP over attention weights, r, counting what a token touches."""
     if arch.stacks is None:
         return active_mlp_params(arch) / attn_params(arch)
-    return over_layers(arch, active_mlp_params) / over_layers(arch, attn_params)
+    return over_layers(arch, active_mlp_params) / maximum(over_layers(arch, attn_params), 1.0)
 
 
 @equation

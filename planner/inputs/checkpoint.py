@@ -11,13 +11,23 @@ _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEn
 _BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
 
 
+def class_names(config: Config) -> list[str]:
+    """Return the classes that `architectures` names."""
+    found = config.get("architectures")
+    return [a for a in found if isinstance(a, str)] if isinstance(found, list) else []
+
+
+def _mapping(value: Any) -> Config:
+    return value if isinstance(value, Mapping) else {}
+
+
 def head_of(config: Config) -> str:
     """Return what follows the layers, by the class that `architectures` names.
 
     `lm` is a product with the vocabulary, `score` one with a few labels, `none` nothing, and `draft`
     what the target of a draft has.
     """
-    names = [str(a) for a in config.get("architectures") or () if isinstance(a, str)]
+    names = class_names(config)
     kinds = [str(config.get(k) or "") for k in ("model_type", "speculators_model_type")]
     if any(map(_DRAFTS.search, names)) or any(map(_DRAFTS.search, kinds)):
         return "draft"
@@ -34,12 +44,10 @@ def format_of(config: Config, beside: Config) -> str:
         beside: the hf_quant_config.json of ModelOpt, if there is one.
 
     """
-    inner = config.get("text_config")
-    own = config.get("quantization_config") or config.get("compression_config")
-    own = own or (inner.get("quantization_config") if isinstance(inner, Mapping) else None)
-    modelopt = beside.get("quantization") if isinstance(beside.get("quantization"), Mapping) else {}
-    if not isinstance(own, Mapping):
-        return _modelopt(modelopt or {})
+    own = _mapping(config.get("quantization_config") or config.get("compression_config"))
+    own = own or _mapping(_mapping(config.get("text_config")).get("quantization_config"))
+    if not own:
+        return _modelopt(_mapping(beside.get("quantization")))
     method = str(own.get("quant_method") or own.get("quant_algo") or "").lower()
     bits = own.get("bits", own.get("w_bit", own.get("weight_bits")))
     if method in ("fp8", "fbgemm_fp8", "ptpc_fp8", "finegrained_fp8"):
@@ -47,7 +55,7 @@ def format_of(config: Config, beside: Config) -> str:
     if method in ("mxfp4", "nvfp4"):
         return method
     if method.startswith("modelopt") or own.get("quant_algo"):
-        return _modelopt(own.get("quantization") or own) or "fp8"
+        return _modelopt(_mapping(own.get("quantization")) or own) or "fp8"
     if method in (
         "awq",
         "gptq",
@@ -78,15 +86,13 @@ def _modelopt(own: Config) -> str:
 
 
 def _groups(own: Config) -> list[Config]:
-    found = own.get("config_groups")
-    values = found.values() if isinstance(found, Mapping) else ()
-    return [g for g in values if isinstance(g, Mapping)]
+    return [g for g in _mapping(own.get("config_groups")).values() if isinstance(g, Mapping)]
 
 
 def _compressed(own: Config) -> str:
     """By the first group's weights and activations."""
     for group in _groups(own):
-        weights, inputs = group.get("weights") or {}, group.get("input_activations")
+        weights, inputs = _mapping(group.get("weights")), group.get("input_activations")
         bits, kind = weights.get("num_bits"), str(weights.get("type") or "int")
         if kind == "float":
             block = weights.get("group_size")
@@ -99,19 +105,19 @@ def _compressed(own: Config) -> str:
 
 def _quark(own: Config) -> str:
     """By AMD Quark's global configuration."""
-    everywhere = own.get("global_quant_config") or {}
-    weight = everywhere.get("weight") or {}
+    weight = _mapping(own.get("global_quant_config")).get("weight")
     weight = weight[0] if isinstance(weight, list) and weight else weight
-    kind = str(weight.get("dtype") or "") if isinstance(weight, Mapping) else ""
+    kind = str(_mapping(weight).get("dtype") or "")
     return "mxfp4" if kind.startswith("fp4") else "fp8" if kind.startswith("fp8") else "int8"
 
 
 def keeps_attention(config: Config, beside: Config) -> bool:
     """Whether a quantised checkpoint keeps its attention in 16 bits, as the modules it leaves out say."""
-    own = config.get("quantization_config")
-    own = own if isinstance(own, Mapping) else {}
-    modelopt = beside.get("quantization") if isinstance(beside.get("quantization"), Mapping) else {}
+    own, modelopt = (
+        _mapping(config.get("quantization_config")),
+        _mapping(beside.get("quantization")),
+    )
     lists = [own.get(k) for k in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude")]
-    lists += [(modelopt or {}).get("exclude_modules"), own.get("exclude_modules")]
+    lists += [modelopt.get("exclude_modules"), own.get("exclude_modules")]
     left_out = [str(m) for names in lists if isinstance(names, list) for m in names]
     return any(re.search(r"self_attn(?!.*(norm|bias|kv_b))", m) for m in left_out)

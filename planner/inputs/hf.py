@@ -1,5 +1,6 @@
 """Hugging Face's config.json, read into a ModelSpec."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -103,13 +104,14 @@ def from_config(
         config, beside
     )
     if head == "score":
-        labels = config.get("num_labels") or len(config.get("id2label") or ()) or 2
-        more["other_params"] = c.number("d_model") * int(labels)
+        said = config.get("id2label")
+        labels = len(said) if isinstance(said, Mapping) and said else 2
+        more["other_params"] = c.number("d_model") * c.number("num_labels", labels)
     if head == "draft":
         return _draft(c, name, more)
     if (family := _family(kind, text)) is not None:
         known = {k: v for k, v in recipe.defaults.items() if not isinstance(v, list)}
-        stated = {k: v for k, v in text.items() if v is not None}
+        stated = dict(text)
         if FAMILIES[family].experts:
             stated[FAMILIES[family].experts] = c.number("n_experts")
         spec = _of_family({**known, **stated}, family, where)
@@ -144,14 +146,16 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     """
     known = recipes()
     named = [k for k in (text.get("model_type"), config.get("model_type")) if isinstance(k, str)]
-    classes = [a for a in config.get("architectures") or () if isinstance(a, str)]
+    classes = checkpoint.class_names(config)
     found = [k for k in named if k in known]
     found += [k for k, r in known.items() if r.architecture and r.architecture in classes]
     if not found:
-        raise SpecError(
-            f"{where}: model_type: {named[0] if named else None!r} is not a type planner knows",
-            hint=TOML_HINT,
+        name = config.get("model_type")
+        close = difflib.get_close_matches(
+            str(name), [k for k in known if not known[k].refused], n=1
         )
+        hint = f"did you mean {close[0]!r}? else {TOML_HINT}" if close else TOML_HINT
+        raise SpecError(f"{where}: model_type: {name!r} is not a type planner knows", hint=hint)
     for kind in found:
         if known[kind].refused:
             said = f"{where}: model_type: {kind} has {known[kind].refused}"
@@ -197,8 +201,7 @@ def _draft(c: layers.Config, name: str, more: dict[str, Any]) -> ModelSpec:
     """Return a draft head: its layers and what joins them to the target, whose embedding it shares."""
     d = c.number("d_model", low=1)
     stacks = layers.stacks_of(c)
-    own = c.get("dflash_config") or {}
-    taps = len(own.get("target_layer_ids") or ()) or 2
+    taps = len(c.inner("dflash_config").get("target_layer_ids") or ()) or 2
     spec = _of_stacks(c, stacks)
     join = taps * c.number("target_hidden_size", d) * d + d
     more = more | {"other_params": spec["other_params"] + join, "name": name}

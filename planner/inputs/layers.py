@@ -52,6 +52,17 @@ class Config:
         value = self.stated[key] if key in self.stated else self.recipe.defaults.get(key)
         return default if value is None else value
 
+    def listed(self, key: str) -> list[Any]:
+        """Return a list the config states; nothing where it is none."""
+        value = self.get(key)
+        return value if isinstance(value, list) else []
+
+    def inner(self, key: str) -> "Config":
+        """Return a config within the config; an empty one where there is none."""
+        value = self.get(key)
+        own = value if isinstance(value, Mapping) else {}
+        return Config(own, Recipe(), f"{self.where}: {key}")
+
     def number(self, name: str, default: int | None = None, *, low: int = 0) -> int:
         """Return a number of the shape, by our name or by a key of the config."""
         own = self.recipe.keys.get(name)
@@ -61,8 +72,8 @@ class Config:
         ]
         key = next((k for k in stated if self.get(k) is not None), (stated or list(keys))[0])
         value = self.get(key)
-        if value is None and name == "n_layers" and self.get("layers_block_type"):
-            return len(self.get("layers_block_type"))
+        if value is None and name == "n_layers" and (kinds := self.listed("layers_block_type")):
+            return len(kinds)
         if value is None and default is not None:
             return default
         if value is None:
@@ -87,13 +98,15 @@ class Config:
 
     def of_layer(self, name: str, layer: int, default: int | None = None) -> int:
         """Return a number that the config may state layer by layer."""
-        for key, own in (self.get("per_layer_config") or {}).items():
-            if int(key) == layer and name in own:
-                return Config(own, Recipe(), self.where).number(name)
+        for key in self.inner("per_layer_config").stated:
+            own = self.inner("per_layer_config").inner(key)
+            if key.lstrip("0") == str(layer or "") and name in own.stated:
+                return own.number(name)
         key = next((k for k in KEYS.get(name, (name,)) if k in self.stated), name)
         value = self.get(key)
         if isinstance(value, list) and layer < len(value):
-            value = value[layer] if not isinstance(value[layer], list) else value[layer][0]
+            value = value[layer]
+            value = value[0] if isinstance(value, list) and value else value
             return Config({key: value}, Recipe(), self.where).number(key)
         return self.number(name, default)
 
@@ -172,13 +185,12 @@ def layer_types(c: Config, n: int) -> list[str]:
         letters = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
         return [letters.get(letter, letter) for letter in pattern[:n]]
     for key in ("attn_layer_indices", "full_attn_idxs") if c.recipe.recurrent else ():
-        if (places := c.get(key, [])) or key in (*c.stated, *c.recipe.defaults):
+        if (places := c.listed(key)) or key in (*c.stated, *c.recipe.defaults):
             return ["attention" if i in places else "mamba" for i in range(n)]
-    own = c.get("linear_attn_config")
-    if isinstance(own, dict) and isinstance(places := own.get("full_attn_layers"), list):
+    if places := c.inner("linear_attn_config").listed("full_attn_layers"):
         return ["attention" if i + 1 in places else "linear_attention" for i in range(n)]
-    if isinstance(places := c.get("attn_type_list"), list):
-        return ["attention" if kind else "linear_attention" for kind in places]
+    if kinds := c.listed("attn_type_list"):
+        return ["attention" if kinds[i % len(kinds)] else "linear_attention" for i in range(n)]
     if c.get("attn_layer_period"):
         period, offset = c.number("attn_layer_period", low=1), c.number("attn_layer_offset", 0)
         return ["attention" if i % period == offset else "mamba" for i in range(n)]
@@ -232,9 +244,9 @@ def sparse_layers(c: Config, n: int) -> list[bool]:
     kinds = c.get("mlp_layer_types")
     if isinstance(kinds, list) and kinds:
         return [kinds[i % len(kinds)] in ("sparse", "moe") for i in range(n)]
-    if isinstance(c.get("moe_layer_freq"), list):
-        return [bool(f) for f in c.get("moe_layer_freq")][:n]
-    if isinstance(places := c.get("moe_layers"), list) and places:
+    if kinds := c.listed("moe_layer_freq"):
+        return [bool(kinds[i % len(kinds)]) for i in range(n)]
+    if places := c.listed("moe_layers"):
         return [i in places for i in range(n)]
     if c.get("interleave_moe_layer_step"):
         step = c.number("interleave_moe_layer_step", low=1)
@@ -244,10 +256,11 @@ def sparse_layers(c: Config, n: int) -> list[bool]:
         return [i % period == offset for i in range(n)]
     if c.get("moe_layer_start_index") is not None:
         start, every = c.number("moe_layer_start_index", 0), c.number("moe_layer_interval", 1)
-        end = c.get("moe_layer_end_index", -1)
+        end = c.get("moe_layer_end_index")
+        end = end if isinstance(end, int) else -1
         return [(i + 1) % every == 0 and start <= i <= (end % n) for i in range(n)]
     first = c.number("first_k_dense_replace", c.number("num_dense_layers", 0))
-    alone = c.get("mlp_only_layers") or []
+    alone = c.listed("mlp_only_layers")
     step = c.number("decoder_sparse_step", c.number("moe_layer_freq", 1), low=1)
     return [i >= first and i not in alone and (i + 1 - first) % step == 0 for i in range(n)]
 
@@ -362,10 +375,10 @@ def _delta(c: Config, i: int) -> Part:
 
 def _kda(c: Config, i: int) -> Part:
     """Kimi delta attention: a gate for each channel, by way of a low rank.  [arXiv 2510.26692]"""
-    own = c.get("linear_attn_config") or {}
-    heads = own.get("num_heads") or c.number("linear_num_heads")
-    width = own.get("head_dim") or c.number("linear_head_dim")
-    kernel = own.get("short_conv_kernel_size") or c.number("linear_conv_kernel_dim", 4)
+    own = c.inner("linear_attn_config")
+    heads = own.number("num_heads", 0) or c.number("linear_num_heads")
+    width = own.number("head_dim", 0) or c.number("linear_head_dim")
+    kernel = own.number("short_conv_kernel_size", c.number("linear_conv_kernel_dim", 4))
     inner = heads * width
     low = 2 * width * inner  # from the low rank up, of decay and of output gate
     return _recurrent(
@@ -465,7 +478,8 @@ def _dense(c: Config, i: int) -> Part:
     d, ff = c.number("d_model"), c.of_layer("d_ff", i, 4 * c.number("d_model"))
     gated = c.on(c.recipe.gated)
     if c.get("block_auto_adjust_ff_dim"):  # LFM2's
-        ff = int(c.get("block_ffn_dim_multiplier", 1.0) * int(2 * ff / 3))
+        scale = c.get("block_ffn_dim_multiplier", 1.0)
+        ff = int((scale if isinstance(scale, int | float) else 1.0) * int(2 * ff / 3))
         multiple = c.number("block_multiple_of", 1, low=1)
         ff = -(-ff // multiple) * multiple
     shared = i >= c.number("n_layers") - c.number("num_kv_shared_layers", 0)
@@ -479,6 +493,8 @@ def _experts(c: Config, i: int) -> Part:
     r, d = c.recipe, c.number("d_model")
     n, active = c.of_layer("n_experts", i), c.of_layer("n_active_experts", i)
     ff = c.of_layer("d_ff_expert", i, c.of_layer("d_ff", i, 0))
+    if ff < 1:
+        raise c.fault("moe_intermediate_size", "0 is no width of an expert", "write e.g. 1408")
     shared = c.number("d_ff_shared", 0) or c.of_layer("n_shared_experts", i, 0) * ff
     gated = c.on(r.gated)
     other = n * c.on(r.router_bias) + n * r.score_bias + d * c.number("zero_expert_num", 0)

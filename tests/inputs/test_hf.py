@@ -176,9 +176,10 @@ def test_any_value_in_any_key_is_read_or_refused_in_words(config, key, value):
         ("num_key_value_heads", 7, "n_kv_heads 7 must divide n_heads 32"),
         ("tie_word_embeddings", "yes", "config: tie_word_embeddings: 'yes' is not true or false"),
         ("rope_theta", float("nan"), "config: rope_theta"),
-        ("model_type", "bert", "config: model_type: 'bert' is not a family planner knows"),
+        ("model_type", "bert", "config: model_type: bert has an encoder's layers"),
+        ("model_type", "lama", "config: model_type: 'lama' is not a type planner knows"),
         ("model_type", None, "config: model_type: None is not"),
-        ("model_type", ["llama"], "is not a family"),
+        ("model_type", ["llama"], "is not a type"),
     ],
 )
 def test_a_bad_value_names_its_key(key, value, says):
@@ -187,10 +188,10 @@ def test_a_bad_value_names_its_key(key, value, says):
     assert says in str(caught.value)
 
 
-def test_an_unsupported_family_lists_the_supported_ones():
+def test_an_unknown_type_names_the_nearest_and_the_file_that_describes_any():
     with pytest.raises(SpecError) as caught:
-        from_config(LLAMA | {"model_type": "mamba"})
-    assert "llama, mistral, qwen2" in caught.value.hint
+        from_config(LLAMA | {"model_type": "qwen33", "architectures": None})
+    assert "did you mean 'qwen3'?" in caught.value.hint and "[[stacks]]" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -224,6 +225,7 @@ def test_configs_as_found_in_the_wild():
             "sliding_window": 131072,
             "use_sliding_window": False,
             "max_window_layers": 28,
+            "max_position_embeddings": 131072,
             "rope_parameters": {"rope_theta": 1e6, "rope_type": "default"},
         },
         name="Qwen2.5-7B",

@@ -72,7 +72,7 @@ def over_layers(a: Arch, of: Callable[[Arch], Scalar]) -> Scalar:
 
 
 def over_stacks(
-    of: Callable[..., Any], is_in: Callable[[Arch], bool] = _always
+    of: Callable[..., Any], is_in: Callable[[Arch], bool] = lambda a: True
 ) -> Callable[..., Any]:
     """Return `of`, a quantity of like layers, as that of a model: the sum over its stacks."""
 
