@@ -20,7 +20,7 @@ from planner.inputs.fields import (
     WattsField,
     load_toml,
 )
-from planner.inputs.formats import FORMATS, SERVED
+from planner.inputs.formats import FORMATS, SERVED, Format
 from planner.inputs.names import words
 
 README = "see hardware/README.md for the keys and units"
@@ -66,6 +66,15 @@ class DeviceSpec(Spec):
             able = ", ".join(name for name in SERVED if FORMATS[name].computes_in in rates)
             raise NoSuchFormat(f"{self.name} has no {dtype} rate", hint=f"it computes in {able}")
         return rates[rate]
+
+    def runs(self, dtype: str) -> Format:
+        """Return the format that weights in `dtype` are in here: fp4 is a vendor's own.
+
+        Where the device lacks its rate, engines that can unpack such weights before each product.
+        """
+        meant = FORMATS[FORMATS[dtype].of.get(self.vendor, dtype)]
+        able = meant.computes_in in self.dense_flops_per_s or not meant.elsewhere
+        return meant if able else FORMATS[meant.elsewhere]
 
     def columns(self, dtype: str = "bf16", node: "NodeSpec | None" = None) -> Device:
         """Return the columns equations look at, for weights in `dtype`."""

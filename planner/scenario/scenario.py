@@ -141,8 +141,13 @@ def resolve(c: Conditions) -> Deployment:
 
     """
     device = load_device(c.on)
-    name, said = (c.on, "") if c.on.endswith(".toml") else (device_named(c.on), said_device(c.on))
-    device.flops_per_s(c.engine.dtype)
+    name = c.on if c.on.endswith(".toml") else device_named(c.on)
+    held = device.runs(c.engine.dtype).name
+    device.flops_per_s(held)
+    engine, read_as = c.engine, [said_device(c.on)]
+    if held != engine.dtype:
+        engine = engine.model_copy(update={"dtype": held})
+        read_as.append(f"{c.engine.dtype} read as {held}")
     if c.profile:
         profile, factor, basis = load_profile(c.profile), 1.0, f"profile {c.profile}, as asked"
     else:
@@ -152,7 +157,8 @@ def resolve(c: Conditions) -> Deployment:
     else:
         prices = load_prices(c.prices)
         usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
-    return Deployment(device, c.engine, profile, factor, basis, usd, price_basis, said)
+    said = "; ".join(filter(None, read_as))
+    return Deployment(device, engine, profile, factor, basis, usd, price_basis, said)
 
 
 def group_of(c: Conditions) -> tuple[Any, ...]:

@@ -114,12 +114,13 @@ def _group(key: tuple[str, str, str], rows: list[dict[str, str]], index: list[in
 
 def system_for(rows: KernelRows, kernels: Kernels) -> System:
     """Return a system of the rows' device and dtype; kernels know nothing of a model."""
-    held = rows.held
+    device = load_device(rows.device_id)
+    held = device.runs(rows.held.name)
     kept = rows.cached.bytes if rows.cached else 2.0
     return System(
         arch=_NO_ARCH,
         precision=Precision(held.bytes, 2.0, kept, 2.0, held.input_bytes),
-        device=load_device(rows.device_id).columns(held.name),
+        device=device.columns(held.name),
         parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
         kernels=kernels,
         overheads=Overheads(),
