@@ -4,7 +4,6 @@ A record of metrics holds them by the names of `planner.metrics`; in JSON they s
 keys. `read_result` checks a file before anything uses it; the JSON Schema is made of these classes.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +23,7 @@ from pydantic import (
 
 from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
+from planner.inputs.files import read_json
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
 from planner.interval import Z
@@ -517,20 +517,7 @@ def read_result(path: Path) -> Result:
             something that cannot be: says which key is wrong.
 
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise SpecError(f"{path}: not a text file", hint="name a file from --json") from None
-    except OSError as error:
-        hint = "name a file that a command wrote with `--json --out FILE`"
-        raise SpecError(f"{path}: {error.strerror}", hint=hint) from None
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        whole = text.rstrip().endswith("}")
-        what = "not JSON" if whole else "the file ends before its JSON does"
-        where = f"line {error.lineno}, column {error.colno}"
-        raise SpecError(f"{path}: {what} ({where}: {error.msg})", hint=HINT) from None
+    data = read_json(path, hint="name a file that a command wrote with `--json --out FILE`")
     return check_result(data, str(path))
 
 

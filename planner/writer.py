@@ -9,7 +9,7 @@ from typing import Any
 from planner.errors import OutputError
 
 
-def write_whole(path: Path, text: str | bytes) -> None:
+def write_whole(path: Path, text: str | bytes, *, folders: bool = False) -> None:
     """Write `text` beside `path`, then rename it over `path`; what is no regular file is written to.
 
     The mode of a file that is there is kept; a new one may be read by everyone the umask lets.
@@ -25,7 +25,8 @@ def write_whole(path: Path, text: str | bytes) -> None:
                 file.write(data)
             return
         path = path.resolve()  # a link stays one: what it points to is replaced
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -12,7 +12,7 @@ from planner.writer import toml, write_whole
 
 def test_a_new_file_is_for_everyone_the_umask_lets_and_an_old_one_keeps_its_mode(tmp_path):
     path = tmp_path / "folder" / "a.txt"
-    write_whole(path, "one")
+    write_whole(path, "one", folders=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_umask()
     path.chmod(0o600)
     write_whole(path, "two")

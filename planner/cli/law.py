@@ -149,17 +149,16 @@ def check(
     from dataclasses import asdict
 
     from planner_calibration.fit.law.check import check_accuracies, check_losses
-    from planner_calibration.fit.law.table import read_table
 
+    from planner.inputs.files import read_csv
     from planner.inputs.law import load_law
     from planner.report.law import scores_text
 
     if suite is not None:
         _suite(suite, data, as_json)
         return
-    header, _ = read_table(data)
     spec = load_law(law)
-    accuracies = "acc" in header
+    accuracies = "acc" in read_csv(data).header
     rows, skipped = (
         check_accuracies(data, source=source)
         if accuracies

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import OutputError
+from planner.writer import write_whole
 
 
 def write(text: str, out: Path | None) -> None:
@@ -24,31 +25,16 @@ def write(text: str, out: Path | None) -> None:
 
     """
     text = text if text.endswith("\n") else text + "\n"
+    if out is not None:
+        return write_whole(out, text)
     try:
-        if out is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        elif out.exists() and not out.is_file():  # a device, a pipe: there is nothing to replace
-            with out.open("w", encoding="utf-8") as file:
-                file.write(text)
-        else:
-            _replace(out.resolve(), text)
+        sys.stdout.write(text)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         hint = "name a file in a folder you may write to"
-        raise OutputError(f"{out or 'stdout'}: {error.strerror}", hint=hint) from None
-
-
-def _replace(out: Path, text: str) -> None:
-    """Write beside `out`, then rename over it."""
-    temporary = out.parent / f".{out.name}.{os.getpid()}"
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise OutputError(f"stdout: {error.strerror}", hint=hint) from None
 
 
 def as_json(result: Any) -> str:

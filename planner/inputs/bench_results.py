@@ -4,12 +4,12 @@
 `vllm bench latency` and `throughput --output-json` say only times. The caller adds the rest.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
+from planner.inputs.files import read_json
 
 _SERVE = {  # column of measured runs: key, and what it is divided by
     "ttft_s": ("mean_ttft_ms", 1e3),
@@ -32,10 +32,7 @@ def read_bench(path: Path, known: Mapping[str, str]) -> dict[str, str]:
         SpecError: the file is not of `vllm bench`, or something it leaves out was not given.
 
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpecError(f"{path}: {error}", hint="name a JSON file of `vllm bench`") from None
+    data = read_json(path, hint="name a JSON file of `vllm bench`")
     if not isinstance(data, dict):
         raise SpecError(f"{path}: not an object", hint="name a JSON file of `vllm bench`")
     row = {k: v for k, v in known.items() if v not in ("", "0", "0.0")}

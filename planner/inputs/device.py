@@ -1,7 +1,6 @@
 """A device and a node as their datasheets state them."""
 
 import functools
-import tomllib
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from planner.inputs.fields import (
     WattsField,
     load_toml,
 )
+from planner.inputs.files import read_toml
 from planner.inputs.formats import FORMATS, SERVED, Format
 from planner.inputs.names import words
 
@@ -240,6 +240,6 @@ def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
 
 def _keys(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_toml(path)
+    except SpecError:
         return {}  # load_toml says what is wrong

@@ -1,6 +1,5 @@
 """Field types for quantities written as text with a unit, and the reading of TOML into models."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -8,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from planner.errors import SpecError
+from planner.inputs.files import read_toml
 from planner.units import Unit, parse
 
 COUNT: dict[str, JsonValue] = {"reads": "count"}  # of a field: 3e9, 3B, 100k
@@ -91,10 +91,4 @@ def load_toml(model: type[M], path: Path, *, hint: str = "") -> M:
         SpecError: the file cannot be read, is no TOML, or does not fit the model.
 
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: not TOML: {error}", hint="see any shipped file") from None
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}", hint="name a readable file") from None
-    return validate(model, values, str(path), hint=hint)
+    return validate(model, read_toml(path), str(path), hint=hint)

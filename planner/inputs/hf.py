@@ -1,6 +1,5 @@
 """Hugging Face's config.json, read into a ModelSpec."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from planner.errors import SpecError
 from planner.inputs.family import FAMILIES, Traits
 from planner.inputs.fields import validate
+from planner.inputs.files import read_json
 from planner.inputs.hf_export import export_hf, to_hf
 from planner.inputs.model import LARGEST, ModelSpec
 
@@ -59,12 +59,7 @@ def from_hf(path: str | Path) -> ModelSpec:
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     hint = "give a Hugging Face config.json, or a folder that holds one"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}", hint=hint) from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, absurd nesting or digits
-        raise SpecError(f"{path}: not JSON: {error}", hint=hint) from None
+    config = read_json(path, hint=hint)
     if not isinstance(config, dict):
         raise SpecError(f"{path}: not a JSON object", hint=hint)
     return from_config(config, where=str(path), name=path.absolute().parent.name)

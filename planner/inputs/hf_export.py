@@ -136,5 +136,5 @@ def export_hf(spec: ModelSpec, folder: str | Path) -> Path:
 
     """
     path = Path(folder) / "config.json"
-    write_whole(path, json.dumps(to_hf(spec), indent=2) + "\n")
+    write_whole(path, json.dumps(to_hf(spec), indent=2) + "\n", folders=True)
     return path

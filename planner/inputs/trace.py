@@ -10,13 +10,13 @@ Known by their header, in any order of columns:
 Arrivals count from the first; rows need not be in order.
 """
 
-import csv
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import Sheet, read_csv
 from planner.serving.requests import Requests
 
 FORMATS = {
@@ -34,46 +34,26 @@ def read_trace(path: str | Path) -> Requests:
         SpecError: no such file, no known header, or a malformed row: says file, line and column.
 
     """
-    path = Path(path)
-    rows: list[tuple[float, int, int]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
-            columns = _columns(path, next(lines, []))
-            for cells in lines:
-                if cells:
-                    rows.append(_row(path, lines.line_num, cells, columns))
-    except UnicodeDecodeError:
-        raise SpecError(f"{path}: not a text file", hint=_ASK) from None
-    except csv.Error as error:
-        raise SpecError(f"{path}: line {lines.line_num}: {error}", hint=_ASK) from None
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}", hint="name a readable CSV") from None
-    if not rows:
-        raise SpecError(f"{path}: no requests in it", hint="one row a request, below the header")
+    sheet = read_csv(path, hint=f"name a CSV file; {_ASK}")
+    known = (names for names in FORMATS.values() if set(names) <= set(sheet.header))
+    columns = next(known, None)
+    if columns is None:
+        said = ",".join(sheet.header)
+        raise SpecError(f"{path}: line 1: no trace has the columns {said!r}", hint=_ASK)
+    rows = [_row(sheet, i, columns) for i in range(len(sheet.rows))]
     rows.sort(key=lambda row: row[0])
     arrival, given, made = (np.array(column) for column in zip(*rows, strict=True))
     return Requests(arrival - arrival[0], given.astype(np.int64), made.astype(np.int64))
 
 
-def _columns(path: Path, header: list[str]) -> list[tuple[int, str]]:
-    """Return where arrival, input and output stand, by the first format whose columns are all there."""
-    names = [name.strip() for name in header]
-    for wanted in FORMATS.values():
-        if all(name in names for name in wanted):
-            return [(names.index(name), name) for name in wanted]
-    raise SpecError(f"{path}: line 1: no trace has the columns {','.join(names)!r}", hint=_ASK)
-
-
-def _row(
-    path: Path, line: int, cells: list[str], columns: list[tuple[int, str]]
-) -> tuple[float, int, int]:
+def _row(sheet: Sheet, i: int, columns: tuple[str, str, str]) -> tuple[float, int, int]:
     values: list[float] = []
-    for (place, name), least in zip(columns, (None, 1, 0), strict=True):
-        where = f"{path}: line {line}, column {place + 1} ({name})"
-        if place >= len(cells):
+    for name, least in zip(columns, (None, 1, 0), strict=True):
+        place = sheet.header.index(name) + 1
+        where = f"{sheet.path}: line {sheet.lines[i]}, column {place} ({name})"
+        text = sheet.rows[i].get(name)
+        if text is None:
             raise SpecError(f"{where}: the row ends before it", hint=_ASK)
-        text = cells[place].strip()
         try:
             value = _seconds(text) if least is None else float(int(text))
         except ValueError:

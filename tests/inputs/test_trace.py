@@ -63,9 +63,9 @@ def test_a_malformed_row(tmp_path, row, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: no trace has the columns"),
+        ("", "no rows"),
         ("a,b,c\n1,2,3\n", "line 1: no trace has the columns"),
-        ("arrival_s,input_tokens,output_tokens\n", "no requests"),
+        ("arrival_s,input_tokens,output_tokens\n", "no rows"),
     ],
 )
 def test_what_is_no_trace(tmp_path, text, said):

@@ -7,9 +7,10 @@ import pytest
 
 from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
+from planner.inputs.files import Sheet, read_csv
 from planner.inputs.profile import load_profile
-from planner.questions.validate.kernel_rows import predicted_s, read_kernels
-from planner.questions.validate.measured import engine_settings, read_runs, runs_of
+from planner.questions.validate.kernel_rows import group_kernels, predicted_s
+from planner.questions.validate.measured import engine_settings, runs_of
 from planner.questions.validate.scoring import prepare
 from planner.questions.validate.validate import score, validate_kernels, validate_runs
 
@@ -39,7 +40,7 @@ def file_of(tmp_path, lines, name="runs.csv"):
 def measured(tmp_path):
     """A file whose rows are what is predicted, times 1.1, but for two."""
     path = file_of(tmp_path, rows())
-    runs, _ = read_runs(path)
+    runs, _ = runs_of(read_csv(path))
     lines = []
     for i, (line, p) in enumerate(zip(rows(), prepare(runs).predict(), strict=True)):
         factor = {0: 2.0, 3: 0.5}.get(i, 1.1)
@@ -50,7 +51,7 @@ def measured(tmp_path):
 
 
 def test_scores_are_of_predicted_over_measured(measured):
-    v = validate_runs(read_runs(measured)[0], "file")
+    v = validate_runs(runs_of(read_csv(measured))[0], "file")
     assert v.overall.n == 13
     errors = [abs(1 / 1.1 - 1)] * 11 + [0.5, 1.0]
     assert v.overall.mean_ape == pytest.approx(np.mean(errors))
@@ -61,13 +62,13 @@ def test_scores_are_of_predicted_over_measured(measured):
 
 
 def test_flagged_rows_stay_apart(measured):
-    v = validate_runs(read_runs(measured)[0], "file")
+    v = validate_runs(runs_of(read_csv(measured))[0], "file")
     assert v.flagged["cold"].n == 6
     assert "ttft_s" not in v.groups["metric"]
 
 
 def test_overflow_is_found_where_the_file_says_so(measured):
-    v = validate_runs(read_runs(measured)[0], "file")
+    v = validate_runs(runs_of(read_csv(measured))[0], "file")
     assert v.overflow == {"measured": 1, "found": 1, "false_alarms": 0}
 
 
@@ -80,7 +81,7 @@ def test_cross_validation_predicts_each_architecture_by_the_others(measured):
         return np.array([r.value for r in unseen])
 
     v = validate_runs(
-        [r for r in read_runs(measured)[0] if "h100" in r.scenario.on], "f", refit=refit
+        [r for r in runs_of(read_csv(measured))[0] if "h100" in r.scenario.on], "f", refit=refit
     )
     assert v.cross_validated
     assert v.overall.mean_ape == 0
@@ -105,13 +106,13 @@ def test_formats_and_versions_are_read():
 def test_an_unknown_metric_says_the_line(tmp_path):
     path = file_of(tmp_path, [next(rows()).replace("e2e_latency_s", "speed")])
     with pytest.raises(SpecError, match=r"line 2.*speed"):
-        read_runs(path)
+        runs_of(read_csv(path))
 
 
 def test_an_unknown_engine_says_which_there_are(tmp_path):
     path = file_of(tmp_path, [next(rows()).replace("vLLM,0.10", "nonesuch,1")])
     with pytest.raises(SpecError, match=r"line 2.*nonesuch") as raised:
-        read_runs(path)
+        runs_of(read_csv(path))
     assert "sglang" in raised.value.hint
 
 
@@ -119,7 +120,7 @@ def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("engine,gpu\nvLLM,H100\n")
     with pytest.raises(SpecError, match="model"):
-        read_runs(path)
+        runs_of(read_csv(path))
 
 
 def test_kernels_are_scored_by_operator(tmp_path):
@@ -132,10 +133,10 @@ def test_kernels_are_scored_by_operator(tmp_path):
         "allreduce,A100-80GB,float16,1e-4,1000000,,,,,,,,,4\n"
         "norm,A100-80GB,float16,1e-5,512,4096,,,,,,,,1\n"
     )
-    v = validate_kernels(read_kernels(path), "kernels")
+    v = validate_kernels(group_kernels(read_csv(path)), "kernels")
     assert set(v.groups["model"]) == {"gemm", "attn_decode", "attn_prefill", "allreduce", "norm"}
     kernels = load_profile("a100-vllm").columns()[0]
-    assert all(np.all(predicted_s(g, kernels) > 0) for g in read_kernels(path))
+    assert all(np.all(predicted_s(g, kernels) > 0) for g in group_kernels(read_csv(path)))
 
 
 def test_vllm_bench_serve(tmp_path):
@@ -157,7 +158,7 @@ def test_vllm_bench_serve(tmp_path):
         )
     )
     row = read_bench(path, {"gpu": "h100-sxm", "engine": "vllm"})
-    found, unread = runs_of([row], path)
+    found, unread = runs_of(Sheet.of([row], path))
     runs = {r.column: r for r in found}
     assert len(runs) == 4 and not unread
     assert runs["ttft_s"].value == pytest.approx(0.09)
@@ -175,5 +176,5 @@ def test_vllm_bench_latency_needs_what_the_file_leaves_out(tmp_path):
     with pytest.raises(SpecError, match="input-tokens"):
         read_bench(path, known)
     row = read_bench(path, known | {"input_tokens": "1024", "output_tokens": "128"})
-    ((run,), _) = runs_of([row], path)
+    ((run,), _) = runs_of(Sheet.of([row], path))
     assert (run.column, run.value, run.scenario.workload.batch) == ("e2e_latency_s", 1.5, 8)

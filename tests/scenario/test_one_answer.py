@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 
 import planner as pl
 from planner.errors import Infeasible
+from planner.inputs.files import Sheet
 from planner.inputs.model import llama_candidate
 from planner.metrics import METRICS, QUALITY, SERVING
 from planner.questions.validate.measured import runs_of
 from planner.questions.validate.validate import validate_runs
 from planner.report.asked import evaluations, models, resolved
+from planner.report.ui import model as ui
 from planner.results import Estimate, Prediction
 
 FEW = settings(
@@ -155,11 +158,13 @@ def test_predict_and_recommend_of_a_space_of_one_shape(
     (front,) = answer.pareto
     assert (front.d_model, front.n_heads, front.d_ff) == (model.d_model, model.n_heads, model.d_ff)
     same(found, front.metrics, [n for n in METRICS if n != "lifetime_usd"])
+    view = ui.answer(answer.inputs)  # the page with sliders
+    same(found, view.result.pareto[0].metrics, [n for n in METRICS if n != "lifetime_usd"])
 
 
 @FEW
 @given(options=scenarios(kinds=("batch", "concurrency")), model=st.sampled_from(MODELS[:2]))
-def test_predict_and_validate(options, model, tmp_path_factory):
+def test_predict_and_validate(options, model):
     options = options | {"replicas": 1}
     kept = options.get("concurrency")
     options |= {"requests": 10 * kept} if kept else {}
@@ -183,7 +188,7 @@ def test_predict_and_validate(options, model, tmp_path_factory):
         "e2e_mean_s": "1.0",
         "output_tokens_per_s": "1.0",
     }
-    runs, unread = runs_of([row], tmp_path_factory.getbasetemp() / "runs.csv")
+    runs, unread = runs_of(Sheet.of([row], Path("runs.csv")))
     assert not unread
     lines = {x.metric: x for x in validate_runs(runs, "one row").lines}
     names = {"ttft_mean_s": "ttft_s", "tpot_mean_s": "tpot_s", "e2e_mean_s": "e2e_s"}
@@ -192,6 +197,6 @@ def test_predict_and_validate(options, model, tmp_path_factory):
         if found is None:
             assert line.refused
             continue
-        assert line.row == 2 and line.measured == 1.0
+        assert line.row == 1 and line.measured == 1.0
         for part, value in (("value", line.predicted), ("low", line.low), ("high", line.high)):
             assert math.isclose(getattr(found[name], part), value, rel_tol=1e-9), (name, part)

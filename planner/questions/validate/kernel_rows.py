@@ -10,9 +10,8 @@ The columns: `op`, `gpu`, `dtype`, `time_s`, and what the operator needs, per de
 `kernel` may name the implementation, `flag` why a row should not count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,8 @@ from planner.cost.operators.elementwise import elementwise_s
 from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
 from planner.inputs.device import device_named, load_device
+from planner.inputs.files import Sheet
 from planner.inputs.formats import FORMATS, Format, formats_in
-from planner.questions.validate.measured import read_rows
 
 Floats = NDArray[np.float64]
 _NUMBERS = ("m", "n", "k", "batch", "n_heads", "n_kv_heads", "head_dim", "q_len", "kv_len", "tp")
@@ -74,41 +73,38 @@ class KernelRows:
         )
 
 
-def read_kernels(path: Path) -> list[KernelRows]:
-    """Read kernel measurements, grouped by operator, device and dtype.
+def group_kernels(sheet: Sheet) -> list[KernelRows]:
+    """Return a file's kernels, grouped by operator, device and dtype.
 
     Raises:
-        SpecError: no such file, or a column is missing.
+        SpecError: a column is missing, or a cell is no number.
 
     """
-    return group_kernels(read_rows(path), path)
-
-
-def group_kernels(rows: list[dict[str, str]], path: Path) -> list[KernelRows]:
-    """Return the kernels of a file's rows; raises as `read_kernels` does."""
-    if missing := [c for c in ("op", "gpu", "dtype", "time_s") if c not in rows[0]]:
-        raise SpecError(
-            f"{path}: no column {missing[0]!r}",
-            hint="see `planner validate --help` for the columns",
-        )
+    if missing := [c for c in ("op", "gpu", "dtype", "time_s") if c not in sheet.header]:
+        hint = "see `planner validate --help` for the columns"
+        raise SpecError(f"{sheet.path}: no column {missing[0]!r}", hint=hint)
     groups: dict[tuple[str, str, str], list[int]] = {}
-    for i, row in enumerate(rows):
+    for i, row in enumerate(sheet.rows):
         groups.setdefault((row["op"], row["gpu"], row["dtype"]), []).append(i)
-    return [_group(key, [rows[i] for i in index], index) for key, index in groups.items()]
+    numbers = {c: sheet.numbers(c) for c in ("time_s", *_NUMBERS)}
+    return [_group(key, sheet, index, numbers) for key, index in groups.items()]
 
 
-def _group(key: tuple[str, str, str], rows: list[dict[str, str]], index: list[int]) -> KernelRows:
+def _group(
+    key: tuple[str, str, str], sheet: Sheet, index: list[int], numbers: Mapping[str, Floats]
+) -> KernelRows:
     op, gpu, dtype = key
+    rows = [sheet.rows[i] for i in index]
     return KernelRows(
         op=op,
         device_id=device_named(gpu),
         dtype=dtype,
-        time_s=np.array([float(r["time_s"]) for r in rows]),
-        columns={c: np.array([float(r.get(c) or "nan") for r in rows]) for c in _NUMBERS},
+        time_s=numbers["time_s"][index],
+        columns={c: numbers[c][index] for c in _NUMBERS},
         source=[r.get("source", "") for r in rows],
         kernel=[r.get("kernel", "") for r in rows],
         flag=[r.get("flag", "") for r in rows],
-        line=[i + 2 for i in index],  # the header is line 1
+        line=[sheet.lines[i] for i in index],
     )
 
 

@@ -20,19 +20,17 @@ The columns (a file may have more; `*` are required, of alternatives one):
 and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `value`.
 """
 
-import csv
 import functools
-import gzip
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from planner.errors import PlannerError, SpecError
 from planner.inputs.device import device_named
 from planner.inputs.engine import engine_named
 from planner.inputs.fields import validate
+from planner.inputs.files import Sheet
 from planner.inputs.formats import formats_in
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
@@ -139,49 +137,24 @@ class Unread:
     row: Row
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file, gzipped or not.
-
-    Raises:
-        SpecError: there is no such file, or it has no rows.
-
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SpecError(
-            f"{path}: {error.strerror}", hint="name a CSV file of measurements"
-        ) from None
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
-    if not rows:
-        raise SpecError(f"{path}: no rows", hint="a header line and a line for each measurement")
-    return rows
-
-
-def read_runs(path: Path) -> tuple[list[Run], list[Unread]]:
-    """Read end-to-end measurements of a CSV file, gzipped or not; raises as `runs_of` does."""
-    return runs_of(read_rows(path), path)
-
-
-def runs_of(rows: Sequence[Row], path: Path) -> tuple[list[Run], list[Unread]]:
+def runs_of(sheet: Sheet) -> tuple[list[Run], list[Unread]]:
     """Return the runs of a file's rows, and the numbers that could not be read.
 
     Raises:
         SpecError: a column is missing, or nothing of the file can be read; says the first reason.
 
     """
-    known = rows[0]
+    path = sheet.path
     for names in (("engine",), ("gpu",), ("model",), ("input_tokens", "input_len"),
                   ("output_tokens", "output_len")):  # fmt: skip
-        if not any(name in known for name in names):
+        if not any(name in sheet.header for name in names):
             raise SpecError(
                 f"{path}: no column {names[0]!r}",
                 hint="see `planner validate --help` for the columns",
             )
     runs: list[Run] = []
     unread: list[Unread] = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in zip(sheet.lines, sheet.rows, strict=True):
         for column, text in measured_in(row).items():
             try:
                 runs.append(_run(row, column, text, line))

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
+from planner.inputs.files import Sheet, read_csv
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
-from planner.questions.validate.measured import COLUMNS, Run, Unread, read_rows, runs_of
+from planner.questions.validate.measured import COLUMNS, Run, Unread, runs_of
 from planner.questions.validate.scoring import prepare
 from planner.results import Estimate, Line, Score, Validation, Worst
 from planner.scenario import legal
@@ -98,13 +99,12 @@ def validate_file(
 
     """
     if path.suffix == ".json":
-        rows: list[dict[str, str]] = [read_bench(path, BENCH | dict(known or {}))]
+        sheet = Sheet.of([read_bench(path, BENCH | dict(known or {}))], path)
     else:
-        rows = read_rows(path)
-    if "op" in rows[0]:
-        groups = group_kernels(rows, path)
-        return validate_kernels(groups, path.name, worst=worst, command=command)
-    runs, unread = runs_of(rows, path)
+        sheet = read_csv(path, hint="a header line and a line for each measurement")
+    if "op" in sheet.header:
+        return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
+    runs, unread = runs_of(sheet)
     return validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
 
 

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import read_csv, rows_named
 from planner.law.accuracy import AccuracyLink, accuracy
 from planner_calibration.fit.law.solve import solve
-from planner_calibration.fit.law.table import numbers, read_table, where
 
 Form = Literal["sigmoid", "sigmoid-free", "exponential"]
 
@@ -35,14 +35,15 @@ def load_downstream(
         SpecError: a column is missing, or a value is impossible; rows are named.
 
     """
-    header, table = read_table(path)
-    rows = [
-        (i, r)
-        for i, r in enumerate(table, start=2)
-        if (source is None or r.get("source", "").startswith(source))
-        and (dataset is None or r.get("dataset") == dataset)
-    ]
-    if not rows:
+    whole = read_csv(path)
+    header = whole.header
+    sheet = whole.keep(
+        lambda r: (
+            (source is None or r.get("source", "").startswith(source))
+            and (dataset is None or r.get("dataset") == dataset)
+        )
+    )
+    if not sheet.rows:
         raise SpecError(f"{path}: no row of source {source!r}", hint="leave --source out for all")
     for need in ("loss", "acc"):
         if need not in header:
@@ -50,21 +51,22 @@ def load_downstream(
                 f"{path}: row 1: no column {need}", hint=f"has {', '.join(header[:12])}"
             )
 
-    def column(name: str) -> np.ndarray:
-        return numbers(path, name, [r.get(name) or "" for _, r in rows], lines.tolist())
-
-    lines = np.array([i for i, _ in rows])
+    column, lines = sheet.numbers, np.array(sheet.lines)
     loss = column("loss")
     if np.any(bad := ~(loss > 0)):
-        raise SpecError(f"{path}: no positive loss in {where(lines[bad])}", hint="nats per token")
+        raise SpecError(
+            f"{path}: no positive loss in {rows_named(lines[bad])}", hint="nats per token"
+        )
     values = {n: column(n) for n in header if n in ("acc", "acc_bian8") or n.startswith("task_")}
     for name, v in values.items():
         if np.any(bad := (v < 0) | (v > 1)):
             raise SpecError(
-                f"{path}: {name} is no share of 1 in {where(lines[bad])}", hint="divide by 100"
+                f"{path}: {name} is no share of 1 in {rows_named(lines[bad])}", hint="divide by 100"
             )
-    _, group = np.unique([r.get("run_id", "").split("@")[0] for _, r in rows], return_inverse=True)
-    size = column("N_total") if "N_total" in header else np.full(len(rows), np.nan)
+    _, group = np.unique(
+        [r.get("run_id", "").split("@")[0] for r in sheet.rows], return_inverse=True
+    )
+    size = column("N_total") if "N_total" in header else np.full(len(lines), np.nan)
     return Downstream(loss, values, np.asarray(group), size, lines)
 
 

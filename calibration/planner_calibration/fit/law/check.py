@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import read_csv
 from planner.inputs.law import LawSpec
 from planner.interval import ENDS
 from planner.law.accuracy import OTHER_TOKENIZER_SD, AccuracyLink, accuracy_draws
@@ -25,7 +26,6 @@ from planner_calibration.fit.law.data import (
     with_depth,
 )
 from planner_calibration.fit.law.evaluate import score
-from planner_calibration.fit.law.table import read_table
 from planner_calibration.fit.law.update import update_law
 
 
@@ -65,7 +65,7 @@ def check_losses(
     which are then left out of the score. Of runs that differ in learning rate or batch only, the
     best counts. `depth` acts by default where depths leave the reference by a quarter.
     """
-    _, table = read_table(path)
+    table = read_csv(path).rows
     present = sorted({r.get("source", "") for r in table})
     wanted = [s for s in present if source is None or s.startswith(source)]
     rows: list[Row] = []
@@ -124,7 +124,7 @@ def check_accuracies(
 ) -> tuple[list[Row], list[Skipped]]:
     """Score the accuracy link on every source of a table with columns loss and acc."""
     link = link or AccuracyLink()
-    _, table = read_table(path)
+    table = read_csv(path).rows
     out: list[Row] = []
     skipped: list[Skipped] = []
     for name in sorted({r.get("source", "") for r in table}):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import rows_named
 from planner.law.columns import NDefinition
-from planner_calibration.fit.law.table import where
 
 N_COLUMNS = {
     NDefinition.NON_EMBEDDING: ("n_params_non_embedding", "N_nonembed"),
@@ -42,7 +42,7 @@ def choose_n(
         if np.any(said != first):
             raise SpecError(
                 f"{path}: mixed N definitions: {first!r} in row {lines[0]}, others in "
-                f"{where(lines[said != first])}",
+                f"{rows_named(lines[said != first])}",
                 hint="exponents differ by half between definitions: convert or drop those rows",
             )
         if first not in set(NDefinition):
@@ -68,6 +68,6 @@ def choose_n(
     has = {d: np.isfinite(v) for d, v in present.items()}
     d = wanted or max(has, key=lambda k: int(has[k].sum()))
     raise SpecError(
-        f"{path}: mixed N definitions: no {d} count in {where(lines[~has[d]])}",
+        f"{path}: mixed N definitions: no {d} count in {rows_named(lines[~has[d]])}",
         hint="give every row the same count, or select one source with --source",
     )

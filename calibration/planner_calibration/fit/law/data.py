@@ -11,14 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import read_csv, rows_named
 from planner.inputs.measurement import Measurement
 from planner.law.columns import LawColumns, NDefinition, Shapes
 from planner.law.law import switched
 from planner.law.terms.depth import reference_depth
 from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
 from planner_calibration.fit.law.counts import column as column_of
-from planner_calibration.fit.law.table import numbers as numbers_of
-from planner_calibration.fit.law.table import read_table, where
 from planner_calibration.measure.shapes import Shape
 
 # Our word first, then what public tables call it.
@@ -107,17 +106,15 @@ def load_runs(
             are duplicated; the message names the rows.
 
     """
-    header, table = read_table(path)
-    rows = [(i, r) for i, r in enumerate(table, start=2)]
+    sheet = read_csv(path)
+    header = list(sheet.header)
     if source is not None:
-        known = sorted({r.get("source", "") for _, r in rows})
+        known = sorted({r.get("source", "") for r in sheet.rows})
         exact = source in known
-        rows = [
-            (i, r)
-            for i, r in rows
-            if (s := r.get("source", "")) == source or (not exact and s.startswith(source))
-        ]
-        if not rows:
+        sheet = sheet.keep(
+            lambda r: (s := r.get("source", "")) == source or (not exact and s.startswith(source))
+        )
+        if not sheet.rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
     names = {key: column_of(header, alias) for key, alias in ALIASES.items()}
     for key in ("loss", "n_tokens"):
@@ -126,15 +123,13 @@ def load_runs(
                 f"{path}: row 1: no column {' or '.join(ALIASES[key])}",
                 hint=f"the header has {', '.join(header)}",
             )
-    lines = np.array([i for i, _ in rows])
+    lines = np.array(sheet.lines)
 
     def numbers(column: str | None) -> np.ndarray:
-        if column is None:
-            return np.full(len(rows), np.nan)
-        return numbers_of(path, column, [r.get(column) or "" for _, r in rows], lines.tolist())
+        return np.full(len(lines), np.nan) if column is None else sheet.numbers(column)
 
     def texts(column: str | None) -> np.ndarray:
-        return np.array([(r.get(column) or "") if column else "" for _, r in rows])
+        return np.array([row.get(column or "", "") for row in sheet.rows])
 
     definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
     values = {key: numbers(names[key]) for key in ("loss", "n_tokens", *_OPTIONAL)}
@@ -186,14 +181,14 @@ def _refuse_impossible(path: Path | str, runs: Runs) -> None:
             first = value[bad][0]
             what = "missing" if np.isnan(first) else f"{first:g}"
             raise SpecError(
-                f"{path}: {name} is {what} in {where(runs.row[bad])}",
+                f"{path}: {name} is {what} in {rows_named(runs.row[bad])}",
                 hint="loss is nats per token, counts are plain numbers; correct or drop those rows",
             )
     for name in _OPTIONAL:
         value = getattr(runs, name)
         if np.any(bad := (np.isinf(value) | (value <= 0))):
             raise SpecError(
-                f"{path}: {name} is not positive in {where(runs.row[bad])}",
+                f"{path}: {name} is not positive in {rows_named(runs.row[bad])}",
                 hint="leave a cell empty where the number is unknown",
             )
 
@@ -209,7 +204,7 @@ def _refuse_duplicates(path: Path | str, runs: Runs) -> None:
         seen[named or numbers].append(int(runs.row[i]))
     twice = [rows for rows in seen.values() if len(rows) > 1]
     if twice:
-        listed = "; ".join(where(rows) for rows in twice[:3])
+        listed = "; ".join(rows_named(rows) for rows in twice[:3])
         raise SpecError(
             f"{path}: {len(twice)} duplicated run{'s' if len(twice) > 1 else ''}: {listed}",
             hint="a copy counts as evidence twice: drop it, or give repeats their own run_id",
@@ -225,7 +220,7 @@ def require_sizes(runs: Runs, path: Path | str = "data") -> None:
     """
     if sizes(runs).max() == 0:
         raise SpecError(
-            f"{path}: one model size only ({where(runs.row)}): alpha cannot be seen",
+            f"{path}: one model size only ({rows_named(runs.row)}): alpha cannot be seen",
             hint="add runs at another size, or keep a published reference with --prior LAW",
         )
 
@@ -241,7 +236,7 @@ def require_shapes(runs: Runs, path: Path | str = "data", least: int = 3) -> Non
     most = max(len(np.unique(runs.shape[label == k])) for k in range(label.max() + 1))
     if most < least:
         raise SpecError(
-            f"{path}: too few shapes: no size has {least} ({where(runs.row)})",
+            f"{path}: too few shapes: no size has {least} ({rows_named(runs.row)})",
             hint="train at least three shapes at one size, or keep the published shape law",
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import rows_named
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.law.columns import NDefinition
 from planner.law.law import predict_loss
@@ -34,7 +35,6 @@ from planner_calibration.fit.law.model import BLOCKS
 from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.report import FitReport, in_words
 from planner_calibration.fit.law.solve import vpnls
-from planner_calibration.fit.law.table import where
 from planner_calibration.fit.law.update import Update, update_law
 
 FORMS = ("multiplicative", "additive", "joint")
@@ -113,7 +113,7 @@ def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
         else "the runs said nothing the prior did not know",
     ]
     if len(moved.dropped):
-        lines.append(f"left out for r outside [0.5, 5]: {where(moved.dropped)}")
+        lines.append(f"left out for r outside [0.5, 5]: {rows_named(moved.dropped)}")
     return tuple(lines)
 
 
@@ -159,7 +159,7 @@ def _free(
     if "ratio" in parts:
         keep = within_rule(runs)
         if not keep.all():
-            lines.append(f"left out for r outside [0.5, 5]: {where(runs.row[~keep])}")
+            lines.append(f"left out for r outside [0.5, 5]: {rows_named(runs.row[~keep])}")
             runs = runs[keep]
     chosen = ("reference", *(p for p in parts if p != "reference"))
     _require_columns(path, runs, chosen)
@@ -232,7 +232,7 @@ def _require_columns(path: Path | str, runs: Runs, parts: Sequence[str]) -> None
             bad = ~np.isfinite(getattr(runs, column))
             if bad.any():
                 raise SpecError(
-                    f"{path}: {column} is missing in {where(runs.row[bad])}, needed for {part}",
+                    f"{path}: {column} is missing in {rows_named(runs.row[bad])}, needed for {part}",
                     hint=f"fill the column, or leave {part} out",
                 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import read_csv
 from planner.interval import INTERVAL
 from planner.law.columns import NDefinition
 from planner_calibration.fit.law.accuracy import fit_link, load_downstream
@@ -19,7 +20,6 @@ from planner_calibration.fit.law.evaluate import interval_coverage, predict_inte
 from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.routing import fit_routing
 from planner_calibration.fit.law.solve import solve, vpnls
-from planner_calibration.fit.law.table import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,9 @@ def routing(path: Path) -> list[Finding]:
 
 
 def _text(path: Path, runs: Runs, column: str) -> list[str]:
-    _, table = read_table(path)
-    return [table[int(i) - 2].get(column) or "" for i in runs.row]
+    sheet = read_csv(path)
+    rows = dict(zip(sheet.lines, sheet.rows, strict=True))
+    return [rows[int(i)].get(column, "") for i in runs.row]
 
 
 def gemstones(path: Path) -> list[Finding]:

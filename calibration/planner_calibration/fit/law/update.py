@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from planner.errors import SpecError
+from planner.inputs.files import rows_named
 from planner.inputs.law import LawSpec
 from planner.law.columns import LawColumns
 from planner.law.law import predict_loss
@@ -30,7 +31,6 @@ from planner.law.terms.reference import reference_loss
 from planner_calibration.fit.law.conditional import UNINFORMED, within_rule
 from planner_calibration.fit.law.data import Runs, depth_varies, shapes_of, with_depth
 from planner_calibration.fit.law.solve import solve
-from planner_calibration.fit.law.table import where
 
 SMALL, LARGE = AT["loss_small"], AT["loss_large"]
 
@@ -130,7 +130,7 @@ def _within_reach(runs: Runs) -> np.ndarray:
     keep = within_rule(runs) | ~np.isfinite(runs.r)
     if not keep.any():
         raise SpecError(
-            f"no run left: r is outside [0.5, 5] in {where(runs.row)}",
+            f"no run left: r is outside [0.5, 5] in {rows_named(runs.row)}",
             hint="the law does not reach such shapes; train one with r inside",
         )
     return np.asarray(keep)
@@ -212,7 +212,7 @@ def _as_spec(
             "n_runs": len(runs),
         },
         "noise_sd": noise,
-        "notes": f"{where(runs.row)} of the runs given",
+        "notes": f"{rows_named(runs.row)} of the runs given",
     }
     if spec.conditional:
         low, high = float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))

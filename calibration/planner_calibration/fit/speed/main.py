@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
+from planner.inputs.files import read_csv
 from planner.interval import Z
-from planner.questions.validate.kernel_rows import KernelRows, predicted_s, read_kernels
-from planner.questions.validate.measured import Run, read_runs
+from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
+from planner.questions.validate.measured import Run, runs_of
 from planner.writer import write_whole
 from planner_calibration.fit.speed import fleet
 from planner_calibration.fit.speed.crossval import gain_spread, leave_one_out, ln_errors, spread
@@ -35,8 +36,8 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
         report: called with a line for each step.
 
     """
-    runs, _ = read_runs(data_dir / "e2e_calib.csv")
-    groups = read_kernels(data_dir / "kernels_calib.csv.gz")
+    runs, _ = runs_of(read_csv(data_dir / "e2e_calib.csv"))
+    groups = group_kernels(read_csv(data_dir / "kernels_calib.csv.gz"))
     kernels = {
         generation: fit_kernels([g for g in groups if g.device_id == device], Kernels())
         for generation, device in fleet.KERNEL_DEVICE.items()
@@ -59,7 +60,7 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
     paths = []
     for name, profile in profiles.items():
         paths.append(out_dir / f"{name}.toml")
-        write_whole(paths[-1], profile_toml(profile, comment))
+        write_whole(paths[-1], profile_toml(profile, comment), folders=True)
     return paths
 
 

@@ -155,5 +155,5 @@ def write(fitted: Fitted, folder: Path, today: date) -> Path:
 
     """
     path = folder / f"{fitted.name}.toml"
-    write_whole(path, to_toml(fitted, today))
+    write_whole(path, to_toml(fitted, today), folders=True)
     return path

@@ -53,7 +53,9 @@ def run(
     say(f"memory {show(found.bytes_per_s, 'byte/s')}, last cache {show(cache, 'byte')}")
     if propose is not None:
         threads = torch.get_num_threads()
-        write_whole(propose, peaks.propose(on, found, threads=threads, today=date.today()))
+        write_whole(
+            propose, peaks.propose(on, found, threads=threads, today=date.today()), folders=True
+        )
         say(f"wrote {propose}")
     rows = measure.measure(
         cases.sweep(size, cache),
