@@ -143,6 +143,7 @@ NARROW = tuple(
     if f.computes_in != "fp4"
 )
 _NAMED = {slug(n): f for f in _ALL for n in (f.name, *f.aliases)}
+WORDS = frozenset(name.split("-")[0] for name in _NAMED)  # with which a format's name starts
 _CONTAINERS = (
     "compressed-tensors",
     "quark",

@@ -276,7 +276,7 @@ def _shaped(name: str, shape: tuple[float, ...], tied: bool, gated: bool) -> Mod
 
 
 def _named(name: str) -> ModelSpec:
-    found = _loaded(name.rpartition("/")[2].lower() if "/" in name else name.lower())
+    found = _loaded(name)
     if isinstance(found, PlannerError):
         raise found
     return found
