@@ -38,7 +38,9 @@ def list_models(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A preset, a TOML, a config.json or its folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A preset or hub id, a TOML, a config.json or its folder.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Print one model: its shape, what follows from it, and where it comes from."""

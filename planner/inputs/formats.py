@@ -152,6 +152,13 @@ _CONTAINERS = (
 )  # which hold any of several formats
 
 
+def alike(one: str, other: str) -> bool:
+    """Say whether two formats cost the same, or one is the other by its vendor's name."""
+    a, b = FORMATS[one], FORMATS[other]
+    meant = {*a.of.values(), *b.of.values()}
+    return a is b or (a.plain and b.plain) or one in meant or other in meant
+
+
 def format_named(text: str) -> Format:
     """Return the format called `text`, by us or by an engine; dashes are as good as underscores.
 

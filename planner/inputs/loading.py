@@ -9,7 +9,7 @@ from planner.inputs.fields import load_toml
 from planner.inputs.hf import from_hf
 from planner.inputs.model import ModelSpec
 from planner.inputs.names import slug
-from planner.inputs.presets import bare, preset_named, presets
+from planner.inputs.presets import bare, format_in_name, preset_named, presets
 
 SEE = "see `planner models list`, or give a path to a TOML or a config.json"
 
@@ -43,7 +43,8 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
     if path.is_dir() or path.suffix == ".json":
         return from_hf(path)
     if not isinstance(name_or_path, Path) and (name := preset_named(text)):
-        return load_model(name)
+        spec = load_model(name)  # a quantised copy keeps its own name: it says in which format
+        return spec.model_copy(update={"name": text}) if format_in_name(text) else spec
     hub_id = len(path.parts) == 2 and path.parts[0] not in (os.sep, ".", "..", "~")
     if (
         isinstance(name_or_path, Path)

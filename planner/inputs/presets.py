@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from planner.data import bundled
+from planner.errors import SpecError
 from planner.inputs.fields import validate
 from planner.inputs.files import read_csv
-from planner.inputs.formats import WORDS
+from planner.inputs.formats import WORDS, formats_in
 from planner.inputs.model import ModelSpec
 from planner.inputs.names import slug
 
@@ -65,6 +66,14 @@ def bare(text: str) -> str:
     return re.split(r"/|--", text.strip().rstrip("/"))[-1]
 
 
+def _parted(text: str) -> tuple[list[str], list[str]]:
+    """Return the parts of a name that say which model, and those that say how it is stored."""
+    parts = slug(bare(re.sub(r"\(.*?\)", "", text))).split("-")
+    stored = (i for i, part in enumerate(parts) if i and part.partition(".")[0] in _STORED)
+    cut = next(stored, len(parts))
+    return parts[:cut], parts[cut:]
+
+
 def preset_named(text: str) -> str | None:
     """Return the preset that a hub id, or a model's name as people write it, speaks of.
 
@@ -72,12 +81,18 @@ def preset_named(text: str) -> str | None:
     tuning (``-Instruct``, ``-it``) make no difference where no preset has them in its name.
     """
     names = _names(bundled("presets/models") / "models.csv")
-    plain = re.sub(r"\(.*?\)", "", text)
-    parts = slug(bare(plain)).split("-")
-    stored = (i for i, part in enumerate(parts) if i and part.partition(".")[0] in _STORED)
-    shape = parts[: next(stored, len(parts))]
+    shape, stored = _parted(text)
     untuned = [part for part in shape if part not in _TUNED]
-    for tried in (slug(plain), "-".join(parts), "-".join(shape), "-".join(untuned)):
-        if tried in names:
-            return names[tried]
+    for tried in (text, "-".join([*shape, *stored]), "-".join(shape), "-".join(untuned)):
+        if slug(tried) in names:
+            return names[slug(tried)]
     return None
+
+
+def format_in_name(text: str) -> str:
+    """Return the number format that a model's name says its weights are in: "" where it says none."""
+    stored = "-".join(_parted(text)[1]).removeprefix("quantized.")
+    try:
+        return formats_in(stored)[0] if stored else ""
+    except SpecError:  # gguf
+        return ""

@@ -11,7 +11,8 @@ from planner.cli.app import app
 from planner.errors import SpecError, UnknownName
 from planner.inputs.loading import load_model
 from planner.inputs.names import slug
-from planner.inputs.presets import preset_named, presets
+from planner.inputs.presets import format_in_name, preset_named, presets
+from planner.questions.predict import predict
 
 # As safetensors indexes and model cards state them; those of gpt-oss are of OpenAI's model card.
 PUBLISHED = {
@@ -137,7 +138,43 @@ WRITTEN = {
 def test_models_are_known_by_the_names_people_write(known):
     for text in WRITTEN[known]:
         assert preset_named(text) == known, text
-        assert load_model(text) is presets()[known].spec, text
+        spec = presets()[known].spec
+        assert load_model(text).model_dump(exclude={"name"}) == spec.model_dump(exclude={"name"})
+        assert load_model(text).name == (text if format_in_name(text) else spec.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "fp8"),
+        ("RedHatAI/Qwen2.5-7B-Instruct-quantized.w8a8", "int8"),
+        ("RedHatAI/Qwen2.5-7B-Instruct-quantized.w4a16", "int4"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int8", "w8a16"),
+        ("Qwen/Qwen3-14B-AWQ", "int4"),
+        ("nvidia/DeepSeek-R1-0528-NVFP4-v2", "nvfp4"),
+        ("nvidia/Llama-3.3-70B-Instruct-FP4", "fp4"),
+        ("unsloth/Llama-3.1-8B-bnb-4bit", "nf4"),
+        ("Qwen/Qwen3-8B-GGUF", ""),
+        ("Qwen/Qwen3-8B", ""),
+    ],
+)
+def test_a_name_says_how_weights_are_stored(text, found):
+    assert format_in_name(text) == found
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype", "warned"),
+    [
+        ("Qwen/Qwen3-8B-FP8", "bf16", True),
+        ("Qwen/Qwen3-8B-FP8", "fp8", False),
+        ("nvidia/Llama-3.3-70B-Instruct-FP4", "nvfp4", False),
+        ("CodeLlama-13B-Instruct-fp16", "bf16", False),
+        ("Qwen/Qwen3-8B", "fp8", False),
+    ],
+)
+def test_a_format_that_is_not_the_names_is_said(model, dtype, warned):
+    found = predict(model, on="b200", dtype=dtype, concurrency=4)
+    assert ("stored-format" in [w.code for w in found.warnings]) == warned
 
 
 def test_no_name_means_two_models():
