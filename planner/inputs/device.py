@@ -21,7 +21,7 @@ from planner.inputs.fields import (
 )
 from planner.inputs.files import read_toml
 from planner.inputs.formats import FORMATS, SERVED, Format
-from planner.inputs.names import words
+from planner.inputs.names import slug, words
 
 README = "see hardware/README.md for the keys and units"
 Words = frozenset[str]
@@ -144,7 +144,8 @@ def device_named(text: str) -> str:
         if key <= typed <= key | called
     ]
     if not fits:
-        raise UnknownName.among("hardware", text, devices, see="see `planner hardware list`")
+        known_as = [*devices, *(a for n in devices for a in _aliases(known[n]))]
+        raise UnknownName.among("hardware", text, known_as, see="see `planner hardware list`")
     return max(fits, key=lambda fit: fit[0])[1]
 
 
@@ -154,11 +155,14 @@ def _called(devices: tuple[tuple[str, Path], ...]) -> list[tuple[str, Words, lis
     found = []
     for name, path in devices:
         own = _keys(path)
-        aliases = own.get("aliases")
         full = words(" ".join(str(own.get(k, "")) for k in ("name", "vendor", "form_factor")))
-        keys = [name, *(aliases if isinstance(aliases, list) else ())]
-        found.append((name, full, [words(str(key)) for key in keys]))
+        found.append((name, full, [words(key) for key in (name, *_aliases(path))]))
     return found
+
+
+def _aliases(path: Path) -> list[str]:
+    aliases = _keys(path).get("aliases")
+    return list(map(str, aliases)) if isinstance(aliases, list) else []
 
 
 def said_device(text: str) -> str:
@@ -190,9 +194,9 @@ def load_device(name: str) -> DeviceSpec:
 
 def _device_path(name: str) -> Path:
     known = catalogue("hardware")
-    if name in known or (name.endswith(".toml") and Path(name).is_file()):
-        return find("hardware", "hardware", name)
-    return known[device_named(name)]
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name)
+    return known[next((n for n in (name, slug(name)) if n in known), "") or device_named(name)]
 
 
 def load_node(name: str) -> NodeSpec:

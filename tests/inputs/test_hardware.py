@@ -56,7 +56,8 @@ WRITTEN = {
     "a100-sxm-80gb": "a100, A100-80GB, NVIDIA A100-SXM4-80GB, A100 80GB, a100_sxm_80gb, A100 SXM",
     "a100-pcie-80gb": "NVIDIA A100 80GB PCIe, A100 PCIe",
     "a100-pcie-40gb": "NVIDIA A100-PCIE-40GB",
-    "h100-sxm": "H100, h100, NVIDIA H100 80GB HBM3, H100-SXM5-80GB, H100 80 GB, nvidia-h100-80gb",
+    "h100-sxm": "H100, h100, NVIDIA H100 80GB HBM3, H100-SXM5-80GB, H100 80 GB, nvidia-h100-80gb, "
+    "nvidia_h100_80gb_hbm3, NVIDIA H100 Tensor Core GPU, HGX H100",
     "h100-pcie": "NVIDIA H100 PCIe, H100_PCIE",
     "h100-nvl": "NVIDIA H100 NVL, H100-NVL-94GB",
     "h200-sxm": "H200, NVIDIA H200, H200-SXM-141GB, nvidia-h200-141gb",
@@ -91,6 +92,21 @@ def test_devices_are_known_by_the_names_people_write(known):
 def test_what_is_no_device_is_not_read_as_one(text):
     with pytest.raises(UnknownName):
         device_named(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("8xH100", "did you mean 'h100'?"), ("RTX 5091", "5090"), ("Trainium2", "hardware list")],
+)
+def test_an_unknown_device_gets_the_nearest(text, hint):
+    with pytest.raises(UnknownName) as caught:
+        load_device(text)
+    assert hint in caught.value.hint
+
+
+def test_a_node_by_its_name_is_still_a_node():
+    with pytest.raises(SpecError, match="is a node of 8"):
+        load_device("DGX H100")
 
 
 def test_no_name_means_two_devices():
