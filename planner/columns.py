@@ -26,9 +26,8 @@ class Arch:
     head_dim: Scalar
     d_ff: Scalar  # of one expert, where there are several
     vocab_size: Scalar
-    untied: Scalar = (
-        0.0  # 1 where the LM head has weights of its own, 0 where it shares the embedding's
-    )
+    # 1 where the LM head has weights of its own, 0 where it shares the embedding's.
+    untied: Scalar = 0.0
     mlp_matrices: Scalar = 3.0  # 3 gated (gate, up, down), 2 plain
     n_experts: Scalar = 1.0
     n_active_experts: Scalar = 1.0  # routed experts a token visits
@@ -204,9 +203,8 @@ class Kernels:
     decode_block_s: Seconds = 4.2e-6  # a sequence and key/value head, on its multiprocessor
     decode_block_share: Scalar = 1.5  # bandwidth one block draws, in fair shares of an SM
     decode_head_share: Scalar = 0.7  # bandwidth the splits of one key/value head draw, of all
-    decode_rereads: Scalar = (
-        0.0  # of the reads that query heads of a group could share, those done twice
-    )
+    # Of the reads that query heads of a group could share, those done twice.
+    decode_rereads: Scalar = 0.0
     kv_unpack_share: Scalar = 0.2  # of the bytes an 8-bit cache saves, what unpacking costs
     splits_mha: Scalar = 1.0  # 1 where keys are split also if every query head has its own
     elementwise_hbm_eff: Scalar = 0.5

@@ -7,6 +7,7 @@ table; to add a metric is to add a line here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -84,15 +85,8 @@ def _per_device(name: str) -> Callable[[Looked], Any]:
 
 
 def _bill(v: Looked) -> money.Bill:
-    w = v.workload
-    return money.Bill(
-        v.usd_per_device_hour,
-        v["n_devices"],
-        v["requests_per_s"],
-        w.input_tokens,
-        w.output_tokens,
-        v["prompt_share"],
-    )
+    price, lengths = v.usd_per_device_hour, (v.workload.input_tokens, v.workload.output_tokens)
+    return money.Bill(price, v["n_devices"], v["requests_per_s"], *lengths, v["prompt_share"])
 
 
 def _draw(v: Looked) -> energy.Draw:
@@ -112,25 +106,20 @@ def _n_devices(v: Looked) -> Any:
     return p.tp * p.pp * (v.load.replicas + v.load.prefill_replicas)
 
 
+_TPOT = "mean time per output token after the first"
+_stored = partial(Metric, group="memory", always=True)
 _ALL = (
     # -- quality
-    Metric(
-        "loss", "", "loss [nats]", "predicted loss, nats per token",
-        lambda v: v.loss, "draws", "low", "quality", places=3, keep=9, short="loss",
-    ),
-    Metric(
-        "accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
-        lambda v: v.accuracy, "draws", "high", "quality", percent=True, keep=2,
-    ),
+    Metric("loss", "", "loss [nats]", "predicted loss, nats per token",
+           lambda v: v.loss, "draws", "low", "quality", places=3, keep=9, short="loss"),
+    Metric("accuracy", "", "accuracy, 9 tasks", "mean accuracy over nine zero-shot tasks",
+           lambda v: v.accuracy, "draws", "high", "quality", percent=True, keep=2),
     # -- speed
-    Metric(
-        "output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
-        lambda v: v["requests_per_s"] * v.workload.output_tokens, "throughput", "high", keep=9,
-        short="tok/s",
-    ),
+    Metric("output_tokens_per_s", "", "output tokens/s", "generated tokens a second, all replicas",
+           lambda v: v["requests_per_s"] * v.workload.output_tokens,
+           "throughput", "high", keep=9, short="tok/s"),
     Metric("ttft_s", "s", "TTFT", "mean time to first token", None, "ttft", "low", keep=9),
-    Metric("tpot_s", "s", "TPOT", "mean time per output token after the first",
-           None, "decode", "low", keep=9),
+    Metric("tpot_s", "s", "TPOT", _TPOT, None, "decode", "low", keep=9),
     Metric("e2e_s", "s", "end to end", "mean time from arrival to the last token",
            None, "throughput", "low", keep=3),
     Metric("idle_ttft_s", "s", "TTFT, idle engine", "time to first token of a lone request",
@@ -141,11 +130,9 @@ _ALL = (
            None, "throughput", "low", keep=1),
     Metric("requests_per_s", "1/s", "requests/s", "requests completed a second, all replicas",
            None, "throughput", "high", keep=0),
-    Metric(
-        "total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
-        lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
-        "throughput", "high", keep=0,
-    ),
+    Metric("total_tokens_per_s", "", "tokens/s in and out", "prompt and generated tokens a second",
+           lambda v: v["requests_per_s"] * (v.workload.input_tokens + v.workload.output_tokens),
+           "throughput", "high", keep=0),
     Metric("output_tokens_per_s_per_device", "", "per GPU", "generated tokens a second a device",
            _per_device("output_tokens_per_s"), "throughput", "high", keep=7),
     Metric("in_flight", "", "in flight", "requests that hold memory at once, all replicas",
@@ -153,25 +140,17 @@ _ALL = (
     Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
            None, "throughput", "high"),
     # -- memory
-    Metric(
-        "kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
-        lambda v: memory.kv_bytes_per_token(v.system), better="low", group="memory", always=True, keep=3,
-    ),
-    Metric(
-        "state_bytes_per_sequence", "byte", "state a sequence",
-        "state the layers keep of a sequence, over all devices",
-        lambda v: memory.state_bytes_per_sequence(v.system), better="low", group="memory",
-        always=True, keep=2, hide_zero=True,
-    ),
-    Metric(
-        "weight_bytes", "byte", "weights", "weights on one device",
-        lambda v: memory.weight_bytes(v.system), better="low", group="memory", always=True, keep=2,
-    ),
-    Metric(
-        "max_concurrency", "", "fits at once", "requests of full length a replica has room for",
-        lambda v: memory.max_concurrency(v.system, v.workload), better="high", group="memory",
-        always=True, whole=True, keep=2,
-    ),
+    _stored("kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
+            lambda v: memory.kv_bytes_per_token(v.system), better="low", keep=3),
+    _stored("state_bytes_per_sequence", "byte", "state a sequence",
+            "state the layers keep of a sequence, over all devices",
+            lambda v: memory.state_bytes_per_sequence(v.system),
+            better="low", keep=2, hide_zero=True),
+    _stored("weight_bytes", "byte", "weights", "weights on one device",
+            lambda v: memory.weight_bytes(v.system), better="low", keep=2),
+    _stored("max_concurrency", "", "fits at once", "requests of full length a replica has room for",
+            lambda v: memory.max_concurrency(v.system, v.workload),
+            better="high", whole=True, keep=2),
     # -- use
     Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",
            _kv_utilisation, group="use", percent=True, keep=0),
@@ -219,7 +198,7 @@ LATENCIES: dict[str, Latency] = {
     x.name: x
     for x in (
         Latency("ttft_s", "--ttft", "TTFT", "time to first token", "ttft"),
-        Latency("tpot_s", "--tpot", "TPOT", "mean time per output token after the first", "decode"),
+        Latency("tpot_s", "--tpot", "TPOT", _TPOT, "decode"),
         Latency("itl_s", "--itl", "ITL", "gap between two tokens", "decode", ()),
         Latency("e2e_s", "--e2e", "end to end", "time to the last token", "throughput", ()),
     )

@@ -33,18 +33,8 @@ SCHEMA: Final = 2
 OLDER = "0.1"  # the version that wrote schema 1
 HINT = "write it again with `--json --out FILE`; result files are not meant to be edited"
 SHAPE_KEYS = (
-    "n_layers",
-    "d_model",
-    "n_heads",
-    "n_kv_heads",
-    "head_dim",
-    "d_ff",
-    "vocab_size",
-    "n_params",
-    "n_params_non_embedding",
-    "mlp_attn_ratio",
-    "gqa",
-    "d_over_sqrt_n",
+    *("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"),
+    *("n_params", "n_params_non_embedding", "mlp_attn_ratio", "gqa", "d_over_sqrt_n"),
 )
 
 
@@ -183,9 +173,8 @@ class Candidate(Measures):
     lifted: ClassVar[tuple[str, ...]] = ("shape", "metrics")
 
     name: str
-    shape: dict[str, int | float] = Field(
-        default_factory=dict
-    )  # SHAPE_KEYS; follows from the model
+    # Of SHAPE_KEYS; follows from the model.
+    shape: dict[str, int | float] = Field(default_factory=dict)
     model: ModelSpec
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
     memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
@@ -256,17 +245,17 @@ class Prediction(Result):
         schema: dict[str, Any] = handler.resolve_ref_schema(handler(core))
         own = schema["properties"]
         candidate = handler.resolve_ref_schema(own.pop("candidate"))
-        lifted = {
-            k: v for k, v in candidate["properties"].items() if k not in ("warnings", "model")
-        }
         schema["required"] = [n for n in schema["required"] if n != "candidate"]
-        return schema | {"properties": own | lifted}
+        return schema | {"properties": own | cls._lifted(candidate["properties"])}
+
+    @staticmethod
+    def _lifted(candidate: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in candidate.items() if k not in ("warnings", "model")}
 
     @model_serializer(mode="wrap")
     def _lift(self, write: Any) -> dict[str, Any]:
         plain: dict[str, Any] = write(self)
-        candidate = plain.pop("candidate")
-        return plain | {k: v for k, v in candidate.items() if k not in ("warnings", "model")}
+        return plain | self._lifted(plain.pop("candidate"))
 
     @model_validator(mode="before")
     @classmethod

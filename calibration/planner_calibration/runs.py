@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -16,8 +17,7 @@ from planner.errors import OutputError
 from planner.inputs.measurement import Measurement
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A line that is not a row: where it is and what is wrong with it."""
 
     path: Path

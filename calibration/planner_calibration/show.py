@@ -29,13 +29,6 @@ def kernel_line(row: Measurement) -> str:
     )
 
 
-def trainings_csv(paths: Sequence[Path]) -> str:
-    """Return the trainings of run files as CSV, for the law's fitter."""
-    from planner_calibration.fit.law.data import to_csv
-
-    return to_csv(runs.load(list(paths)).rows)
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """Runs, and how a profile sees them."""
@@ -52,7 +45,7 @@ class Report:
             SpecError: no such hardware or profile.
 
         """
-        loaded = runs.load(list(paths))
+        loaded = runs.load(paths)
         if on is None:
             return cls(loaded, {}, "")
         import numpy as np
@@ -83,11 +76,7 @@ class Report:
         """Return the runs, one a row."""
         return [
             {
-                "key": r.key,
-                "kind": r.kind,
-                "status": r.status,
-                "engine": r.engine,
-                "machine": r.machine,
+                **r.model_dump(include={"key", "kind", "status", "engine", "machine"}),
                 **r.what,
                 **r.values,
                 **({"residual": self.residuals[r.key]} if r.key in self.residuals else {}),

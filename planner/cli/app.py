@@ -8,49 +8,27 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-# name: (where it is, what the list of commands says of it). A test holds the words to the docstrings.
+# What the list of commands says of each. A test holds the words to the docstrings.
 COMMANDS = {
-    "recommend": (
-        "recommend:recommend",
-        "Choose the shape to train: accurate, fast to serve, and how sure.",
-    ),
-    "predict": (
-        "predict:predict",
-        "Predict speed, memory, loss and accuracy of one model, operator by operator.",
-    ),
-    "pareto": ("recommend:pareto", "List the Pareto front of loss against throughput."),
-    "what-if": (
-        "what_if:what_if",
-        "Ask one model under many settings: latency, throughput, what binds, dollars and joules.",
-    ),
-    "budget": (
-        "budget:budget",
-        "Invert it: the load each configuration carries within the limits, devices, dollars, and why.",
-    ),
-    "explain": (
-        "explain:explain",
-        "Show the derivation of a number, one named step a line, with values and shares.",
-    ),
-    "report": (
-        "report:report",
-        "Turn a result file into a page to show: HTML, Markdown or a picture.",
-    ),
-    "ui": ("ui:ui", "Turn the questions into sliders; needs the extra `ui`."),
-    "validate": (
-        "validate:validate",
-        "Score predictions against measured runs, measured kernels, or a result of `vllm bench`.",
-    ),
-    "calibrate": (
-        "calibrate:app",
-        "Measure this machine with real kernels, engines and trainings; correct the planner with it.",
-    ),
-    "law": (
-        "law:app",
-        "Browse, fit, compare, check and export loss laws; ask them planning questions.",
-    ),
-    "hardware": ("hardware:app", "Browse and check hardware files."),
-    "models": ("models:app", "Browse model presets, or look at any Hugging Face config.json."),
+    "recommend": "Choose the shape to train: accurate, fast to serve, and how sure.",
+    "predict": "Predict speed, memory, loss and accuracy of one model, operator by operator.",
+    "pareto": "List the Pareto front of loss against throughput.",
+    "what-if": "Ask one model under many settings: latency, throughput, what binds, dollars and "
+    "joules.",
+    "budget": "Invert it: the load each configuration carries within the limits, devices, dollars, "
+    "and why.",
+    "explain": "Show the derivation of a number, one named step a line, with values and shares.",
+    "report": "Turn a result file into a page to show: HTML, Markdown or a picture.",
+    "ui": "Turn the questions into sliders; needs the extra `ui`.",
+    "validate": "Score predictions against measured runs, measured kernels, or a result of "
+    "`vllm bench`.",
+    "calibrate": "Measure this machine with real kernels, engines and trainings; correct the "
+    "planner with it.",
+    "law": "Browse, fit, compare, check and export loss laws; ask them planning questions.",
+    "hardware": "Browse and check hardware files.",
+    "models": "Browse model presets, or look at any Hugging Face config.json.",
 }
+HOMES = {"pareto": "recommend"}  # modules of commands that share one; the others have their own
 
 
 class Lazy(TyperGroup):
@@ -64,11 +42,12 @@ class Lazy(TyperGroup):
         """Import and build one command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        found = getattr(import_module(f"planner.cli.{module}"), attribute)
-        if not isinstance(found, typer.Typer):
+        attribute = cmd_name.replace("-", "_")
+        home = import_module(f"planner.cli.{HOMES.get(cmd_name, attribute)}")
+        found = getattr(home, "app", None)  # where it has commands of its own
+        if found is None:
             alone = typer.Typer(rich_markup_mode=None, context_settings=HELP, add_completion=False)
-            alone.command(cmd_name)(found)
+            alone.command(cmd_name)(getattr(home, attribute))
             found = alone
         command = typer.main.get_command(found)
         command.name = cmd_name
@@ -77,7 +56,7 @@ class Lazy(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 HELP = {"help_option_names": ["-h", "--help"]}

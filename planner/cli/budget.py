@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.flags import SERVING, Form, Model, takes
 from planner.cli.what_if import Set
 from planner.inputs.deployment import DEFAULT_DEVICE
 
@@ -32,45 +32,27 @@ Rate = Annotated[
 ]
 
 
-@takes(*SERVING, without=("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests"))
+OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
+
+
+@takes(*SERVING, form=("json_", "csv_", "out"), without=OWN)
 def budget(
-    model: Model,
-    ttft: Ttft = None,
-    tpot: Tpot = None,
-    itl: Itl = None,
-    e2e: E2e = None,
-    at: At = "p99",
-    rate: Rate = None,
-    on: On = DEFAULT_DEVICE,
-    dtype: Dtypes = "bf16",
-    tp: Tps = "1,2,4,8",
-    set_: Set = None,
-    json_: Json = False,
-    csv_: Csv = False,
-    out: Out = None,
-    **settings: Any,
-) -> None:
+    form: Form, model: Model,
+    ttft: Ttft = None, tpot: Tpot = None, itl: Itl = None, e2e: E2e = None, at: At = "p99",
+    rate: Rate = None, on: On = DEFAULT_DEVICE, dtype: Dtypes = "bf16", tp: Tps = "1,2,4,8",
+    set_: Set = None, **settings: Any,
+) -> None:  # fmt: skip
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
 
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import command_line
     from planner.questions.budget.budget import budget as run
     from planner.scenario.options import read_set
     from planner.units import whole
 
-    result = run(
-        model,
-        ttft=ttft,
-        tpot=tpot,
-        itl=itl,
-        e2e=e2e,
-        at=at,
-        on=on.split(","),
-        dtypes=dtype.split(","),
-        tps=[whole(degree, "--tp") for degree in tp.split(",")],
-        rate=rate,
-        command=command_line(),
-        **settings | read_set(set_ or []),
-    )
-    emit(result, json_=json_, csv_=csv_, out=out)
+    limits: dict[str, Any] = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e, "at": at}
+    tps = [whole(degree, "--tp") for degree in tp.split(",")]
+    grid: dict[str, Any] = {"on": on.split(","), "dtypes": dtype.split(","), "tps": tps}
+    settings |= read_set(set_ or [])
+    form.show(run(model, rate=rate, command=command_line(), **limits, **grid, **settings))

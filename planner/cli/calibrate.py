@@ -1,5 +1,6 @@
 """`planner calibrate`: measure this machine and correct the planner with what it shows."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,10 @@ Near = Annotated[
 ]
 
 
+def _unless(quiet: bool) -> Callable[[str], None]:
+    return (lambda line: None) if quiet else typer.echo
+
+
 @app.command()
 def kernels(
     store: Store = Path("runs/kernels.jsonl"),
@@ -61,17 +66,9 @@ def kernels(
     from planner_calibration.show import kernel_line
 
     run(
-        store,
-        size=size,
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        repeats=repeats,
-        ranks=ranks,
-        propose=propose,
-        say=(lambda line: None) if quiet else typer.echo,
-        line=kernel_line,
-    )
+        store, size=size, device=device, dtype=dtype, threads=threads, repeats=repeats, ranks=ranks,
+        propose=propose, say=_unless(quiet), line=kernel_line,
+    )  # fmt: skip
 
 
 @app.command()
@@ -121,23 +118,12 @@ def serve(
     if engine == "torch":
         require("torch", extra="calibration")
     run(
-        models or [],
-        store,
-        engine=engine,
-        python=python,
-        points=(batch, input_tokens, output_tokens),
-        online=(rate, requests),
+        models or [], store, engine=engine, python=python,
+        points=(batch, input_tokens, output_tokens), online=(rate, requests),
         generated=(near, layers, x, r, gqa, head_dim, vocab_size),
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        repeats=repeats,
-        limit=limit,
-        flags=flag or [],
-        workers=workers,
-        ray=ray,
-        say=(lambda line: None) if quiet else typer.echo,
-    )
+        device=device, dtype=dtype, threads=threads, repeats=repeats, limit=limit,
+        flags=flag or [], workers=workers, ray=ray, say=_unless(quiet),
+    )  # fmt: skip
 
 
 @app.command()
@@ -178,19 +164,11 @@ def train(
     from planner_calibration.measure.train.command import run
 
     run(
-        store,
-        shapes=(near or "1e6", layers, x, r, gqa, head_dim, vocab_size),
-        recipe=(tokens, batch, length, lr, schedule),
-        seeds=seeds,
-        data=data,
-        checkpoints=checkpoints,
-        device=device,
-        threads=threads,
-        workers=workers,
-        ray=ray,
-        quiet=quiet,
-        say=typer.echo,
-    )
+        store, shapes=(near or "1e6", layers, x, r, gqa, head_dim, vocab_size),
+        recipe=(tokens, batch, length, lr, schedule), seeds=seeds, data=data,
+        checkpoints=checkpoints, device=device, threads=threads, workers=workers, ray=ray,
+        quiet=quiet, say=typer.echo,
+    )  # fmt: skip
 
 
 @app.command()
@@ -246,11 +224,8 @@ def fit(
 
     from planner.cli.output import emit
 
-    emit(
-        run(runs, name=name, on=on, engine=engine, machine=machine, prior=prior, folder=to),
-        json_=json_,
-        kind="fit",
-    )
+    found = run(runs, name=name, on=on, engine=engine, machine=machine, prior=prior, folder=to)
+    emit(found, json_=json_, kind="fit")
 
 
 @app.command()
@@ -266,12 +241,15 @@ def show(
 
     Example: planner calibrate show runs/ --on h100-sxm
     """
-    from planner_calibration.show import Report, trainings_csv
+    from planner_calibration.show import Report
 
     from planner.cli.output import emit, write
 
     if csv_:
-        write(trainings_csv(runs), out)
+        from planner_calibration.fit.law.data import to_csv
+        from planner_calibration.runs import load
+
+        write(to_csv(load(runs).rows), out)
         return
     emit(Report.of(runs, on=on, profile=profile), json_=json_, out=out)
 
@@ -279,8 +257,7 @@ def show(
 @app.command()
 def profiles(
     data: Annotated[
-        Path,
-        typer.Argument(metavar="FOLDER", help="Holds e2e_calib.csv and kernels_calib.csv.gz."),
+        Path, typer.Argument(metavar="FOLDER", help="Holds e2e_calib.csv and kernels_calib.csv.gz.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where they are written.")],
 ) -> None:

@@ -13,20 +13,18 @@ if TYPE_CHECKING:
 Quantity = Annotated[
     str | None, typer.Argument(help="e.g. tpot_s, loss, step_s[prefill], ridge_point; see --list.")
 ]
+Other = Annotated[str | None, typer.Argument(help="With --compare: the second shape.")]
 At = Annotated[
     Path | None, typer.Option("--at", metavar="RESULT.json", help="Fill in this result's values.")
-]
-Of = Annotated[
-    str | None, typer.Option("--of", help="Which shape of the result; default: its fastest pick.")
 ]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX.")]
 All = Annotated[bool, typer.Option("--all", help="Also steps that do not move the result.")]
 List = Annotated[bool, typer.Option("--list", help="List every quantity.")]
-Compare = Annotated[
-    bool,
-    typer.Option("--compare", help="Say why shape A is faster or better than B: --compare A B."),
+Of = Annotated[
+    str | None, typer.Option("--of", help="Which shape of the result; default: its fastest pick.")
 ]
-Other = Annotated[str | None, typer.Argument(help="With --compare: the second shape.")]
+VERSUS = "Say why shape A is faster or better than B: --compare A B."
+Compare = Annotated[bool, typer.Option("--compare", help=VERSUS)]
 
 
 def explain(

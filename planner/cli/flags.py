@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,39 +34,66 @@ Model = Annotated[str, typer.Argument(help="Preset or hub id, TOML, config.json,
 SERVING: "tuple[Group, ...]" = ("deployment", "engine", "workload")
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an answer is shown: each field is a flag."""
+
+    json_: Json = False
+    csv_: Csv = False
+    plot: Plot = False
+    out: Out = None
+    quiet: Quiet = False
+
+    def show(self, result: Any, top: int | None = None) -> None:
+        """Write a result as the flags ask; raises as `planner.cli.output.emit` does."""
+        from planner.cli.output import emit
+
+        emit(result, json_=self.json_, csv_=self.csv_, out=self.out, plot=self.plot, top=top)
+
+
+def group(words: str) -> typer.Typer:
+    """Return a command that is made of commands."""
+    return typer.Typer(
+        no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=words
+    )
+
+
 def takes(
-    *groups: "Group", without: Sequence[str] = ()
+    *groups: "Group", form: Sequence[str], without: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command a flag for every option of `groups`; it gets those that were given by name."""
+    """Give a command a flag for every option of `groups`; it gets those that were given by name.
+
+    Its first parameter is a `Form`, of which it has the fields named; they follow its own flags.
+    """
     from planner.scenario.options import ASKED, OPTIONS
 
     known = ASKED | OPTIONS | ASKED if "question" in groups else OPTIONS  # its own come first
     options = [o for o in known.values() if o.group in groups and o.name not in without]
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
-        own = [
-            p
-            for p in inspect.signature(command).parameters.values()
-            if p.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
+        _, *own, _ = inspect.signature(command).parameters.values()  # between form and settings
 
         def run(hardware_path: Path | None = None, **flags: Any) -> None:
             settings = {o.name: flags.pop(o.name) for o in options}
+            shown = Form(**{name: flags.pop(name) for name in form})
             use_hardware_path(hardware_path)
-            command(**flags, **{n: v for n, v in settings.items() if v is not None})
+            command(shown, **flags, **{n: v for n, v in settings.items() if v is not None})
 
-        path = inspect.Parameter(
-            "hardware_path", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=HardwarePath
-        )
-        shared = [_parameter(o) for o in options]
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        keyword += [_keyword(f.name, f.type, f.default) for f in fields(Form) if f.name in form]
+        keyword += [_parameter(o) for o in options]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        signature = inspect.Signature([*keyword, *shared, path])
+        signature = inspect.Signature([*keyword, _keyword("hardware_path", HardwarePath, None)])
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
         return run
 
     return wrap
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def _parameter(o: "Option") -> inspect.Parameter:
@@ -81,11 +109,8 @@ def _parameter(o: "Option") -> inspect.Parameter:
         show_default=False,
     )
     kind: Any = bool | None if o.kind == "flag" else str | None
-    annotation = Annotated[kind, made]
     default = inspect.Parameter.empty if o.group == "question" and o.required else None
-    return inspect.Parameter(
-        o.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
+    return _keyword(o.name, Annotated[kind, made], default)
 
 
 def _shown(default: Any) -> str:

@@ -7,12 +7,9 @@ import typer
 
 from planner.cli import flags as o
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Browse and check hardware files.",
-)
+app = o.group("Browse and check hardware files.")
+
+Name = Annotated[str, typer.Argument(help="Device or node, by id or path.")]
 
 
 @app.command("list")
@@ -33,10 +30,7 @@ def list_(hardware_path: o.HardwarePath = None, json_: o.Json = False, out: o.Ou
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Device or node, by id or path.")],
-    hardware_path: o.HardwarePath = None,
-    json_: o.Json = False,
-    out: o.Out = None,
+    name: Name, hardware_path: o.HardwarePath = None, json_: o.Json = False, out: o.Out = None
 ) -> None:
     """Print one hardware file, read and validated.
 

@@ -6,18 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from planner.cli import law_ask
-from planner.cli.flags import Json, Out
+from planner.cli.flags import Json, Out, group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Browse, fit, compare, check and export loss laws; ask them planning questions.",
-)
+app = group("Browse, fit, compare, check and export loss laws; ask them planning questions.")
 app.add_typer(law_ask.app, name="ask")
 
 Name = Annotated[str, typer.Argument(metavar="LAW", help="A law, by id or TOML path.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="Runs, one a row.")]
+Scored = Annotated[str, typer.Option("--law", help="Law to score, by id or TOML path.")]
+SUITES = "chinchilla, gadre, routing, gemstones, coverage, accuracy"
+Suite = Annotated[str | None, typer.Option(help=f"Instead: recompute known results: {SUITES}.")]
+Form = Annotated[
+    str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
+]
 Source = Annotated[str | None, typer.Option("--source", help="Keep only rows of this source.")]
 
 
@@ -130,16 +131,9 @@ def compare(
 @app.command()
 def check(
     data: Data,
-    law: Annotated[
-        str, typer.Option("--law", help="Law to score, by id or TOML path.")
-    ] = "bian-1b",
+    law: Scored = "bian-1b",
     source: Source = None,
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            help="Instead: recompute known results: chinchilla, gadre, routing, gemstones, coverage, accuracy."
-        ),
-    ] = None,
+    suite: Suite = None,
     as_json: Json = False,
 ) -> None:
     """Score a law on runs it has not seen, by source and size; or accuracies, given a column acc.
@@ -157,14 +151,11 @@ def check(
     if suite is not None:
         _suite(suite, data, as_json)
         return
-    spec = load_law(law)
-    accuracies = "acc" in read_csv(data).header
-    rows, skipped = (
-        check_accuracies(data, source=source)
-        if accuracies
-        else check_losses(spec, data, source=source)
-    )
-    unit = "points" if accuracies else "nats"
+    spec, unit = load_law(law), "points" if "acc" in read_csv(data).header else "nats"
+    if unit == "points":
+        rows, skipped = check_accuracies(data, source=source)
+    else:
+        rows, skipped = check_losses(spec, data, source=source)
     clean = [{k: _finite(v) for k, v in asdict(r).items()} for r in rows]
     lines = [scores_text(rows, unit), *(f"left out {s.source}: {s.why}" for s in skipped)]
     _print({"rows": clean, "skipped": [asdict(s) for s in skipped]}, "\n".join(lines), as_json)
@@ -192,13 +183,7 @@ def _suite(suite: str, data: Path, as_json: bool) -> None:
 
 
 @app.command()
-def export(
-    law: Name,
-    form: Annotated[
-        str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
-    ] = "paper",
-    out: Out = None,
-) -> None:
+def export(law: Name, form: Form = "paper", out: Out = None) -> None:
     """Print a law as TOML, or its shape part as the paper's six coefficients.
 
     Example: planner law export bian-1b

@@ -4,16 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import Law, Tokens
+from planner.cli.flags import Law, Tokens, group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Planning questions: best N and D, what a shape costs, which of two is better.",
-)
+app = group("Planning questions: best N and D, what a shape costs, which of two is better.")
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model preset or a config.json.")]
+SMALLEST = "Smallest runs to consider, as a share of the target."
 Other = Annotated[str, typer.Argument(metavar="OTHER", help="The model to compare with.")]
+
+
+def _say(text: str) -> None:
+    from planner.cli.output import write
+
+    write(text, None)
 
 
 @app.command()
@@ -27,7 +29,6 @@ def optimum(
 
     Example: planner law ask optimum --flops 1e21
     """
-    from planner.cli.output import write
     from planner.inputs.law import law_for
     from planner.law import ask
     from planner.report.law import optimum_text
@@ -35,7 +36,7 @@ def optimum(
 
     budget = count(flops)
     spec, why = law_for(law, (budget / 120) ** 0.5)
-    write(optimum_text(spec, why, ask.optimum(spec.columns(), budget)), None)
+    _say(optimum_text(spec, why, ask.optimum(spec.columns(), budget)))
 
 
 @app.command()
@@ -50,7 +51,6 @@ def serve(
 
     Example: planner law ask serve --loss 2.6 --inference-tokens 1T
     """
-    from planner.cli.output import write
     from planner.inputs.law import law_for
     from planner.law import ask
     from planner.report.law import served_text
@@ -58,7 +58,7 @@ def serve(
 
     spec, why = law_for(law, 1e9)
     found = ask.serve(spec.columns(), loss, count(inference_tokens))
-    write(served_text(spec, why, found), None)
+    _say(served_text(spec, why, found))
 
 
 def _asked(models: tuple[str, ...], tokens: str, law: str | None) -> tuple[Any, str, list[Any]]:
@@ -79,12 +79,11 @@ def shape(model: Model, tokens: Tokens = "100B", law: Law = None) -> None:
 
     Example: planner law ask shape llama-3.2-1b --tokens 100B
     """
-    from planner.cli.output import write
     from planner.law.ask import shape_cost
     from planner.report.law import shape_text
 
     spec, why, (s,) = _asked((model,), tokens, law)
-    write(shape_text(spec.columns(), why, model, s, shape_cost(spec.columns(), s)), None)
+    _say(shape_text(spec.columns(), why, model, s, shape_cost(spec.columns(), s)))
 
 
 @app.command()
@@ -93,13 +92,12 @@ def better(model: Model, other: Other, tokens: Tokens = "100B", law: Law = None)
 
     Example: planner law ask better surefire-3b llama-3.2-3b
     """
-    from planner.cli.output import write
     from planner.law.ask import sure
     from planner.report.law import better_text
 
     spec, why, (a, b) = _asked((model, other), tokens, law)
     found = sure(spec.columns(), a, b)
-    write(better_text(spec.columns(), why, (model, other), (a, b), found), None)
+    _say(better_text(spec.columns(), why, (model, other), (a, b), found))
 
 
 @app.command()
@@ -108,12 +106,7 @@ def settle(
     other: Other,
     tokens: Tokens = "100B",
     law: Law = None,
-    share: Annotated[
-        float,
-        typer.Option(
-            min=0.01, max=1.0, help="Smallest runs to consider, as a share of the target."
-        ),
-    ] = 0.3333,
+    share: Annotated[float, typer.Option(min=0.01, max=1.0, help=SMALLEST)] = 0.3333,
 ) -> None:
     """Which three training runs would tell most about MODEL against OTHER.
 
@@ -121,11 +114,9 @@ def settle(
     """
     from planner_calibration.plan.settle import runs_that_settle, settle_text
 
-    from planner.cli.output import write
-
     spec, why, (a, b) = _asked((model, other), tokens, law)
     runs = runs_that_settle(spec.columns(), a, b, size_share=share)
-    write("\n".join([why, *settle_text(runs, float(a.n), share, spec.noise_sd)]), None)
+    _say("\n".join([why, *settle_text(runs, float(a.n), share, spec.noise_sd)]))
 
 
 @app.command("accuracy")
@@ -143,10 +134,9 @@ def accuracy_of(
 
     Example: planner law ask accuracy --loss 2.61
     """
-    from planner.cli.output import write
     from planner.law.ask import accuracy_gap, task_accuracies
     from planner.report.law import accuracy_text
 
     gap = None if against is None else accuracy_gap(loss, against, other_data=other_data)
     found = task_accuracies(loss, other_data=other_data)
-    write(accuracy_text(found, gap, against), None)
+    _say(accuracy_text(found, gap, against))

@@ -4,12 +4,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    help="Browse model presets, or look at any Hugging Face config.json.",
-)
+from planner.cli.flags import group
+
+app = group("Browse model presets, or look at any Hugging Face config.json.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print names, hub ids, counts and sources.")]

@@ -2,24 +2,16 @@
 
 from typing import Any
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, Plot, takes
+from planner.cli.flags import SERVING, Form, Model, takes
 
 
-@takes(*SERVING, "training")
-def predict(
-    model: Model,
-    json_: Json = False,
-    csv_: Csv = False,
-    plot: Plot = False,
-    out: Out = None,
-    **settings: Any,
-) -> None:
+@takes(*SERVING, "training", form=("json_", "csv_", "plot", "out"))
+def predict(form: Form, model: Model, **settings: Any) -> None:
     """Predict speed, memory, loss and accuracy of one model, operator by operator.
 
     Example: planner predict llama-3.2-1b --on h100-sxm --batch 32
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import command_line
     from planner.questions.predict import predict as run
 
-    result = run(model, command=command_line(), **settings)
-    emit(result, json_=json_, csv_=csv_, out=out, plot=plot)
+    form.show(run(model, command=command_line(), **settings))

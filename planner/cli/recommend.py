@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Out, Plot, Quiet, takes
+from planner.cli.flags import SERVING, Form, takes
 
 if TYPE_CHECKING:
     from planner.results import Recommendation
@@ -14,59 +14,32 @@ Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to pri
 ExportHf = Annotated[
     Path | None, typer.Option("--export-hf", metavar="DIR", help="Write each pick's config.json.")
 ]
-WhyNot = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--why-not",
-        metavar="SHAPE",
-        help="Which limits a shape breaks: d_model=3840,n_heads=16,…, or a model. Repeatable.",
-    ),
-]
-asking = takes("question", *SERVING, "training")
+ASKED = "Which limits a shape breaks: d_model=3840,n_heads=16,…, or a model. Repeatable."
+WhyNot = Annotated[list[str] | None, typer.Option("--why-not", metavar="SHAPE", help=ASKED)]
+asking = takes("question", *SERVING, "training", form=("json_", "csv_", "plot", "out", "quiet"))
 
 
 @asking
 def recommend(
-    top: Top = 5,
-    why_not: WhyNot = None,
-    export_hf: ExportHf = None,
-    json_: Json = False,
-    csv_: Csv = False,
-    plot: Plot = False,
-    out: Out = None,
-    quiet: Quiet = False,
-    **settings: Any,
+    form: Form, top: Top = 5, why_not: WhyNot = None, export_hf: ExportHf = None, **settings: Any
 ) -> None:
     """Choose the shape to train: accurate, fast to serve, and how sure.
 
     Example: planner recommend --params 3e9 --tokens 1e11
     """
-    from planner.cli.output import emit
-
-    result = _search(settings, why_not or [], quiet)
+    result = _search(settings, why_not or [], form.quiet)
     if export_hf:
         export(result, export_hf)
-    emit(result, json_=json_, csv_=csv_, out=out, plot=plot, top=top)
+    form.show(result, top)
 
 
 @asking
-def pareto(
-    top: Top = 1000,
-    json_: Json = False,
-    csv_: Csv = False,
-    plot: Plot = False,
-    out: Out = None,
-    quiet: Quiet = False,
-    **settings: Any,
-) -> None:
+def pareto(form: Form, top: Top = 1000, **settings: Any) -> None:
     """List the Pareto front of loss against throughput.
 
     Example: planner pareto --params 1e9 --tokens 1e11 --csv --out front.csv
     """
-    from planner.cli.output import emit
-
-    result = _search(settings, [], quiet).model_copy(update={"kind": "pareto"})
-    emit(result, json_=json_, csv_=csv_, out=out, plot=plot, top=top)
+    form.show(_search(settings, [], form.quiet).model_copy(update={"kind": "pareto"}), top)
 
 
 def _search(settings: dict[str, Any], why_not: list[str], quiet: bool) -> "Recommendation":

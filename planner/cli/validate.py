@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.flags import Json, Out, takes
+from planner.cli.flags import SERVING, Form, takes
 
 if TYPE_CHECKING:
     from planner.questions.validate.validate import Refit
@@ -20,15 +20,9 @@ Model = Annotated[str, typer.Option(help="For vllm bench: the model, where the f
 Worst = Annotated[int, typer.Option(help="How many of the worst rows to show.")]
 
 
-@takes("deployment", "engine", "workload")
+@takes(*SERVING, form=("json_", "out"))
 def validate(
-    data: Data,
-    cv: Cv = False,
-    model: Model = "",
-    worst: Worst = 10,
-    json_: Json = False,
-    out: Out = None,
-    **settings: Any,
+    form: Form, data: Data, cv: Cv = False, model: Model = "", worst: Worst = 10, **settings: Any
 ) -> None:
     """Score predictions against measured runs, measured kernels, or a result of `vllm bench`.
 
@@ -42,18 +36,13 @@ def validate(
 
     Example: planner validate runs.csv --cv
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import command_line
     from planner.questions.validate.validate import validate_file
 
     known = {"gpu" if name == "on" else name: str(value) for name, value in settings.items()}
-    result = validate_file(
-        data,
-        known={"model": model, **known},
-        refit=_refit() if cv else None,
-        worst=worst,
-        command=command_line(),
-    )
-    emit(result, json_=json_, out=out)
+    known, refit = {"model": model, **known}, _refit() if cv else None
+    command = command_line()
+    form.show(validate_file(data, known=known, refit=refit, worst=worst, command=command))
 
 
 def _refit() -> "Refit":

@@ -4,16 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.flags import SERVING, Form, Model, takes
 
-Vary = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--vary",
-        metavar="OPTION=VALUES",
-        help="What to vary: concurrency=1..256, tp=1,2,4, dtype=bf16,fp8, d_ff=0.5x,1x. Repeatable.",
-    ),
-]
+VARIED = "What to vary: concurrency=1..256, tp=1,2,4, dtype=bf16,fp8, d_ff=0.5x,1x. Repeatable."
+Vary = Annotated[list[str] | None, typer.Option("--vary", metavar="OPTION=VALUES", help=VARIED)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPTION=VALUE", help="An option that stays put. Repeatable."),
@@ -25,33 +19,26 @@ Top = Annotated[int, typer.Option("--top", min=1, help="Rows to print.")]
 CURVE = "concurrency=1..256"  # what is varied where nobody says how requests come
 
 
-@takes(*SERVING)
+@takes(*SERVING, form=("json_", "csv_", "out"))
 def what_if(
+    form: Form,
     model: Model,
     vary: Vary = None,
     set_: Set = None,
     simulate: Simulate = False,
     top: Top = 64,
-    json_: Json = False,
-    csv_: Csv = False,
-    out: Out = None,
     **settings: Any,
 ) -> None:
     """Ask one model under many settings: latency, throughput, what binds, dollars and joules.
 
     Example: planner what-if llama-3-8b --on h100-sxm --vary concurrency=1..256 --vary dtype=bf16,fp8
     """
-    from planner.cli.output import command_line, emit
+    from planner.cli.output import command_line
     from planner.questions.what_if import what_if as run
     from planner.scenario.options import LOADS, read_set
 
     settings |= read_set(set_ or [])
     curve = [] if any(name in settings for name in LOADS) else [CURVE]
-    result = run(
-        model,
-        vary or curve,
-        simulate=simulate or "trace" in settings,
-        command=command_line(),
-        **settings,
-    )
-    emit(result, json_=json_, csv_=csv_, out=out, top=top)
+    simulate = simulate or "trace" in settings
+    found = run(model, vary or curve, simulate=simulate, command=command_line(), **settings)
+    form.show(found, top)

@@ -57,11 +57,9 @@ def state_room_bytes(s: System) -> Bytes:
 
     """
     state = state_bytes(s)
-    return (
-        state
-        if is_zero(state)
-        else state * (s.limits.max_num_seqs / (s.parallel.tp * s.parallel.pp))
-    )
+    if is_zero(state):
+        return state
+    return state * (s.limits.max_num_seqs / (s.parallel.tp * s.parallel.pp))
 
 
 @equation

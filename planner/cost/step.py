@@ -97,13 +97,9 @@ class Cost:
 
 # The engine's own work, which is no kernel's.
 OVERHEAD = Operator(
-    "overhead",
-    "engine overhead",
-    "layers",
-    lambda a: a.n_layers,
-    "logits",
-    lambda s, w: step_s(s, w) - device_s(s, w),
-)
+    "overhead", "engine overhead", "layers", lambda a: a.n_layers,
+    "logits", lambda s, w: step_s(s, w) - device_s(s, w),
+)  # fmt: skip
 # What people call every part of a step, and what its time hangs on.
 PARTS: dict[str, Operator] = {o.name: o for o in (*OPERATORS, OVERHEAD)}
 

@@ -45,6 +45,7 @@ class Traits:
 
 _LLAMA_LIKE = {"hidden_act": "silu", "rms_norm_eps": 1e-5}
 _QWEN = {"hidden_act": "silu", "rms_norm_eps": 1e-6}
+_DEEPSEEK = _QWEN | {"moe_layer_freq": 1, "n_group": 1, "topk_group": 1}
 
 FAMILIES: dict[Family, Traits] = {
     "llama": Traits(
@@ -56,11 +57,7 @@ FAMILIES: dict[Family, Traits] = {
     ),
     "mistral": Traits("MistralForCausalLM", window="all", constants=_LLAMA_LIKE),
     "qwen2": Traits(
-        "Qwen2ForCausalLM",
-        qkv_bias=True,
-        fixed_head_dim=True,
-        window="upper",
-        constants=_QWEN,
+        "Qwen2ForCausalLM", qkv_bias=True, fixed_head_dim=True, window="upper", constants=_QWEN
     ),
     "qwen3": Traits(
         "Qwen3ForCausalLM",
@@ -96,10 +93,7 @@ FAMILIES: dict[Family, Traits] = {
         constants=_QWEN,
     ),
     "mixtral": Traits(
-        "MixtralForCausalLM",
-        window="all",
-        experts="num_local_experts",
-        constants=_LLAMA_LIKE,
+        "MixtralForCausalLM", window="all", experts="num_local_experts", constants=_LLAMA_LIKE
     ),
     "qwen3_moe": Traits(
         "Qwen3MoeForCausalLM",
@@ -114,11 +108,8 @@ FAMILIES: dict[Family, Traits] = {
         divisible_width=True,
         experts="n_routed_experts",
         latent=True,
-        constants=_QWEN
+        constants=_DEEPSEEK
         | {
-            "moe_layer_freq": 1,
-            "n_group": 1,
-            "topk_group": 1,
             "topk_method": "greedy",
             "scoring_func": "softmax",
             "norm_topk_prob": False,
@@ -129,11 +120,8 @@ FAMILIES: dict[Family, Traits] = {
         "DeepseekV3ForCausalLM",
         experts="n_routed_experts",
         latent=True,
-        constants=_QWEN
+        constants=_DEEPSEEK
         | {
-            "moe_layer_freq": 1,
-            "n_group": 1,
-            "topk_group": 1,
             "topk_method": "noaux_tc",
             "scoring_func": "sigmoid",
             "norm_topk_prob": True,

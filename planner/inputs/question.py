@@ -1,7 +1,7 @@
 """What `recommend` is asked, validated."""
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,10 @@ from planner.inputs.fields import COUNT
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
 
 Range = tuple[float, float]
+
+
+def _longest(option: str, words: str) -> Any:
+    return Field(None, gt=0, description=f"Longest {words}", json_schema_extra={"option": option})
 
 
 class Question(Conditions):
@@ -49,24 +53,11 @@ class Question(Conditions):
     mlp_attn_ratio: Range = Field((0.5, 5.0), description="MLP/attention ratios searched.")
     d_over_sqrt_n: Range = Field((0.04, 0.14), description="d_model/√N searched.")
     max_loss: float | None = Field(None, gt=0, description="Target loss; default: the baseline's.")
-    ttft_s: float | None = Field(
-        None,
-        gt=0,
-        description="Longest mean time to first token in the workload asked for: 300ms.",
-        json_schema_extra={"option": "ttft"},
+    ttft_s: float | None = _longest(
+        "ttft", "mean time to first token in the workload asked for: 300ms."
     )
-    tpot_s: float | None = Field(
-        None,
-        gt=0,
-        description="Longest mean time per output token: 20ms.",
-        json_schema_extra={"option": "tpot"},
-    )
-    e2e_s: float | None = Field(
-        None,
-        gt=0,
-        description="Longest mean time to the last token: 30s.",
-        json_schema_extra={"option": "e2e"},
-    )
+    tpot_s: float | None = _longest("tpot", "mean time per output token: 20ms.")
+    e2e_s: float | None = _longest("e2e", "mean time to the last token: 30s.")
     serve_requests: float | None = Field(
         None,
         gt=0,

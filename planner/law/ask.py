@@ -7,13 +7,7 @@ import numpy as np
 
 from planner.errors import Infeasible
 from planner.interval import ENDS
-from planner.law.accuracy import (
-    NINE_TASKS,
-    RESOLVED_ACCURACY,
-    TASKS,
-    accuracy,
-    accuracy_draws,
-)
+from planner.law.accuracy import NINE_TASKS, RESOLVED_ACCURACY, TASKS, accuracy, accuracy_draws
 from planner.law.columns import LawColumns, Shapes
 from planner.law.compare import Comparison, Quality, compare, loss_draws
 from planner.law.evidence import LawWarning, warnings
@@ -224,13 +218,11 @@ def best_shape_warnings(
     best = Shapes(n=n, n_tokens=n_tokens, x=law.x_opt, r=law.r_opt, gqa=law.gqa)
     found = [w for w in warnings(law, best) if w.code in ("size", "tokens-per-param")]
     if found and derived:
-        found.append(
-            LawWarning(
-                "derived-exponents",
-                "this law's exponents are priors, not fitted: where to spend a budget rests on "
-                "them; compare --law besiroglu-2024, hoffmann-2022, or a fit of your own",
-            )
+        words = (
+            "this law's exponents are priors, not fitted: where to spend a budget rests on "
+            "them; compare --law besiroglu-2024, hoffmann-2022, or a fit of your own"
         )
+        found.append(LawWarning("derived-exponents", words))
     return found
 
 

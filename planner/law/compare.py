@@ -21,9 +21,9 @@ def loss_draws(
     s: Shapes,
     n_draws: int = 1000,
     *,
-    seed: int = 0,
     noise: bool = True,
     other_data: bool = False,
+    seed: int = 0,
 ) -> Any:
     """Return paired draws of loss, shape (n_draws, n): one draw of the law for all candidates.
 
@@ -35,9 +35,9 @@ def loss_draws(
         law: coefficients of a law, or draws of them.
         s: candidates, columns of shape (n,).
         n_draws: how many draws.
-        seed: of the draws.
         noise: add what each model alone is unsure of.
         other_data: corpus or tokenizer are not the law's.
+        seed: of the draws.
 
     """
     shape = np.broadcast_shapes(

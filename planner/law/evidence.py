@@ -46,11 +46,6 @@ def warnings(law: LawColumns, s: Shapes, *, data: str | None = None) -> list[Law
     included = {g.instead_of for g in tripped}
     found = [LawWarning(g.code, g.say(law)) for g in tripped if g.code not in included]
     if data is not None and data.lower() not in law.data.lower():
-        found.append(
-            LawWarning(
-                "other-data",
-                f"the law was fitted on {law.data}: on {data} the level may differ by 15 %; "
-                "compare in bits per byte",
-            )
-        )
+        words = f"the law was fitted on {law.data}: on {data} the level may differ by 15 %; "
+        found.append(LawWarning("other-data", f"{words}compare in bits per byte"))
     return found

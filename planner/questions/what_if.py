@@ -14,6 +14,7 @@ from planner.scenario import legal
 from planner.scenario.evaluate import Evaluated, evaluate
 from planner.scenario.intervals import estimates
 from planner.scenario.options import (
+    LOADS,
     OPTIONS,
     option,
     plain,
@@ -28,7 +29,6 @@ from planner.warnings import CHANGED_SHAPE, serving_warnings
 
 MOST_TIMELINES = 16
 IN_FLIGHT = 64  # requests kept in flight, where nobody says how they come
-LOADS = ("batch", "concurrency", "burst", "rate", "trace")
 
 
 def what_if(

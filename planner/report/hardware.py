@@ -20,27 +20,16 @@ def catalogue_table() -> Table:
     t = table(["id", "name", "memory", "bandwidth", "bf16 dense", "link", "TDP", "read on"])
     for name, d in devices().items():
         half = d.dense_flops_per_s.get("bf16") or d.dense_flops_per_s.get("fp16")
-        t.add_row(
-            name,
-            d.name,
-            show(d.hbm_bytes, "byte"),
-            show(d.hbm_bytes_per_s, "byte/s"),
-            show(half, "flop/s") if half else "–",
-            show(d.link_bytes_per_s, "byte/s"),
-            show(d.tdp_w, "watt"),
-            f"{d.checked}",
-        )
+        memory = (show(d.hbm_bytes, "byte"), show(d.hbm_bytes_per_s, "byte/s"))
+        rate, link = show(half, "flop/s") if half else "–", show(d.link_bytes_per_s, "byte/s")
+        t.add_row(name, d.name, *memory, rate, link, show(d.tdp_w, "watt"), f"{d.checked}")
     for name in node_names():
         n = load_node(name)
-        link = show(n.node_link_bytes_per_s, "byte/s")
-        t.add_row(
-            name,
+        words, link = (
             f"{n.name}: {n.n_devices} × {n.device}",
-            *[""] * 3,
-            link,
-            show(n.tdp_w, "watt"),
-            f"{n.checked}",
+            show(n.node_link_bytes_per_s, "byte/s"),
         )
+        t.add_row(name, words, "", "", "", link, show(n.tdp_w, "watt"), f"{n.checked}")
     return t
 
 

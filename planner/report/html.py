@@ -12,36 +12,6 @@ _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
 )
-_PAGE = """<!doctype html>
-<html lang="en" data-theme="light">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="planner {version}">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>{css}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the answer</a>
-<header>
-<button id="theme" type="button" aria-label="Switch between light and dark">Dark</button>
-<h1>{title}</h1>
-<p class="subtitle">{subtitle}</p>
-{facts}
-<nav aria-label="Sections">{links}</nav>
-</header>
-<main id="main">
-{sections}
-</main>
-<footer>Made by planner {version} from the result file alone; this page asks the network for nothing.</footer>
-<script type="application/json" id="figures">{figures}</script>
-<script>{plotly}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
 
 
 def render(page: Page) -> str:
@@ -49,7 +19,7 @@ def render(page: Page) -> str:
     from planner import __version__
 
     figures = [f for s in page.sections for f in s.figures]
-    return _PAGE.format(
+    return asset("page.html").format(
         policy=_POLICY,
         version=esc(__version__),
         title=esc(page.title),
@@ -87,9 +57,12 @@ def _facts(page: Page) -> str:
 
 
 def _section(s: Section) -> str:
-    parts = [f'<section id="{s.name}" aria-labelledby="h-{s.name}">']
-    parts.append(f'<h2 id="h-{s.name}">{esc(s.title)}</h2>')
-    parts += [f"<p>{esc(p)}</p>" for p in s.text]
+    head = f'<section id="{s.name}" aria-labelledby="h-{s.name}">'
+    parts = [
+        head,
+        f'<h2 id="h-{s.name}">{esc(s.title)}</h2>',
+        *(f"<p>{esc(p)}</p>" for p in s.text),
+    ]
     if s.items:
         parts.append("<ul>" + "".join(f"<li>{esc(i)}</li>" for i in s.items) + "</ul>")
     if s.code:

@@ -7,8 +7,8 @@ from planner.inputs.model import ModelSpec
 from planner.metrics import LATENCIES, METRICS, Metric
 from planner.report import rows
 from planner.report.figures.curves import Line, curves, metric_axis, panels
-from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded
-from planner.report.parts import Figure, Grid, Page, Section, esc, part_id
+from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded, trace
+from planner.report.parts import Column, Figure, Grid, Page, Section, esc, grid, part_id
 from planner.results import Budget, Fit, Plan, Point, Score, Validation, WhatIf
 from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import conditions
@@ -43,7 +43,7 @@ def what_if_sections(w: WhatIf, figures: bool, top: int | None) -> Page:
 
 
 def _setting(p: Point, names: Iterable[str]) -> str:
-    return ", ".join(f"{n} {rows.plain(p.settings.get(n))}" for n in names)
+    return ", ".join(f"{n} {rows.setting(p, n)}" for n in names)
 
 
 def _curves(points: Sequence[Point], vary: Sequence[str]) -> list[Figure]:
@@ -58,9 +58,7 @@ def _curves(points: Sequence[Point], vary: Sequence[str]) -> list[Figure]:
     kind = {"type": "log"} if wide else {} if steps else {"type": "category"}
 
     def line(m: Metric, found: Sequence[Point]) -> Line:
-        x = [
-            p.settings.get(over) if steps else esc(rows.plain(p.settings.get(over))) for p in found
-        ]
+        x = [p.settings.get(over) if steps else esc(rows.setting(p, over)) for p in found]
         y = [rows.number(p.metrics.get(m.name)) for p in found]
         return Line(x, y, [_hover(p, vary) for p in found])
 
@@ -97,9 +95,9 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     sections = [
         Section("answer", "What fits within the limits", items=words or ["Nothing does."],
                 figures=[f for f in bars if f.data], grids=[plans]),
-        Section("relax", "Relaxing", (text,), grids=[_relax(b.relax)]),
+        Section("relax", "Relaxing", (text,), grids=[grid(b.relax, RELAX)]),
         Section("operators", "Where the time goes", grids=[_where(b.operators)]),
-        Section("changes", "What would win them back", grids=[_changes(b.changes)]),
+        Section("changes", "What would win them back", grids=[grid(b.changes, CHANGES)]),
     ]  # fmt: skip
     title = f"What it takes to serve {_name(b.inputs)} within {limits} at {slo['at']}"
     shared = _asked(b.inputs, ("on", "dtype", "tp", "rate"))
@@ -114,17 +112,12 @@ def _plan(p: Plan) -> str:
     return f"{copies}{p.configuration}, {rows.of(p, 'n_devices'):.0f} GPUs{bill}"
 
 
-def _relax(found: Sequence[Mapping[str, Any]]) -> Grid:
-    body = [
-        [
-            r["relax"],
-            rows.rate(r["rate_per_s"]),
-            rows.NONE if r["gain"] is None else f"{r['gain']:+.0%}",
-            rows.binds(r["binds"]),
-        ]
-        for r in found
-    ]
-    return Grid(["limit", "carries", "gain", "then bound by"], body)
+RELAX = (
+    Column("limit", lambda r: r["relax"]),
+    Column("carries", lambda r: rows.rate(r["rate_per_s"])),
+    Column("gain", lambda r: rows.NONE if r["gain"] is None else f"{r['gain']:+.0%}"),
+    Column("then bound by", lambda r: rows.binds(r["binds"])),
+)
 
 
 def _where(found: Sequence[Mapping[str, Any]]) -> Grid:
@@ -141,21 +134,6 @@ def _where(found: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(head, body, keep=[9, 9, 8, 7, 9, 8, 7])
 
 
-def _changes(found: Sequence[Mapping[str, Any]]) -> Grid:
-    body = [
-        [
-            r["change"],
-            _back(r["ttft_s_saved"]),
-            _back(r["tpot_s_saved"]),
-            f"{r['saturation_gain']:+.0%}",
-            f"{r['n_params_gain']:+.0%}" if r["n_params_gain"] else "same",
-        ]
-        for r in found
-    ]
-    first, after = (LATENCIES[n].title for n in ("ttft_s", "tpot_s"))
-    return Grid(["change", first, after, "most load", "parameters"], body)
-
-
 def _back(saved: float | None) -> str:
     """Write a saving as a change: less time is a minus."""
     if saved is None:
@@ -163,26 +141,26 @@ def _back(saved: float | None) -> str:
     return "0" if abs(saved) < 1e-6 else ("-" if saved > 0 else "+") + show(abs(saved), "s")
 
 
+CHANGES = (
+    Column("change", lambda r: r["change"]),
+    Column(LATENCIES["ttft_s"].title, lambda r: _back(r["ttft_s_saved"])),
+    Column(LATENCIES["tpot_s"].title, lambda r: _back(r["tpot_s_saved"])),
+    Column("most load", lambda r: f"{r['saturation_gain']:+.0%}"),
+    Column("parameters", lambda r: f"{r['n_params_gain']:+.0%}" if r["n_params_gain"] else "same"),
+)
+
+
 def _bars(found: Sequence[Plan], m: Metric) -> Figure:
     shown = [p for p in found if p.metrics.get(m.name) is not None]
 
     def hover(p: Plan) -> str:
-        told = {
-            "carries": rows.rate(p.rate_per_s),
-            "replicas": p.replicas,
-            "bound by": rows.binds(p.binds),
-        }
-        return "<br>".join(esc(f"{k} {v}") for k, v in {p.configuration: "", **told}.items())
+        told = [f"{p.configuration} ", f"carries {rows.rate(p.rate_per_s)}"]
+        told += [f"replicas {p.replicas}", f"bound by {rows.binds(p.binds)}"]
+        return "<br>".join(map(esc, told))
 
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "y": [esc(p.configuration) for p in shown],
-        "x": [rows.of(p, m.name) for p in shown],
-        "marker": {"color": BLUE},
-        "hovertext": [hover(p) for p in shown],
-        "hoverinfo": "text",
-    }
+    names, values = [esc(p.configuration) for p in shown], [rows.of(p, m.name) for p in shown]
+    more = {"orientation": "h", "y": names, "x": values, "marker": {"color": BLUE}}
+    bars = trace("bar", [hover(p) for p in shown], **more)
     return Figure(
         name=f"budget-{part_id(m.name)}",
         alt=f"{m.words} of {len(shown)} configurations.",
@@ -213,26 +191,20 @@ def validate_sections(v: Validation, figures: bool) -> Page:
         title = "Flagged rows, not in the above"
         sections.append(Section("flagged", title, grids=[rows.scores("flag", v.flagged)]))
     if v.worst:
-        sections.append(Section("worst", "The worst rows", grids=[_worst(v)]))
+        sections.append(Section("worst", "The worst rows", grids=[grid(v.worst, WORST)]))
     if v.profiles:
         sections.append(Section("profiles", "Profiles", items=v.profiles))
     return Page("Predictions against measurements", "", sections)
 
 
-def _worst(v: Validation) -> Grid:
-    body = [
-        [
-            f"{w.model} {w.metric}",
-            f"{w.gpu} {w.engine}",
-            w.setting,
-            f"{w.measured:.4g}",
-            f"{w.predicted:.4g}",
-            f"{w.error:+.0%}",
-        ]
-        for w in v.worst
-    ]
-    head = ["worst rows", "where", "setting", "measured", "predicted", "error"]
-    return Grid(head, body, keep=[9, 8, 7, 9, 9, 9])
+WORST = (
+    Column("worst rows", lambda w: f"{w.model} {w.metric}"),
+    Column("where", lambda w: f"{w.gpu} {w.engine}", 8),
+    Column("setting", lambda w: w.setting, 7),
+    Column("measured", lambda w: f"{w.measured:.4g}"),
+    Column("predicted", lambda w: f"{w.predicted:.4g}"),
+    Column("error", lambda w: f"{w.error:+.0%}"),
+)
 
 
 def _error_bars(by: str, found: Mapping[str, Score]) -> Figure:
@@ -285,8 +257,8 @@ def fit_sections(result: Fit) -> Page:
         columns = {"value": constants, "sd of its logarithm": found.get("ln_sd") or {},
                    "learned from runs": found.get("shrinkage") or {}}  # fmt: skip
         table = [{"constant": k} | {c: of.get(k) for c, of in columns.items()} for k in constants]
-        grid = rows.records(table, "Posterior")
-        sections.append(Section("constants", "The constants", grids=[grid]))
+        posterior = rows.records(table, "Posterior")
+        sections.append(Section("constants", "The constants", grids=[posterior]))
     done = {*stages, "constants", "ln_sd", "shrinkage", "inputs"}
     return Page("What the measurements say", "", [*sections, *_rest(found, done)])
 
@@ -307,8 +279,8 @@ def _rest(found: Mapping[str, Any], without: set[str]) -> list[Section]:
         else:
             single[key.replace("_", " ")] = rows.plain(value)
     if single:
-        grid = Grid(["", "value"], [[k, v] for k, v in single.items()])
-        sections.insert(0, Section("rest", "The fit", grids=[grid]))
+        values = Grid(["", "value"], [[k, v] for k, v in single.items()])
+        sections.insert(0, Section("rest", "The fit", grids=[values]))
     return sections
 
 

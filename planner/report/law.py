@@ -5,30 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from planner.errors import SpecError
 from planner.inputs.law import LawSpec
-from planner.law.ask import (
-    Optimum,
-    Served,
-    ShapeCost,
-    best_shape_warnings,
-)
+from planner.law.ask import Optimum, Served, ShapeCost, best_shape_warnings
 from planner.law.columns import LawColumns, NDefinition, Shapes
 from planner.law.compare import Comparison, Quality, quality
 from planner.law.evidence import LawWarning, warnings
 from planner.law.terms.shape import PaperCoefficients, Pinned
+from planner.report.parts import aligned
 from planner.units import show
-
-
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Return rows as aligned lines, the first `left` columns flush left, numbers right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            c.ljust(w) if i < left else c.rjust(w)
-            for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def laws_table(laws: Mapping[str, LawSpec]) -> str:
@@ -81,8 +66,6 @@ def paper_form(law: LawSpec) -> PaperCoefficients:
         SpecError: the law says nothing about shape, or is additive.
 
     """
-    from planner.errors import SpecError
-
     c = law.conditional
     if c is None or c.form != "multiplicative":
         raise SpecError(
@@ -120,11 +103,8 @@ def scores_text(rows: Iterable[Any], unit: str = "nats") -> str:
     """Return the lines of a check: error, rank within size, regret, coverage of 80 % intervals."""
     out = [["", "runs", f"mean |error| ({unit})", "bias", "Spearman", "regret", "covered"]]
     for r in rows:
-        figures = [r.mae, r.bias, r.spearman, r.regret]
-        forms = [".3f", "+.3f", ".2f", ".4f"]
-        cells = [
-            format(v, f) if np.isfinite(v) else "–" for v, f in zip(figures, forms, strict=True)
-        ]
+        figures = {".3f": r.mae, "+.3f": r.bias, ".2f": r.spearman, ".4f": r.regret}
+        cells = [format(v, f) if np.isfinite(v) else "–" for f, v in figures.items()]
         out.append([r.what, str(r.n), *cells, f"{r.coverage:.0%}"])
     return aligned(out)
 
@@ -150,11 +130,7 @@ def shape_text(law: LawColumns, why: str, model: str, s: Shapes, cost: ShapeCost
 
 
 def better_text(
-    law: LawColumns,
-    why: str,
-    models: tuple[str, str],
-    pair: tuple[Shapes, Shapes],
-    c: Comparison,
+    law: LawColumns, why: str, models: tuple[str, str], pair: tuple[Shapes, Shapes], c: Comparison
 ) -> str:
     """Return how sure the first of two models ends at the lower loss."""
     verdict = "a tie at this evidence" if c.tie else ("better" if c.p_better > 0.5 else "worse")

@@ -22,8 +22,7 @@ def _section(s: Section) -> str:
     if s.code:
         fence = "`" * max(3, *(len(m) + 1 for m in re.findall("`+", s.code)), 3)
         parts.append(f"{fence}sh\n{s.code}\n{fence}")
-    for figure in s.figures:
-        parts.append(f"*{plain(figure.alt)}*")
+    parts += [f"*{plain(figure.alt)}*" for figure in s.figures]
     parts += [_grid(g) for g in s.grids]
     return "\n\n".join(filter(None, parts))
 

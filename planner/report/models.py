@@ -5,6 +5,7 @@ from typing import Any
 
 from planner.inputs.model import ModelSpec
 from planner.inputs.presets import presets
+from planner.report.parts import aligned
 from planner.units import show, significant
 
 _COLUMNS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
@@ -16,14 +17,7 @@ def models_table(specs: Mapping[str, ModelSpec]) -> str:
     for name, spec in specs.items():
         shape = [str(getattr(spec, column)) for column in _COLUMNS]
         rows.append([name, spec.family, *shape, show(spec.n_params)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)  # words left, numbers right
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned(rows, left=2)
 
 
 def models_rows(specs: Mapping[str, ModelSpec]) -> list[dict[str, Any]]:

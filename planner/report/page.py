@@ -1,8 +1,7 @@
 """Which sections a result's page has: every kind is put together from the same parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from planner.errors import SpecError
 from planner.metrics import METRICS
@@ -16,7 +15,7 @@ from planner.report.figures.pareto import pareto
 from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
 from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
-from planner.report.parts import Grid, Page, Section
+from planner.report.parts import Column, Grid, Page, Section, grid
 from planner.results import (
     HINT,
     Budget,
@@ -86,18 +85,12 @@ def _looked_up(result: Result, usd: float | None) -> Resolved:
 
 
 def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | None) -> Page:
-    chosen = (
-        "fastest"
-        if r.picks.get("fastest")
-        else next((n for n, p in r.picks.items() if p), "baseline")
-    )
+    found = [*(name for name, p in r.picks.items() if p), "baseline"]
+    chosen = "fastest" if "fastest" in found else found[0]
     only_front = r.kind == "pareto" and not figures
+    table = rows.candidates(r.shapes)
     answer = Section(
-        "answer",
-        "The recommendation",
-        recommendation_text(r),
-        items=_reasons(r),
-        grids=[rows.candidates(r.shapes)],
+        "answer", "The recommendation", recommendation_text(r), items=_reasons(r), grids=[table]
     )
     few = rows.spaced(r.pareto, top or (len(r.pareto) if figures or only_front else TOP))
     caption = "The whole front" if len(few) == len(r.pareto) else ""
@@ -228,13 +221,13 @@ def _dropped(limits: Sequence[Dropped]) -> Grid:
     def write(d: Dropped, v: float | None) -> str:
         return rows.NONE if v is None else show(v, "s") if d.unit == "s" else significant(v, 4)
 
-    columns: list[tuple[str, Callable[[Dropped], Any]]] = [
-        ("limit", lambda d: d.limit),
-        ("bound", lambda d: write(d, d.bound)),
-        ("shapes refused", lambda d: f"{d.n:,}"),
-        ("nearest, others met", lambda d: write(d, d.nearest)),
+    columns = [
+        Column("limit", lambda d: d.limit),
+        Column("bound", lambda d: write(d, d.bound)),
+        Column("shapes refused", lambda d: f"{d.n:,}"),
+        Column("nearest, others met", lambda d: write(d, d.nearest)),
     ]
-    return Grid([t for t, _ in columns], [[str(read(d)) for _, read in columns] for d in limits])
+    return grid(limits, columns)
 
 
 def closing(result: Result) -> list[Section]:

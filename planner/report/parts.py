@@ -1,7 +1,7 @@
 """What a page is made of: sections with a paragraph, figures, a table; every medium shows the same."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,23 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A title, and how its cell of a record is written; `keep` as in `Grid`."""
+
+    title: str
+    write: Callable[[Any], Cell | str]
+    keep: int = 9
+
+
+def grid(
+    records: Iterable[Any], columns: Sequence[Column], caption: str = "", fold: bool = False
+) -> Grid:
+    """Return a line a record."""
+    body = [[c.write(r) for c in columns] for r in records]
+    return Grid([c.title for c in columns], body, caption, fold, [c.keep for c in columns])
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One heading with what belongs under it, in reading order."""
 
@@ -71,6 +88,18 @@ class Page:
 def esc(text: object) -> str:
     """Escape text for HTML and for Plotly, which reads tags in its labels."""
     return html.escape(str(text), quote=False)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Return rows as aligned lines, the first `left` columns flush left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def part_id(key: str) -> str:

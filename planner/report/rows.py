@@ -1,14 +1,16 @@
 """Rows, columns and cells of every table, made from `planner.metrics`: all media share them."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from planner.inputs.conditions import Conditions
 from planner.metrics import HEAD, LATENCIES, LINE, METRICS, SIMULATED, Metric
 from planner.picks import title
-from planner.report.parts import Cell, Grid, esc
+from planner.report.parts import Cell, Column, Grid, esc, grid
 from planner.results import Candidate, Estimate, Limited, Measures, Plan, Point, Score
+from planner.scenario.options import LOADS
 from planner.units import show, significant
 
 NONE = "–"
@@ -73,21 +75,6 @@ def of(record: Measures, name: str) -> float:
     return number(record.metrics.get(name)) or 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A title and a cell a record; `keep` as in `Grid`."""
-
-    title: str
-    cells: Sequence[Cell | str]
-    keep: int = 9
-
-
-def grid(columns: Sequence[Column], caption: str = "", **more: Any) -> Grid:
-    """Put columns together."""
-    rows = list(zip(*(c.cells for c in columns), strict=True))
-    return Grid([c.title for c in columns], rows, caption, keep=[c.keep for c in columns], **more)
-
-
 def said(record: Measures, m: Metric) -> Cell:
     """Write one metric of a record; under more load than can be served, latencies have no end."""
     value = record.metrics.get(m.name)
@@ -113,23 +100,23 @@ def known(records: Sequence[Measures], least: int) -> list[Metric]:
     return [ALL[name] for name in found]
 
 
-def metric_columns(records: Sequence[Measures], metrics: Iterable[Metric]) -> list[Column]:
+def metric_columns(metrics: Iterable[Metric]) -> list[Column]:
     """Return a column a metric."""
-    return [Column(m.short or m.title, [said(r, m) for r in records], m.keep) for m in metrics]
+    return [Column(m.short or m.title, partial(said, m=m), m.keep) for m in metrics]
 
 
 Read = Callable[[Candidate], Cell | str]
-SHAPE: tuple[tuple[str, Read], ...] = (
-    ("layers", lambda c: f"{c.n_layers}"),
-    ("d_model", lambda c: f"{c.d_model}"),
-    ("d_ff", lambda c: f"{c.d_ff}"),
-    ("heads / KV heads", lambda c: f"{c.n_heads} / {c.n_kv_heads} × {c.head_dim}"),
-    ("N non-embedding", lambda c: show(c.n_params_non_embedding)),
-    ("N all", lambda c: show(c.n_params)),
-    ("r, MLP/attention", lambda c: significant(c.mlp_attn_ratio)),
-    ("x, d_model/√N", lambda c: f"{c.d_over_sqrt_n:.3f}"),
-    ("GQA", lambda c: significant(c.gqa)),
-)
+SHAPE: dict[str, Read] = {
+    "layers": lambda c: f"{c.n_layers}",
+    "d_model": lambda c: f"{c.d_model}",
+    "d_ff": lambda c: f"{c.d_ff}",
+    "heads / KV heads": lambda c: f"{c.n_heads} / {c.n_kv_heads} × {c.head_dim}",
+    "N non-embedding": lambda c: show(c.n_params_non_embedding),
+    "N all": lambda c: show(c.n_params),
+    "r, MLP/attention": lambda c: significant(c.mlp_attn_ratio),
+    "x, d_model/√N": lambda c: f"{c.d_over_sqrt_n:.3f}",
+    "GQA": lambda c: significant(c.gqa),
+}
 
 
 def gain(c: Candidate) -> Cell:
@@ -155,7 +142,7 @@ AFTER: dict[str, tuple[str, Read]] = {
 def candidates(shapes: Mapping[str, Candidate]) -> Grid:
     """Return shapes as columns, a property a row; properties nobody has are left out."""
     every = list(shapes.values())
-    rows = [[name, *map(read, every)] for name, read in SHAPE]
+    rows = [[name, *map(read, every)] for name, read in SHAPE.items()]
     for m in known(every, 1):
         rows.append([m.title, *(said(c, m) for c in every)])
         if m.name in AFTER:
@@ -170,20 +157,20 @@ def candidates(shapes: Mapping[str, Candidate]) -> Grid:
 def front(shapes: Sequence[Candidate], caption: str = "") -> Grid:
     """Return a front, a line a shape."""
     columns = [
-        Column("front", [title(c.name) for c in shapes]),
-        Column("layers", [f"{c.n_layers}" for c in shapes], 3),
-        Column("d_model", [f"{c.d_model}" for c in shapes]),
-        Column("d_ff", [f"{c.d_ff}" for c in shapes]),
-        Column("heads", [f"{c.n_heads} × {c.head_dim}" for c in shapes], 3),
-        Column("kv", [f"{c.n_kv_heads}" for c in shapes], 2),
-        Column("r", [significant(c.mlp_attn_ratio) for c in shapes], 2),
-        Column("x", [f"{c.d_over_sqrt_n:.3f}" for c in shapes], 1),
-        Column("GQA", [significant(c.gqa) for c in shapes], 8),
-        *metric_columns(shapes, known(shapes, HEAD)),
-        Column("gain", [gain(c) for c in shapes], 8),
-        Column("P(≤target)", [p_target(c) for c in shapes], 1),
+        Column("front", lambda c: title(c.name)),
+        Column("layers", SHAPE["layers"], 3),
+        Column("d_model", SHAPE["d_model"]),
+        Column("d_ff", SHAPE["d_ff"]),
+        Column("heads", lambda c: f"{c.n_heads} × {c.head_dim}", 3),
+        Column("kv", lambda c: f"{c.n_kv_heads}", 2),
+        Column("r", SHAPE["r, MLP/attention"], 2),
+        Column("x", SHAPE["x, d_model/√N"], 1),
+        Column("GQA", SHAPE["GQA"], 8),
+        *metric_columns(known(shapes, HEAD)),
+        Column("gain", gain, 8),
+        Column("P(≤target)", p_target, 1),
     ]
-    return grid(columns, caption, fold=True)
+    return grid(shapes, columns, caption, fold=True)
 
 
 def facts(c: Candidate, name: str) -> dict[str, str]:
@@ -198,18 +185,13 @@ def facts(c: Candidate, name: str) -> dict[str, str]:
 
 def hover(c: Candidate, name: str) -> str:
     """Write everything about a shape, as lines for a hover box."""
+    r, x = significant(c.mlp_attn_ratio), significant(c.d_over_sqrt_n)
     lines = [
         f"<b>{esc(title(name))}</b>",
         f"n_layers {c.n_layers} · d_model {c.d_model} · d_ff {c.d_ff}",
         f"n_heads {c.n_heads} · n_kv_heads {c.n_kv_heads} · head_dim {c.head_dim}",
         f"N {show(c.n_params_non_embedding)} (all {show(c.n_params)})",
-        " · ".join(
-            (
-                f"r {significant(c.mlp_attn_ratio)}",
-                f"x {significant(c.d_over_sqrt_n)}",
-                f"GQA {c.gqa:g}",
-            )
-        ),
+        f"r {r} · x {x} · GQA {c.gqa:g}",
         *(f"{m.title} {said(c, m)}" for m in known([c], 3)),
     ]
     return "<br>".join([*lines, f"bound by {esc(c.bound)}"])
@@ -226,7 +208,7 @@ def shape_text(c: Candidate) -> str:
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def bar(value: float | None, most: float, width: int = 9) -> str:
+def bar(value: float, most: float, width: int = 9) -> str:
     """Draw a value as a bar of at most `width` characters."""
     if not value or most <= 0:
         return ""
@@ -234,19 +216,24 @@ def bar(value: float | None, most: float, width: int = 9) -> str:
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
+def setting(p: Point, name: str) -> str:
+    """Write what a point has for an option."""
+    return plain(p.settings.get(name))
+
+
 def points(rows: Sequence[Point], vary: Sequence[str], *, bars: bool) -> Grid:
     """Return a line a setting: what was varied, what follows, what binds."""
-    columns = [Column(name, [plain(p.settings.get(name)) for p in rows]) for name in vary]
-    columns += metric_columns(rows, known(rows, LINE))
+    columns = [Column(n, partial(setting, name=n)) for n in vary]
+    columns += metric_columns(known(rows, LINE))
     if bars:
-        speeds = [number(p.metrics.get("output_tokens_per_s")) for p in rows]
-        drawn = [bar(v, max(filter(None, speeds), default=0.0)) for v in speeds]
-        after = [c.title for c in columns].index(METRICS["output_tokens_per_s"].short) + 1
-        columns.insert(after, Column("", drawn, LINE + 2))
+        speed = METRICS["output_tokens_per_s"]
+        most = max((of(p, speed.name) for p in rows), default=0.0)
+        after = [c.title for c in columns].index(speed.short) + 1
+        columns.insert(after, Column("", lambda p: bar(of(p, speed.name), most), LINE + 2))
     if any(p.n_params for p in rows):
-        columns.append(Column("N", [show(p.n_params or 0) for p in rows]))
-    columns.append(Column("bound by", [p.bound for p in rows]))
-    return grid(columns, "Settings")
+        columns.append(Column("N", lambda p: show(p.n_params or 0)))
+    columns.append(Column("bound by", lambda p: p.bound))
+    return grid(rows, columns, "Settings")
 
 
 def spaced(found: Sequence[Any], n: int) -> list[Any]:
@@ -263,30 +250,24 @@ def rate(value: float | None) -> str:
 
 def plans(rows: Sequence[Plan], at: str, asked: Sequence[str]) -> Grid:
     """Return a line a configuration, best first; latencies that are limited, at their statistic."""
-    able = [p.rate_per_s > 0 for p in rows]
-    copies = [str(p.replicas) if ok else NONE for p, ok in zip(rows, able, strict=True)]
-    share = [
-        f"{p.share_of_saturation:.0%}" if ok else NONE for p, ok in zip(rows, able, strict=True)
-    ]
-    latencies = [
-        Column(f"{LATENCIES[n].title} {at}", [metric(ALL[n], p.metrics[n]) for p in rows], 6)
-        for n in asked
-    ]
     hourly = [m for m in known(rows, 0) if m.name == "usd_per_hour"]
-    return grid(
-        [
-            Column("configuration", [p.configuration for p in rows]),
-            Column("one carries", [rate(p.rate_per_s) for p in rows]),
-            Column("of max", share, 3),
-            *latencies,
-            Column("bound by", [binds(p.binds) for p in rows], 7),
-            Column("replicas", copies, 4),
-            Column("GPUs", [f"{of(p, 'n_devices'):.0f}" if p.replicas else NONE for p in rows]),
-            *(replace(c, keep=5) for c in metric_columns(rows, hourly)),
-            *metric_columns(rows, [m for m in known(rows, LINE + 1) if m.group == "money"]),
-        ],
-        "Plans",
-    )
+    money = [m for m in known(rows, LINE + 1) if m.group == "money"]
+
+    def latency(p: Plan, n: str) -> Cell:
+        return metric(ALL[n], p.metrics[n])
+
+    columns = [
+        Column("configuration", lambda p: p.configuration),
+        Column("one carries", lambda p: rate(p.rate_per_s)),
+        Column("of max", lambda p: f"{p.share_of_saturation:.0%}" if p.rate_per_s else NONE, 3),
+        *(Column(f"{LATENCIES[n].title} {at}", partial(latency, n=n), 6) for n in asked),
+        Column("bound by", lambda p: binds(p.binds), 7),
+        Column("replicas", lambda p: str(p.replicas) if p.rate_per_s else NONE, 4),
+        Column("GPUs", lambda p: f"{of(p, 'n_devices'):.0f}" if p.replicas else NONE),
+        *(replace(c, keep=5) for c in metric_columns(hourly)),
+        *metric_columns(money),
+    ]
+    return grid(rows, columns, "Plans")
 
 
 def binds(name: str) -> str:
@@ -296,19 +277,20 @@ def binds(name: str) -> str:
 
 def operators(breakdown: Mapping[str, Any]) -> Grid:
     """Return where a step's time goes, prefill beside decode."""
-    names = list(dict.fromkeys(n for phase in breakdown.values() for n in phase["operators"]))
-    none = {"seconds": None, "share": None, "bound": ""}
-    columns = [Column("operator", [*(n.replace("_", " ") for n in names), "one step", "steps"])]
+    names = dict.fromkeys(n for phase in breakdown.values() for n in phase["operators"])
+
+    def cell(name: str, of: Mapping[str, Sequence[str]], i: int) -> str:
+        return of[name][i] if name in of else ""
+
+    columns = [Column("operator", lambda n: n.replace("_", " "))]
     for phase, p in breakdown.items():
-        found = [p["operators"].get(n, none) for n in names]
-        seconds = ["" if f["seconds"] is None else show(f["seconds"], "s") for f in found]
-        share = ["" if f["share"] is None else f"{f['share']:.0%}" for f in found]
-        columns += [
-            Column(phase, [*seconds, show(p["step_s"], "s"), significant(p["steps"])]),
-            Column("share", [*share, "", ""], 8),
-            Column("bound", [*(f["bound"] for f in found), "", ""], 7),
-        ]
-    return grid(columns)
+        cells = {n: (show(o["seconds"], "s"), f"{o['share']:.0%}", o["bound"])
+                 for n, o in p["operators"].items()}  # fmt: skip
+        cells["one step"] = (show(p["step_s"], "s"), "", "")
+        cells["steps"] = (significant(p["steps"]), "", "")
+        for i, (head, keep) in enumerate(((phase, 9), ("share", 8), ("bound", 7))):
+            columns.append(Column(head, partial(cell, of=cells, i=i), keep))
+    return grid([*names, "one step", "steps"], columns)
 
 
 def refusals(limits: Sequence[Limited]) -> Grid:
@@ -322,12 +304,12 @@ def refusals(limits: Sequence[Limited]) -> Grid:
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
     columns = [
-        Column("limit", [x.limit for x in limits]),
-        Column("reached", [written(x, x.value) for x in limits]),
-        Column("bound", [written(x, x.bound) for x in limits]),
-        Column("met", [plain(x.met) for x in limits]),
+        Column("limit", lambda x: x.limit),
+        Column("reached", lambda x: written(x, x.value)),
+        Column("bound", lambda x: written(x, x.bound)),
+        Column("met", lambda x: plain(x.met)),
     ]
-    return grid(columns, fold=True)
+    return grid(limits, columns, fold=True)
 
 
 def _percent(value: float) -> str:
@@ -347,12 +329,17 @@ SCORES: dict[str, tuple[str, Write]] = {
 
 def scores(by: str, found: Mapping[str, Score]) -> Grid:
     """Return a line a group of rows; scores nobody has are left out."""
-    columns = [Column(by, list(found))]
-    for name, (words, write) in SCORES.items():
+
+    def written(record: tuple[str, Score], name: str) -> str:
+        value = getattr(record[1], name)
+        return NONE if value is None else SCORES[name][1](value)
+
+    columns = [Column(by, lambda record: record[0])]
+    for name, (words, _) in SCORES.items():
         values = [getattr(s, name) for s in found.values()]
         if any(v is not None for v in values) and (name != "refused" or any(values)):
-            columns.append(Column(words, [NONE if v is None else write(v) for v in values]))
-    return grid(columns, f"Errors by {by}" if by else "", fold=bool(by))
+            columns.append(Column(words, partial(written, name=name)))
+    return grid(found.items(), columns, f"Errors by {by}" if by else "", fold=bool(by))
 
 
 def records(rows: Sequence[Mapping[str, Any]], caption: str) -> Grid:
@@ -371,9 +358,6 @@ def records(rows: Sequence[Mapping[str, Any]], caption: str) -> Grid:
 
     body = [[written(k, row.get(k)) for k in keys] for row in rows]
     return Grid([head(k) for k in keys], body, caption)
-
-
-LOADS = ("batch", "concurrency", "burst", "rate", "trace")
 
 
 def asked(c: Conditions, without: Collection[str] = ()) -> str:

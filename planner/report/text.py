@@ -22,20 +22,13 @@ def table(head: Sequence[str], title: str = "") -> Table:
     return t
 
 
-def _value(cell: Cell | str) -> str:
-    return cell.value if isinstance(cell, Cell) else cell
-
-
-def _interval(cell: Cell | str) -> str:
-    return cell.interval if isinstance(cell, Cell) else ""
-
-
 class Fitted:
     """A table as wide as there is room for."""
 
     def __init__(self, grid: Grid) -> None:
         """Hold `grid` until the width is known."""
         self.grid = grid
+        self.rows = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in grid.rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the table out."""
@@ -47,7 +40,7 @@ class Fitted:
         g = self.grid
         shown = list(range(len(g.header)))
         wide = [
-            max(map(len, [h, *(_value(row[i]) for row in g.rows)])) for i, h in enumerate(g.header)
+            max(map(len, [h, *(row[i].value for row in self.rows)])) for i, h in enumerate(g.header)
         ]
         keep = g.keep or [9] * len(shown)
 
@@ -63,8 +56,8 @@ class Fitted:
         for column, i in zip(t.columns[1:], shown[1:], strict=True):
             column.no_wrap = True
             column.justify = "right" if g.header[i] else "left"  # what has no title is drawn
-        for row in g.rows:
-            t.add_row(*(Text(_value(row[i])) for i in shown))
+        for row in self.rows:
+            t.add_row(*(Text(row[i].value) for i in shown))
         return [t]
 
     def _sideways(self, width: int) -> list[Any]:
@@ -72,12 +65,12 @@ class Fitted:
         g = self.grid
         if len(g.header) == 2:
             t = table(["", g.header[1], "80 % interval"])
-            for name, cell in g.rows:
-                t.add_row(Text(_value(name)), Text(_value(cell)), Text(_interval(cell), "dim"))
+            for name, cell in self.rows:
+                t.add_row(Text(name.value), Text(cell.value), Text(cell.interval, "dim"))
             return [t]
-        first = max(len(_value(row[0])) for row in g.rows)
+        first = max(len(row[0].value) for row in self.rows)
         wide = [
-            max(len(text) for row in g.rows for text in (head, _value(row[i]), _interval(row[i])))
+            max(len(text) for row in self.rows for text in (head, row[i].value, row[i].interval))
             for i, head in enumerate(g.header)
         ]
         blocks: list[list[int]] = [[]]
@@ -95,10 +88,10 @@ class Fitted:
     def _block(self, columns: Sequence[int]) -> Table:
         g = self.grid
         t = table(["", *(g.header[i] for i in columns)])
-        for row in g.rows:
-            t.add_row(Text(_value(row[0])), *(Text(_value(row[i])) for i in columns))
-            if any(_interval(row[i]) for i in columns):
-                t.add_row("", *(Text(_interval(row[i])) for i in columns), style="dim")
+        for row in self.rows:
+            t.add_row(Text(row[0].value), *(Text(row[i].value) for i in columns))
+            if any(row[i].interval for i in columns):
+                t.add_row("", *(Text(row[i].interval) for i in columns), style="dim")
         return t
 
 

@@ -66,9 +66,8 @@ def full_batch_step_s(s: System, w: Workload) -> Seconds:
 @equation
 def drain_steps(s: System, w: Workload) -> Scalar:
     """Steps at the end, for those set back: none where all fit, half an output where many do not."""
-    full_at = (
-        kv_capacity_tokens(s) / w.batch - w.input_tokens
-    )  # output tokens when the cache is full
+    # Output tokens when the cache is full.
+    full_at = kv_capacity_tokens(s) / w.batch - w.input_tokens
     return minimum(maximum(w.output_tokens - full_at, 0.0), w.output_tokens / 2)
 
 

@@ -295,9 +295,8 @@ def waves_ahead(s: System, w: Workload) -> Scalar:
 def placed_burst_ttft_s(s: System, w: Workload) -> Seconds:
     """Mean time to first token of those of a burst that fit at once."""
     n, each = in_flight(s, w), burst_prompts_a_step(s, w)
-    last = (
-        1 - floor(each * (ceil(n / each - 1e-9) - 1) + 1e-9) / n
-    )  # share that ends with the last step
+    # Share that ends with the last step.
+    last = 1 - floor(each * (ceil(n / each - 1e-9) - 1) + 1e-9) / n
     saved = last * burst_rest(s, w) * (burst_step_s(s, w) - decode_step_s(s, w))
     rounds = named("rounds", mean_rounds(n, each))
     return rounds * burst_step_s(s, w) - saved

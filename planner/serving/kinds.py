@@ -13,12 +13,14 @@ shapes asks for two of them, a table for all. Names are those of `planner.metric
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import max_concurrency
+from planner.equation import EQUATIONS
 from planner.serving import batch, closed_loop
 from planner.serving.open_loop import Flow, open_loop
 from planner.serving.pools import Pools, closed, disaggregated
@@ -102,6 +104,13 @@ BATCH = CLOSED | {
 }
 
 
+def _looped(s: System, run: Workload, used: Scalar, equations: Mapping[str, str]) -> Means:
+    """Return what runs share whose requests wait for others to end, of what one engine is asked."""
+    own = {n: e for n, e in equations.items() if n != "output_tokens_per_s"}  # of all replicas
+    means: Means = {name: partial(EQUATIONS[e], s, run) for name, e in own.items()}
+    return means | {"used": lambda: used, "late": lambda: False}
+
+
 def _batch(s: System, load: Load) -> Means:
     """All requests are there at the start; users wait for those ahead of them."""
     (w, used), run = _share(load), _ends(load)
@@ -116,21 +125,14 @@ def _batch(s: System, load: Load) -> Means:
             "decode": (decode, decode_s / engine_step_s(s, decode) / spent()),
         }
 
-    return {
-        "ttft_s": lambda: closed_loop.closed_ttft_s(s, run),
-        "tpot_s": lambda: closed_loop.closed_tpot_s(s, run),
-        "e2e_s": lambda: closed_loop.closed_e2e_s(s, run),
-        "idle_ttft_s": lambda: batch.idle_ttft_s(s, w),
-        "decode_step_s": lambda: batch.full_batch_step_s(s, w),
+    return _looped(s, run, used / np.maximum(load.replicas, 1.0), BATCH) | {
         "duration_s": spent,
         "requests_per_s": lambda: w.batch / spent() * used,
         "in_flight": lambda: batch.running(s, w) * used,
         "prompt_share": lambda: batch.prefill_all_s(s, w) / spent(),
         "mix": mix,
         "span_s": spent,
-        "used": lambda: used / np.maximum(load.replicas, 1.0),
         "waits": lambda: w.batch > max_concurrency(s, w),
-        "late": lambda: False,
     }
 
 
@@ -156,21 +158,14 @@ def _closed(s: System, load: Load) -> Means:
         return np.clip(1 - decoding_s / cycle(), 0.0, 1.0)
 
     made = closed_loop.closed_output_tokens_per_s
-    return {
-        "ttft_s": lambda: closed_loop.closed_ttft_s(s, w),
-        "tpot_s": lambda: closed_loop.closed_tpot_s(s, w),
-        "e2e_s": lambda: closed_loop.closed_e2e_s(s, w),
-        "idle_ttft_s": lambda: batch.idle_ttft_s(s, w),
-        "decode_step_s": lambda: closed_loop.decode_step_s(s, w),
+    return _looped(s, w, used / np.maximum(load.replicas, 1.0), CLOSED) | {
         "duration_s": lambda: np.where(np.isfinite(w.n_requests), closed_loop.run_s(s, w), np.nan),
         "requests_per_s": lambda: made(s, w) / w.output_tokens * used,
         "in_flight": lambda: here() * s.parallel.pp * used,
         "prompt_share": prompt_share,
         "mix": mix,
         "span_s": lambda: cycle() / here(),
-        "used": lambda: used / np.maximum(load.replicas, 1.0),
         "waits": lambda: w.batch / s.parallel.pp > here() * (1 + 1e-9),
-        "late": lambda: False,
     }
 
 
@@ -240,53 +235,45 @@ def _opened(s: System, load: Load, found: Callable[[], Any], engines: Scalar) ->
     return means
 
 
+BATCH_KIND = Kind(
+    "batch",
+    "an offline batch: all requests are there at the start",
+    _batch,
+    "requests of one length that all fit in memory; beyond it duration within 15 %",
+    per="batch",
+    equations=BATCH,
+    engine=_ends,
+)
+BURST_KIND = replace(
+    BATCH_KIND,
+    name="burst",
+    words="requests that arrive at once at an idle engine",
+    holds="as a batch",
+)
+CLOSED_KIND = Kind(
+    "concurrency",
+    "a number of requests is kept in flight, each replaced as it ends",
+    _closed,
+    "requests of one length that all fit in memory",
+    pools=_closed_pools,
+    equations=CLOSED,
+    engine=_whole,
+)
+RATE_KIND = Kind(
+    "rate",
+    "requests arrive at a mean rate, whether or not others have ended",
+    _open,
+    "up to 85 % of saturation",
+    by_the_clock=True,
+    pools=_open_pools,
+    equations={"idle_ttft_s": "idle_ttft_s"},
+)
+TRACE_KIND = replace(
+    RATE_KIND,
+    name="trace",
+    words="recorded arrivals and lengths; in closed form their mean rate and lengths",
+    holds="as a rate, and where the trace is about as steady as its mean",
+)
 KINDS: dict[str, Kind] = {
-    k.name: k
-    for k in (
-        Kind(
-            "batch",
-            "an offline batch: all requests are there at the start",
-            _batch,
-            "requests of one length that all fit in memory; beyond it duration within 15 %",
-            per="batch",
-            equations=BATCH,
-            engine=_ends,
-        ),
-        Kind(
-            "burst",
-            "requests that arrive at once at an idle engine",
-            _batch,
-            "as a batch",
-            per="batch",
-            equations=BATCH,
-            engine=_ends,
-        ),
-        Kind(
-            "concurrency",
-            "a number of requests is kept in flight, each replaced as it ends",
-            _closed,
-            "requests of one length that all fit in memory",
-            pools=_closed_pools,
-            equations=CLOSED,
-            engine=_whole,
-        ),
-        Kind(
-            "rate",
-            "requests arrive at a mean rate, whether or not others have ended",
-            _open,
-            "up to 85 % of saturation",
-            by_the_clock=True,
-            pools=_open_pools,
-            equations={"idle_ttft_s": "idle_ttft_s"},
-        ),
-        Kind(
-            "trace",
-            "recorded arrivals and lengths; in closed form their mean rate and lengths",
-            _open,
-            "as a rate, and where the trace is about as steady as its mean",
-            by_the_clock=True,
-            pools=_open_pools,
-            equations={"idle_ttft_s": "idle_ttft_s"},
-        ),
-    )
+    k.name: k for k in (BATCH_KIND, BURST_KIND, CLOSED_KIND, RATE_KIND, TRACE_KIND)
 }

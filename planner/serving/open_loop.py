@@ -9,7 +9,9 @@ pipeline batch's of it. Within 5 % of the simulation up to 85 % of saturation (T
 10 %); beyond it queues hang on chance, and only the simulation says how long they get.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,20 +58,27 @@ def places(s: System, w: Workload) -> Scalar:
     return steady.in_flight(s, replace(w, batch=s.limits.max_num_seqs * s.parallel.pp))
 
 
+def halved(high: Any, more: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Return the ends of an interval from 0 to `high`, halved towards where there are `more`."""
+    low = 0.0 * high
+    for _ in range(ROUNDS):
+        middle = (low + high) / 2
+        above = more(middle)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return low, high
+
+
 def open_loop(s: System, w: Workload, flow: Flow) -> OpenLoop:
     """Return the means of an open loop; `w.batch` is not looked at."""
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = np.asarray(saturation_per_s(s, w), dtype=np.float64)
         rate = np.asarray(flow.rate_per_s, dtype=np.float64)
-        low = np.zeros(np.broadcast_shapes(most.shape, rate.shape))
-        high = low + np.asarray(s.limits.max_num_seqs / s.parallel.pp)
-        rounds = ROUNDS if np.any(steady.decode_steps(w) > 0) else 0
-        high = high if rounds else low
-        for _ in range(rounds):
-            middle = (low + high) / 2
-            more = _wanted(s, w, rate, middle) > middle  # more sequences than assumed
-            low, high = np.where(more, middle, low), np.where(more, high, middle)
-        decoding = (low + high) / 2
+        decoding = np.zeros(np.broadcast_shapes(most.shape, rate.shape))
+        if np.any(steady.decode_steps(w) > 0):
+            high = decoding + np.asarray(s.limits.max_num_seqs / s.parallel.pp)
+            # More sequences than assumed.
+            low, high = halved(high, lambda assumed: _wanted(s, w, rate, assumed) > assumed)
+            decoding = (low + high) / 2
         stable = rate < most
         token_s = _token_s(s, w, rate, decoding)
         ttft_s = _ttft_s(s, w, flow, decoding)

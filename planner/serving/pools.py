@@ -13,7 +13,7 @@ from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_bytes_per_token, state_bytes_per_sequence
 from planner.equation import maximum, minimum, remembering
 from planner.serving import closed_loop as steady
-from planner.serving.open_loop import ROUNDS, Flow, OpenLoop, open_loop, places
+from planner.serving.open_loop import Flow, OpenLoop, halved, open_loop, places
 from planner.serving.speculative import engine_step_s
 from planner.units import Scalar, Seconds
 
@@ -73,28 +73,22 @@ def disaggregated(s: System, w: Workload, pools: Pools, flow: Flow) -> OpenLoop:
     """Return the means of an open loop over both pools; `flow` is what arrives at all of them."""
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = _most(s, w, pools)
-        high = places(s, w) + 0.0 * np.asarray(flow.rate_per_s)
-        low = 0.0 * high
-        for _ in range(ROUNDS):
-            middle = (low + high) / 2
-            more = _flow(s, w, pools, middle) < flow.rate_per_s
-            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        at_most = places(s, w) + 0.0 * np.asarray(flow.rate_per_s)
+        low, high = halved(at_most, lambda n: _flow(s, w, pools, n) < flow.rate_per_s)
         return _means(s, w, pools, flow, (low + high) / 2, most)
 
 
 def closed(s: System, w: Workload, pools: Pools) -> tuple[Scalar, OpenLoop]:
     """Return the rate at which `w.batch` requests are in flight over both pools, and its means."""
+
+    def fewer(decoding: Scalar) -> Scalar:
+        rate = _flow(s, w, pools, decoding)
+        waiting = rate * _first(s, w, pools, Flow(rate)).ttft_s
+        return decoding * pools.decode * s.parallel.pp + waiting < w.batch
+
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = _most(s, w, pools)
-        high = places(s, w) + 0.0 * np.asarray(w.batch)
-        low = 0.0 * high
-        for _ in range(ROUNDS):
-            middle = (low + high) / 2
-            rate = _flow(s, w, pools, middle)
-            waiting = rate * _first(s, w, pools, Flow(rate)).ttft_s
-            there = middle * pools.decode * s.parallel.pp + waiting
-            more = there < w.batch
-            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        low, _ = halved(places(s, w) + 0.0 * np.asarray(w.batch), fewer)
         rate = minimum(_flow(s, w, pools, low), most * (1 - 1e-9))
         # Requests beyond what both pools hold wait: they are in flight all the same.
         means = _means(s, w, pools, Flow(rate), low, most)

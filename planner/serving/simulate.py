@@ -73,12 +73,6 @@ class Simulation:
         return self._rate(float(self.requests.output_tokens[self.served].sum()))
 
     @property
-    def total_tokens_per_s(self) -> float:
-        """Input and output tokens of served requests over the run."""
-        served = self.requests.at(self.served)
-        return self._rate(float((served.input_tokens + served.output_tokens).sum()))
-
-    @property
     def requests_per_s(self) -> float:
         """Served requests over the run."""
         return self._rate(float(self.served.sum()))
@@ -201,33 +195,15 @@ def simulate(
         share = requests.at(rows)
         prompt = share.input_tokens
         held = prompt if cached else np.minimum((prompt * prefix_hit).astype(np.int64), prompt - 1)
-        in_flight = None
-        if concurrency is not None:
-            in_flight = (concurrency - e + engines - 1) // engines
-        engine = Engine(
-            times,
-            r,
-            share.arrival_s.tolist(),
-            (prompt - held).tolist(),
-            held.tolist(),
-            share.output_tokens.tolist(),
-            in_flight=in_flight,
-        )
+        in_flight = None if concurrency is None else (concurrency - e + engines - 1) // engines
+        lists = (share.arrival_s, prompt - held, held, share.output_tokens)
+        engine = Engine(times, r, *(column.tolist() for column in lists), in_flight=in_flight)
         logs.append(engine.simulate())
         done = np.array([engine.first, engine.finish, engine.arrival])
         first[rows], finish[rows], arrival[rows] = np.where(done < 0, np.nan, done)
         longest_gap[rows] = longest_gaps(logs[-1], first[rows], finish[rows])
-    return Simulation(
-        requests,
-        arrival,
-        first,
-        finish,
-        refused,
-        tuple(logs),
-        r.n_blocks,
-        float(capacity),
-        longest_gap,
-    )
+    size = (r.n_blocks, float(capacity))
+    return Simulation(requests, arrival, first, finish, refused, tuple(logs), *size, longest_gap)
 
 
 def longest_gaps(log: Log, first_s: Floats, finish_s: Floats) -> Floats:
@@ -280,15 +256,5 @@ def simulate_pools(
     first_s[kept], finish_s[kept] = first.first_s, first.finish_s
     finish_s[kept[rows]] = second.finish_s
     gap_s[kept[rows]] = np.fmax(second.longest_gap_s, second.first_s - first.first_s[rows])
-    logs = first.logs + second.logs
-    return Simulation(
-        requests,
-        requests.arrival_s,
-        first_s,
-        finish_s,
-        ~fits,
-        logs,
-        first.n_blocks,
-        first.capacity_tokens,
-        gap_s,
-    )
+    logs, size = first.logs + second.logs, (first.n_blocks, first.capacity_tokens)
+    return Simulation(requests, requests.arrival_s, first_s, finish_s, ~fits, logs, *size, gap_s)

@@ -70,6 +70,6 @@ def test_with_the_budget_for_it_runs_are_near_a_third_of_the_target():
 def test_benchmarks_are_planned_for_the_time_there_is():
     plan = run("1e9", "1e11", "20min", on="a100-sxm-80gb", most=4, law=None, criterion="bayes")
     assert 1 <= len(plan.rows()) <= 4
-    assert plan.rows()[-1]["sd_after"] < plan.before
+    assert plan.rows()[-1]["sd_after"] < plan.sd_before
     with pytest.raises(SpecError, match="budget of time"):
         run("1e9", "1e11", "20min", on=None, most=4, law=None, criterion="bayes")

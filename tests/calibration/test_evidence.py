@@ -54,9 +54,8 @@ def here(tmp_path_factory):
     found = peaks.find_peaks("cpu", ("float32",), cache)
     path = tmp_path_factory.mktemp("hardware") / "this-cpu.toml"
     path.write_text(peaks.propose(on, found, threads=1, today=date.today()))
-    limit = measure.bound(found, "float32")
     kernels = measure.measure(
-        cases.sweep("small", cache), on=on, dtype="float32", limit=limit, repeats=5, sample_s=0.01
+        cases.sweep("small", cache), on=on, dtype="float32", peak=found, repeats=5, sample_s=0.01
     )
     torch.set_num_threads(before)
     return on, load_device(str(path)), kernels

@@ -14,7 +14,7 @@ from planner_calibration.show import kernel_line
 
 from planner.inputs.device import load_device
 
-LIMIT = measure.Bound(1e11, 1e10)
+PEAK = peaks.Peaks({"float32": 1e11}, 1e10, 32e6)
 
 
 class Clock:
@@ -34,13 +34,13 @@ def test_a_known_time_comes_back():
     clock = Clock(iter([0.25] * 1000))
     timing = time_calls([clock.work] * 3, now=clock, repeats=5)
     assert timing.median_s == timing.min_s == 0.25
-    assert timing.iqr_s == 0 and not timing.drifted and timing.repeats == 5
+    assert timing.iqr_s == 0 and not timing.clock_drifted and timing.repeats == 5
 
 
 def test_a_drifting_clock_is_flagged():
     slower = (0.25 * 1.05**i for i in range(1000))
     clock = Clock(slower)
-    assert time_calls([clock.work], now=clock, repeats=6).drifted
+    assert time_calls([clock.work], now=clock, repeats=6).clock_drifted
 
 
 def test_buffers_together_exceed_the_cache_twice():
@@ -61,7 +61,7 @@ def test_buffers_together_exceed_the_cache_twice():
 )
 def test_every_kernel_becomes_a_row_with_its_prediction(case, tmp_path):
     on, store = machine("cpu"), tmp_path / "k.jsonl"
-    options = {"on": on, "dtype": "float32", "limit": LIMIT, "store": store, "sample_s": 1e-4}
+    options = {"on": on, "dtype": "float32", "peak": PEAK, "store": store, "sample_s": 1e-4}
     (row,) = measure.measure([case], repeats=3, **options)
     assert row.status == "ok" and row.values["bound_s"] > 0 and row.values["median_s"] > 0
     assert f"{100 * row.values['bound_s'] / row.values['median_s']:.0f} %" in kernel_line(row)
@@ -71,16 +71,16 @@ def test_every_kernel_becomes_a_row_with_its_prediction(case, tmp_path):
 
 def test_the_bound_is_the_longer_of_arithmetic_and_traffic():
     case = cases.gemm(1, 100, 100, 0)
-    assert LIMIT.seconds(case, "float32") == case.elements * 4 / 1e10
+    assert PEAK.bound_s(case, "float32") == case.elements * 4 / 1e10
     big = cases.gemm(10_000, 100, 100, 0)
-    assert LIMIT.seconds(big, "float32") == big.flops / 1e11
+    assert PEAK.bound_s(big, "float32") == big.flops / 1e11
 
 
 def test_a_kernel_that_fails_is_a_row(monkeypatch):
     broken = cases.Case(
         "gemm", {"m": 1}, 1.0, 1.0, lambda *a: [lambda: torch.zeros(2, 3) @ torch.zeros(2, 3)]
     )
-    (row,) = measure.measure([broken], on=machine("cpu"), dtype="float32", limit=LIMIT)
+    (row,) = measure.measure([broken], on=machine("cpu"), dtype="float32", peak=PEAK)
     assert row.status == "failed" and "shapes" in row.message
 
 

@@ -8,8 +8,9 @@ pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
 from planner_calibration import runs
-from planner_calibration.fit.law.data import shape_of, to_csv
+from planner_calibration.fit.law.data import to_csv
 from planner_calibration.measure.machine import machine
+from planner_calibration.measure.shapes import Shape
 from planner_calibration.measure.sweep import sweep
 from planner_calibration.measure.train.data import corpus
 from planner_calibration.measure.train.loop import Recipe
@@ -28,7 +29,9 @@ def test_a_sweep_of_tiny_models_resolves_the_narrow_arm_of_the_u(tmp_path):
     assert (tally.done, tally.failed) == (len(shapes) * SEEDS, 0)
     found: dict[float, list[float]] = {}
     for row in runs.load(store).rows:
-        found.setdefault(round(shape_of(row).x, 3), []).append(row.values["heldout_nats_per_token"])
+        found.setdefault(round(Shape.of(row.what).x, 3), []).append(
+            row.values["heldout_nats_per_token"]
+        )
     narrow, middle, wide = (found[x] for x in sorted(found))
     noise = max(stdev(v) for v in found.values())
     for x, losses in sorted(found.items()):

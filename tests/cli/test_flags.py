@@ -42,7 +42,7 @@ def test_every_option_says_what_it_is(option):
 
 def test_the_list_of_commands_says_what_their_docstrings_say():
     group = get_command(app)
-    for name, (_, words) in COMMANDS.items():
+    for name, words in COMMANDS.items():
         help_ = group.get_command(None, name).help
         assert " ".join(help_.split("\n\n")[0].split()) == words
 

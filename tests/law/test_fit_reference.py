@@ -102,7 +102,7 @@ def test_bootstrap_intervals_hold_the_truth_about_as_often_as_they_say() -> None
 def test_held_out_intervals_of_80_percent_cover_70_to_90() -> None:
     """Whole sizes held out of synthetic runs with seven parts in a thousand of noise."""
     runs = chinchilla_like(120, 0.007)
-    covered = interval_coverage(runs, n_draws=25, n_folds=3).covered
+    covered = interval_coverage(runs, n_draws=25, n_folds=3)
     assert 0.7 <= covered <= 0.9
 
 

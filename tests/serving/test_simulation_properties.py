@@ -151,29 +151,33 @@ def test_a_longer_queue_never_lowers_latency(small, linear, requests, more, n_in
     assert np.all(long.first_s[:n][has] >= short.first_s[has] * (1 - 1e-9))
 
 
-STEP_S = (
-    2e-3 + 512 * 5e-5 + 16 * 5e-5
-)  # the longest of linear's: an arrival may fall luckily by one
+# The longest of linear's: an arrival may fall luckily by one.
+STEP_S = 2e-3 + 512 * 5e-5 + 16 * 5e-5
+
+
+def alike(seed, gap_s, n_in, n_out, n=80):
+    """Requests of one length that arrive at random."""
+    arrival_s = np.cumsum(np.random.default_rng(seed).exponential(gap_s, n))
+    return Requests(arrival_s, np.full(n, n_in), np.full(n, n_out))
+
+
+def assert_no_faster(slow, fast):
+    for quantity in ("ttft_s", "e2e_s"):
+        assert slow.latency[quantity].mean >= fast.latency[quantity].mean - STEP_S
 
 
 @QUICK
 @given(st.integers(0, 10**6), st.integers(100, 1500), st.integers(2, 300), st.floats(1.1, 4))
 def test_load_up_never_means_latency_down(small, linear, seed, n_in, n_out, faster):
     """The same requests, closer together."""
-    rng = np.random.default_rng(seed)
-    n = 80
-    requests = Requests(np.cumsum(rng.exponential(0.3, n)), np.full(n, n_in), np.full(n, n_out))
+    requests = alike(seed, 0.3, n_in, n_out)
     calm, hectic = (simulate(small, requests.faster(f), times=linear) for f in (1.0, faster))
-    for quantity in ("ttft_s", "e2e_s"):
-        assert hectic.latency[quantity].mean >= calm.latency[quantity].mean - STEP_S
+    assert_no_faster(hectic, calm)
 
 
 @QUICK
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(100, 1500), st.integers(2, 300))
 def test_another_replica_never_hurts(small, linear, seed, replicas, n_in, n_out):
-    rng = np.random.default_rng(seed)
-    n = 80
-    requests = Requests(np.cumsum(rng.exponential(0.05, n)), np.full(n, n_in), np.full(n, n_out))
+    requests = alike(seed, 0.05, n_in, n_out)
     few, many = (simulate(small, requests, times=linear, replicas=replicas + k) for k in (0, 1))
-    for quantity in ("ttft_s", "e2e_s"):
-        assert many.latency[quantity].mean <= few.latency[quantity].mean + STEP_S
+    assert_no_faster(few, many)

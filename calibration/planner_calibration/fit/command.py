@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from planner.errors import SpecError
 from planner.inputs.law import default_law
 from planner_calibration import runs as recorded
-from planner_calibration.fit.law.data import shape_of, to_csv, trainings
+from planner_calibration.fit.law.data import to_csv, trainings
 from planner_calibration.fit.law.shape import ShapeReport, fit_shape
 from planner_calibration.fit.speed import profile as profiles
 from planner_calibration.fit.speed.own_runs import Error
+from planner_calibration.measure.shapes import Shape
 
 ONE_SIZE = 1.2  # trainings whose N differ by less are of one size
 
@@ -160,7 +161,7 @@ def _law(
     from planner_calibration.fit.law.run import fit_csv
 
     rows = recorded.load(list(paths)).rows
-    sizes = [shape_of(r).n_params_non_embedding for r in trainings(rows)]
+    sizes = [Shape.of(r.what).n_params_non_embedding for r in trainings(rows)]
     if prior is None and max(sizes) < ONE_SIZE * min(sizes):
         return fit_shape(rows)
     with tempfile.TemporaryDirectory() as temporary:
@@ -176,7 +177,6 @@ def _law(
                 f"moved by these runs {start} is no law: {first['loc'][-1]} becomes {first['input']:.3g}",
                 hint="they lie too far from its evidence; fit them alone with --prior none",
             ) from None
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
     write_law(report.law, path)
     return LawReport(report.text(), report.to_dict(), path)

@@ -113,11 +113,9 @@ def map_fit(
             raise SpecError(f"the prior of {p.name} is impossible: mean {p.mean}, sd {p.sd}")
     centre = np.array([np.log(p.mean) if p.scale == "log" else p.mean for p in priors])
     width = np.array([p.sd for p in priors])
-    problem = _Problem(residuals, priors, centre, width, batched, weights)
-    starts = [
-        centre,
-        *np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre))),
-    ]
+    problem = _Problem(priors, residuals, centre, width, batched, weights)
+    draws = np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre)))
+    starts = [centre, *draws]
     sigma = expected_noise if noise is None else noise
     while True:
         fits = [f for s in starts if (f := _solve(problem, s, sigma))]
@@ -152,8 +150,8 @@ def _natural(x: Vector, priors: Sequence[Prior]) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    residuals: Residuals
     priors: tuple[Prior, ...]
+    residuals: Residuals
     centre: Vector
     width: Vector
     batched: bool
@@ -167,16 +165,15 @@ class _Problem:
         found = np.asarray(self.residuals(values), dtype=np.float64)
         return found[0] if self.batched and x.ndim == 1 else found
 
-    def bounds(self) -> tuple[Vector, Vector]:
-        """What physics allows, in fitting space."""
+    def bounds(self) -> Vector:
+        """What physics allows, in fitting space: the lower ends, then the upper."""
 
         def inside(value: float, p: Prior) -> float:
             if p.scale == "linear" or np.isinf(value):
                 return value
             return float(np.log(value)) if value > 0 else -np.inf
 
-        low = np.array([inside(p.low, p) for p in self.priors])
-        return low, np.array([inside(p.high, p) for p in self.priors])
+        return np.array([(inside(p.low, p), inside(p.high, p)) for p in self.priors]).T
 
 
 def _solve(problem: _Problem, start: Vector, sigma: float) -> OptimizeResult | None:
@@ -211,11 +208,8 @@ def _noise(fit: OptimizeResult, data: Vector, expected: float) -> float:
     # Each direction the data settle bends towards them and hides one row's worth of noise.
     jac = fit.jac[:rows]
     bent = float(np.trace(jac @ np.linalg.solve(fit.jac.T @ fit.jac, jac.T)))
-    mad = (
-        MAD * float(np.median(np.abs(data))) * np.sqrt(rows / max(rows - bent, 1.0))
-        if rows
-        else 0.0
-    )
+    mad = MAD * float(np.median(np.abs(data))) if rows else 0.0
+    mad *= np.sqrt(rows / max(rows - bent, 1.0))
     return float(np.sqrt((rows * mad**2 + NOISE_ROWS * expected**2) / (rows + NOISE_ROWS)))
 
 
@@ -254,6 +248,6 @@ def fit_constants(
     return map_fit(residuals, priors, noise=noise, n_starts=1, weights=weights)
 
 
-def rounded(values: Mapping[str, float], digits: int = 4) -> dict[str, float]:
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
     """Return constants as they are written to a profile."""
-    return {name: float(f"{value:.{digits}g}") for name, value in values.items()}
+    return {name: float(f"{value:.4g}") for name, value in values.items()}

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from planner.columns import Kernels, Overheads
 from planner.writer import toml
@@ -29,21 +30,15 @@ def constants(k: Kernels | Overheads) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(k).items()}
 
 
-def posterior(fits: Mapping[str, MapFit]) -> dict[str, Any]:
+def posterior(fits: Mapping[str, MapFit], digits: int = 2, places: int = 4) -> dict[str, Any]:
     """Return standard deviations and correlations of the logarithms; parts are independent."""
-    names = [n for f in fits.values() for n in f.values]
-    covariance = np.zeros((len(names), len(names)))
-    at = 0
-    for f in fits.values():
-        n = len(f.values)
-        covariance[at : at + n, at : at + n] = f.covariance
-        at += n
+    covariance = block_diag(*(f.covariance for f in fits.values()))
     sd = np.sqrt(np.diag(covariance))
     scaled = covariance / np.outer(sd, sd)
     return {
-        "constants": names,
-        "ln_sd": [float(f"{s:.2g}") for s in sd],
+        "constants": [name for f in fits.values() for name in f.values],
+        "ln_sd": [float(f"{s:.{digits}g}") for s in sd],
         "correlation": [
-            [round(float(scaled[i, j]), 4) + 0.0 for j in range(i)] for i in range(1, len(names))
+            [round(float(v), places) + 0.0 for v in row[:i]] for i, row in enumerate(scaled) if i
         ],
     }

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,31 +30,47 @@ def slug(text: str) -> str:
 
 def machine(device: str | None = None) -> Machine:
     """Describe `device`, "cpu" or "cuda"; None takes a GPU where torch sees one."""
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return cpu()
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return _gpu(torch.cuda.current_device()) if device.startswith("cuda") else cpu()
 
 
+def torch_name() -> str:
+    """Return what rows call torch as an engine."""
+    import torch
+
+    return f"torch {torch.__version__}"
+
+
 def cpu() -> Machine:
     """Describe the processor; needs no torch."""
-    name, threads = _cpu_name(), usable_cpus()
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
+    threads = usable_cpus()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    flags = _cpuinfo("(?:flags|Features)").split()
     facts: dict[str, Setting] = {
         "cpu": name,
         "cpus": threads,
         "system": platform.platform(terse=True),
+        "isa": " ".join(f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in flags),
     }
-    facts["isa"] = " ".join(
-        f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in _flags()
-    )
     return Machine(f"cpu-{slug(name)}-{threads}c", "cpu", f"{name}, {threads} cores", memory, facts)
 
 
 def usable_cpus() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def cache_bytes() -> int:
@@ -70,8 +87,8 @@ def clock_hz() -> float | None:
     """Clock of the GPU's multiprocessors, else of the first core, now; None where nobody tells."""
     if shutil.which("nvidia-smi") and (text := _nvidia_smi("clocks.sm")):
         return float(text.split()[0]) * 1e6
-    match = re.search(r"cpu MHz\s*:\s*([\d.]+)", _read("/proc/cpuinfo"))
-    return float(match[1]) * 1e6 if match else None
+    megahertz = _cpuinfo("cpu MHz")
+    return float(megahertz) * 1e6 if megahertz else None
 
 
 def _gpu(index: int) -> Machine:
@@ -105,16 +122,9 @@ def _nvidia_smi(field: str) -> str:
         return ""
 
 
-def _read(path: str) -> str:
-    file = Path(path)
-    return file.read_text() if file.is_file() else ""
-
-
-def _flags() -> set[str]:
-    match = re.search(r"^(?:flags|Features)\s*:(.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    return set(match[1].split()) if match else set()
-
-
-def _cpu_name() -> str:
-    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    return match[1].strip() if match else platform.processor() or platform.machine()
+def _cpuinfo(key: str) -> str:
+    """Return what the system says first of its processors under `key`, a pattern; "" if nothing."""
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.is_file() else ""
+    match = re.search(rf"^{key}[ \t]*:(.*)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""

@@ -1,7 +1,9 @@
 """Shapes to measure: Llama-style architectures of one size that differ in d_model, r and GQA."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import product
+from typing import Self
 
 from planner.errors import Infeasible
 
@@ -48,6 +50,11 @@ class Shape:
         """Query heads that share one key/value head."""
         return self.n_heads / self.n_kv_heads
 
+    @classmethod
+    def of(cls, what: Mapping[str, object]) -> Self:
+        """Return the shape a run records."""
+        return cls(*(int(float(str(what[name]))) for name in FIELDS))
+
     def settings(self) -> dict[str, int]:
         """Return the fields as a run records them."""
         return asdict(self)
@@ -57,6 +64,17 @@ class Shape:
             f"d{self.d_model} h{self.n_heads}/{self.n_kv_heads}x{self.head_dim} ff{self.d_ff}"
             f" (x {self.x:.3f}, r {self.r:.2f}, GQA {self.gqa:g})"
         )
+
+
+FIELDS = tuple(f.name for f in fields(Shape))
+
+
+def distinct(
+    n_params_non_embedding: float, wanted: Iterable[tuple[float, float, int]], **fixed: int
+) -> list[Shape]:
+    """Return the shape nearest to each wanted x, r and GQA, none twice; `fixed` goes to `near`."""
+    shapes = (near(n_params_non_embedding, x=x, r=r, gqa=g, **fixed) for x, r, g in wanted)
+    return list(dict.fromkeys(shapes))
 
 
 def near(

@@ -123,11 +123,7 @@ def _on_pool(
 
 
 def _on_ray(
-    todo: Sequence[Planned],
-    work: Work,
-    address: str,
-    gpus: float | None,
-    retries: int,
+    todo: Sequence[Planned], work: Work, address: str, gpus: float | None, retries: int
 ) -> Iterator[Sequence[Measurement]]:
     """Yield rows as they finish anywhere in the cluster; Ray restarts what a dead node was running."""
     try:

@@ -5,6 +5,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import torch
 
 DRIFTED = 1.08  # slower (or faster) by this between the first and the last third: the clock moved
 
@@ -13,23 +17,27 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one call."""
+    """Seconds of one call, as a run records them."""
 
     median_s: float
-    iqr_s: float
+    iqr_s: float  # between the quartiles
     min_s: float
-    repeats: int
-    drifted: bool
+    repeats: float
+    clock_drifted: float
 
-    def values(self) -> dict[str, float]:
-        """Return what a run records."""
-        return {
-            "median_s": self.median_s,
-            "iqr_s": self.iqr_s,
-            "min_s": self.min_s,
-            "repeats": float(self.repeats),
-            "clock_drifted": float(self.drifted),
-        }
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Self:
+        """Summarise the times of one call, in the order they were taken."""
+        third = max(1, len(samples) // 3)
+        early, late = statistics.median(samples[:third]), statistics.median(samples[-third:])
+        quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [0.0] * 3
+        return cls(
+            median_s=statistics.median(samples),
+            iqr_s=quartiles[2] - quartiles[0],
+            min_s=min(samples),
+            repeats=float(len(samples)),
+            clock_drifted=float(not 1 / DRIFTED < late / early < DRIFTED),
+        )
 
 
 def time_calls(
@@ -47,19 +55,8 @@ def time_calls(
     and timed by events, so the CPU's launches are not counted.
     """
     if device.startswith("cuda"):
-        samples = _on_gpu(calls, repeats, sample_s)
-    else:
-        samples = _on_cpu(calls, repeats, sample_s, now)
-    third = max(1, len(samples) // 3)
-    early, late = statistics.median(samples[:third]), statistics.median(samples[-third:])
-    quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [samples[0]] * 3
-    return Timing(
-        median_s=statistics.median(samples),
-        iqr_s=quartiles[2] - quartiles[0],
-        min_s=min(samples),
-        repeats=len(samples),
-        drifted=not 1 / DRIFTED < late / early < DRIFTED,
-    )
+        return Timing.of(_on_gpu(calls, repeats, sample_s))
+    return Timing.of(_on_cpu(calls, repeats, sample_s, now))
 
 
 def _on_cpu(
@@ -81,21 +78,31 @@ def _on_cpu(
     return samples
 
 
-def _on_gpu(calls: Sequence[Call], repeats: int, sample_s: float) -> list[float]:
+def captured(work: Call, warm_ups: int) -> "torch.cuda.CUDAGraph":
+    """Return a CUDA graph of `work`, which is run a few times first."""
     import torch
 
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
-            for call in calls:
-                call()
+    with torch.cuda.stream(side):  # warm up off the main stream, as capture demands
+        for _ in range(warm_ups):
+            work()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
+        work()
+    return graph
+
+
+def _on_gpu(calls: Sequence[Call], repeats: int, sample_s: float) -> list[float]:
+    import torch
+
+    def each() -> None:
         for call in calls:
             call()
+
+    graph = captured(each, warm_ups=2)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
 
     def rounds(n: int) -> float:

@@ -4,7 +4,7 @@ Near the prior's mean a run tells about the unknowns through its gradient, and t
 not depend on what it will measure: so runs can be compared before any is done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,12 @@ class Chosen:
     cost: float
     sd_before: float
     sd_after: tuple[float, ...]
+
+
+def slopes(values: Callable[[Vector], Vector], at: Vector, step: float) -> Vector:
+    """Return what `values` gains by each of `at`, a column each, by central differences."""
+    moves = step * np.eye(len(at))
+    return np.stack([(values(at + m) - values(at - m)) / (2 * step) for m in moves], axis=1)
 
 
 def choose(

@@ -1,7 +1,7 @@
 """The call behind `planner calibrate plan`, and what it prints."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +12,7 @@ from planner.inputs.law import default_law, load_law
 from planner.scenario.scenario import conditions, resolve
 from planner.units import count, parse, show
 from planner_calibration import words
-from planner_calibration.measure.shapes import near
+from planner_calibration.measure.shapes import distinct
 from planner_calibration.plan.choose import Criterion
 from planner_calibration.plan.law import plan_training
 from planner_calibration.plan.speed import plan_serving
@@ -26,39 +26,34 @@ LOADS = ((1, 512, 64), (8, 512, 128), (32, 1024, 128), (128, 1024, 128))
 class Plan:
     """Runs to do, in the order they help most, with what is unsure before and after each."""
 
-    rows_: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
     unsure: str  # of what
-    before: float
+    sd_before: float
     cost: str
     basis: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        return {
-            "runs": self.rows_,
-            "unsure": self.unsure,
-            "sd_before": self.before,
-            "cost": self.cost,
-            "basis": self.basis,
-        }
+        return asdict(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the runs, one a row."""
-        return self.rows_
+        return self.runs
 
     def __rich__(self) -> Any:
         """Render as a table under its headline."""
         from rich.console import Group
         from rich.table import Table
 
-        after = self.rows_[-1]["sd_after"] if self.rows_ else self.before
+        after = self.runs[-1]["sd_after"] if self.runs else self.sd_before
         table = Table(box=None, pad_edge=False)
-        names = list(self.rows_[0]) if self.rows_ else []
-        for name in names:
+        for name in self.runs[0] if self.runs else ():
             table.add_column(name, justify="right")
-        for row in self.rows_:
+        for row in self.runs:
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        head = f"{len(self.rows_)} runs, {self.cost}: {self.unsure} {self.before:.4g} → {after:.4g}"
+        head = (
+            f"{len(self.runs)} runs, {self.cost}: {self.unsure} {self.sd_before:.4g} → {after:.4g}"
+        )
         return Group(head, "", table, "", f"basis: {self.basis}")
 
 
@@ -110,21 +105,9 @@ def _training(
 
 def _serving(n: float, budget_s: float, on: str, most: int, rule: Criterion) -> Plan:
     served = resolve(conditions(on=on))
-    shapes = list(
-        dict.fromkeys(
-            near(
-                n,
-                n_layers=16,
-                x=x,
-                r=r,
-                gqa=g,
-                head_dim=64 if n < 2e9 else 128,
-                vocab_size=128256,
-                multiple=64,
-            )
-            for x, r, g in itertools.product(SHAPE_X, SHAPE_R, SHAPE_GQA)
-        )
-    )
+    fixed = {"n_layers": 16, "head_dim": 64 if n < 2e9 else 128, "vocab_size": 128256}
+    grid = itertools.product(SHAPE_X, SHAPE_R, SHAPE_GQA)
+    shapes = distinct(n, grid, **fixed, multiple=64)
     pairs = list(itertools.product(shapes, LOADS))
     system = served.system(_arch([s for s, _ in pairs]))
     work = Workload(*(np.array([load[i] for _, load in pairs], float) for i in (1, 2, 0)))
@@ -151,13 +134,8 @@ def _serving(n: float, budget_s: float, on: str, most: int, rule: Criterion) -> 
                 "sd_after": sd,
             }
         )
-    return Plan(
-        rows,
-        "ln throughput between shapes",
-        plan.chosen.sd_before,
-        show(plan.chosen.cost, "s"),
-        served.basis,
-    )
+    unsure, cost = "ln throughput between shapes", show(plan.chosen.cost, "s")
+    return Plan(rows, unsure, plan.chosen.sd_before, cost, served.basis)
 
 
 def _arch(shapes: Any) -> Any:

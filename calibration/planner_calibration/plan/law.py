@@ -18,7 +18,7 @@ from planner.law.posterior import (
     law_at,
     spread,
 )
-from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose
+from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose, slopes
 
 Vector = NDArray[np.float64]
 
@@ -37,7 +37,11 @@ class TrainingRun:
     n_tokens: float
     x: float
     r: float
-    flops: float
+
+    @property
+    def flops(self) -> float:
+        """What it costs."""
+        return 6.0 * self.n_params_non_embedding * self.n_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +54,18 @@ class TrainingPlan:
 
 def plan_training(
     law: LawColumns,
-    n_target: float,
-    tokens_target: float,
-    budget_flops: float,
+    n: float,
+    n_tokens: float,
+    budget: float,
     *,
-    most: int = 8,
+    most: int,
     criterion: Criterion = "bayes",
-    shares: Sequence[float] = SHARES,
 ) -> TrainingPlan:
-    """Choose training runs within `budget_flops` for the choice of x and r at the target."""
-    sizes = sorted({share * n_target for share in shares})
-    candidates = [
-        TrainingRun(n, TOKENS_PER_PARAM * n, x, r, 6.0 * n * TOKENS_PER_PARAM * n)
-        for n, x, r in product(sizes, X, R)
-    ]
-    problem = training_problem(law, n_target, tokens_target, sizes, candidates)
-    chosen = choose(problem, budget_flops, most=most, criterion=criterion)
+    """Choose training runs within a `budget` of FLOPs for the choice of x and r at n and n_tokens."""
+    sizes = [share * n for share in SHARES]
+    candidates = [TrainingRun(m, TOKENS_PER_PARAM * m, x, r) for m, x, r in product(sizes, X, R)]
+    problem = training_problem(law, n, n_tokens, sizes, candidates)
+    chosen = choose(problem, budget, most=most, criterion=criterion)
     return TrainingPlan(tuple(candidates[i] for i in chosen.runs), chosen)
 
 
@@ -85,9 +85,8 @@ def training_problem(
     prior = _prior(law, n_target, sizes)
     gradients = np.zeros((len(candidates), k + width * len(sizes)))
     for i, c in enumerate(candidates):
-        g = _gradient(
-            law, _shapes(c.n_params_non_embedding, c.n_tokens, np.array([c.x]), np.array([c.r]))
-        )[0]
+        own = _shapes(c.n_params_non_embedding, c.n_tokens, np.array([c.x]), np.array([c.r]))
+        g = _gradient(law, own)[0]
         place = k + width * sizes.index(c.n_params_non_embedding)
         gradients[i, :k] = g
         gradients[i, place : place + width] = g[SHAPE_AT]
@@ -123,16 +122,11 @@ def _shapes(n: float, n_tokens: float, x: Vector, r: Vector) -> Shapes:
     return Shapes(n=n * np.ones_like(x), n_tokens=n_tokens, x=x, r=r)
 
 
-def _gradient(law: LawColumns, shapes: Shapes, step: float = 1e-4) -> Vector:
-    """Return d loss / d coordinate, one row a shape, by central differences."""
-    centre = coordinates(law)
-    columns = []
-    for i in range(len(COORDINATES)):
-        sides = []
-        for sign in (1, -1):
-            theta = centre.copy()
-            theta[i] += sign * step
-            moved = law_at(law, dict(zip(COORDINATES, theta, strict=True)))
-            sides.append(np.asarray(predict_loss(moved, shapes), dtype=np.float64))
-        columns.append((sides[0] - sides[1]) / (2 * step))
-    return np.stack(columns, axis=1)
+def _gradient(law: LawColumns, shapes: Shapes) -> Vector:
+    """Return d loss / d coordinate, one row a shape."""
+
+    def losses(theta: Vector) -> Vector:
+        moved = law_at(law, dict(zip(COORDINATES, theta, strict=True)))
+        return np.asarray(predict_loss(moved, shapes), dtype=np.float64)
+
+    return slopes(losses, coordinates(law), step=1e-4)

@@ -1,15 +1,21 @@
 """Serving runs that settle which shape is fastest here: the cost model's constants decide which."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Arch, System, Workload
 from planner.serving.batch import batch_s
-from planner_calibration.fit.speed.own_runs import ENGINE_SD, KEPT, OTHER, SAME, SERVING_NOISE
-from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose
+from planner_calibration.fit.speed.engines import placed
+from planner_calibration.fit.speed.own_runs import (
+    OTHER,
+    SAME,
+    SERVING_NOISE,
+    free_constants,
+    prior_sd,
+)
+from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose, slopes
 
 Vector = NDArray[np.float64]
 
@@ -47,11 +53,11 @@ def plan_serving(
         criterion: see `choose`.
 
     """
-    names, sds = _unknowns(system, same_device)
-    times = _batch(system, *candidates)
-    costs = START_S + REPEATS * times
-    rows = _gradient(system, candidates, names)
-    wanted = _gradient(system, decision, names)
+    known = free_constants(system.kernels, system.overheads)
+    sds = [prior_sd(name, system.overheads, SAME if same_device else OTHER) for name in known]
+    costs = START_S + REPEATS * _batch(system, *candidates)
+    rows = _gradient(system, candidates, known)
+    wanted = _gradient(system, decision, known)
     problem = Problem(
         gradients=rows,
         noise=np.full(len(rows), SERVING_NOISE),
@@ -62,46 +68,16 @@ def plan_serving(
     return ServingPlan(choose(problem, budget_s, most=most, criterion=criterion), costs)
 
 
-def _unknowns(system: System, same: bool) -> tuple[Sequence[tuple[str, str]], Vector]:
-    names = [
-        (part, f.name)
-        for part in ("kernels", "overheads")
-        for f in fields(getattr(system, part))
-        if f.name not in KEPT and getattr(getattr(system, part), f.name) > 0
-    ]
-    sds = [ENGINE_SD if part == "overheads" else SAME if same else OTHER for part, _ in names]
-    return names, np.array(sds)
-
-
 def _batch(system: System, arch: Arch, work: Workload) -> Vector:
     return np.atleast_1d(np.asarray(batch_s(replace(system, arch=arch), work), dtype=np.float64))
 
 
-def _gradient(
-    system: System,
-    rows: tuple[Arch, Workload],
-    names: Sequence[tuple[str, str]],
-    step: float = 0.02,
-) -> Vector:
-    """Return d ln time / d ln constant, one row a run, by central differences."""
-    columns = []
-    for part, name in names:
-        value = getattr(getattr(system, part), name)
-        sides = [
-            np.log(
-                _batch(
-                    replace(
-                        system,
-                        **{
-                            part: replace(
-                                getattr(system, part), **{name: value * np.exp(sign * step)}
-                            )
-                        },
-                    ),
-                    *rows,
-                )
-            )
-            for sign in (1, -1)
-        ]
-        columns.append((sides[0] - sides[1]) / (2 * step))
-    return np.stack(columns, axis=1)
+def _gradient(system: System, rows: tuple[Arch, Workload], known: dict[str, float]) -> Vector:
+    """Return d ln time / d ln constant, one row a run."""
+
+    def ln_times(moves: Vector) -> Vector:
+        moved = dict(zip(known, np.array(list(known.values())) * np.exp(moves), strict=True))
+        kernels, overheads = placed(moved, system.kernels, system.overheads)
+        return np.log(_batch(replace(system, kernels=kernels, overheads=overheads), *rows))
+
+    return slopes(ln_times, np.zeros(len(known)), step=0.02)

@@ -1,13 +1,7 @@
 """Collectives and hand-overs between devices: latency plus bytes over bandwidth.  [Thakur 2005]"""
 
 from planner.columns import Step, System
-from planner.cost.operators.operator import (
-    Operator,
-    at_most_one,
-    is_zero,
-    logit_rows,
-    step_tokens,
-)
+from planner.cost.operators.operator import Operator, at_most_one, is_zero, logit_rows, step_tokens
 from planner.equation import ceil, equation, minimum
 from planner.units import Bytes, BytesPerS, Scalar, Seconds
 
@@ -74,11 +68,7 @@ def sent_bytes(s: System, w: Step) -> Bytes:
 
 
 COMMUNICATION = Operator(
-    "communication",
-    "all-reduces",
-    "activations sent a token",
-    lambda a: a.n_layers * a.d_model,
-    "logits",
-    communication_s,
-    comm_bytes=sent_bytes,
-)
+    "communication", "all-reduces",
+    "activations sent a token", lambda a: a.n_layers * a.d_model,
+    "logits", communication_s, comm_bytes=sent_bytes,
+)  # fmt: skip

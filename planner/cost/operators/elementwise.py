@@ -32,12 +32,9 @@ def elementwise_total_s(s: System, w: Step) -> Seconds:
 
 
 ELEMENTWISE = Operator(
-    "elementwise",
-    "element-wise kernels",
-    "activations a token",
-    lambda a: a.n_layers * (a.d_model + a.d_ff),
-    "rows",
-    elementwise_total_s,
+    "elementwise", "element-wise kernels",
+    "activations a token", lambda a: a.n_layers * (a.d_model + a.d_ff),
+    "rows", elementwise_total_s,
     bytes_=lambda s, w: s.arch.n_layers * elementwise_bytes(s, w),
     weights=lambda a: a.n_layers * router_params(a),
-)
+)  # fmt: skip

@@ -6,10 +6,11 @@ Arithmetic comes in tiles, tiles in waves over the multiprocessors; traffic draw
 bandwidth. Every constant is a field of `Kernels`, bounded by what the device can do at all.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from planner.columns import System
-from planner.cost.operators.operator import overlapped
+from planner.columns import Arch, Step, System
+from planner.cost.operators.operator import Operator, overlapped
 from planner.equation import ceil, maximum, minimum, named
 from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
 
@@ -84,3 +85,25 @@ def quantising_s(s: System, g: Gemm) -> Seconds:
     rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
     element_s = narrower * (p.activation_bytes + p.gemm_input_bytes) / rate
     return named("quantising_s", narrower * k.quantise_launch_s + g.depth * (g.rows * element_s))
+
+
+def product(
+    name: str,
+    words: str,
+    cause: tuple[str, Callable[[Arch], Scalar]],
+    seconds: Callable[[System, Step], Seconds],
+    gemm: Callable[[System, Step], Gemm],
+    layers: Callable[[Arch], Scalar],
+    weights: Callable[[Arch], Scalar],
+) -> Operator:
+    """Return the operator that is one product in each of some layers."""
+    return Operator(
+        name,
+        words,
+        *cause,
+        "rows",
+        seconds,
+        flops=lambda s, w: layers(s.arch) * gemm_flops(gemm(s, w)),
+        bytes_=lambda s, w: layers(s.arch) * gemm_bytes(s, gemm(s, w)),
+        weights=weights,
+    )

@@ -39,13 +39,9 @@ def lm_head_s(s: System, w: Step) -> Seconds:
 
 
 LM_HEAD = Operator(
-    "lm_head",
-    "the LM head",
-    "weights in it",
-    lambda a: a.d_model * a.vocab_size,
-    "logits",
-    lm_head_s,
+    "lm_head", "the LM head", "weights in it", lambda a: a.d_model * a.vocab_size,
+    "logits", lm_head_s,
     flops=lambda s, w: gemm_flops(lm_head_gemm(s, w)),
     bytes_=lambda s, w: gemm_bytes(s, lm_head_gemm(s, w)) + lm_head_bytes(s, w),
     weights=embedding_params,
-)
+)  # fmt: skip

@@ -1,8 +1,8 @@
 """The MLP, dense or of experts: weights, products and time."""
 
 from planner.columns import Arch, Step, System
-from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
-from planner.cost.operators.operator import Operator, is_zero, step_tokens
+from planner.cost.operators.gemm import Gemm, gemm_s, product
+from planner.cost.operators.operator import is_zero, step_tokens
 from planner.equation import equation, minimum
 from planner.units import Scalar, Seconds
 
@@ -80,29 +80,19 @@ def _matrix(a: Arch) -> Scalar:
     return a.n_layers * (a.n_experts + a.n_shared_experts) * a.d_model * a.d_ff
 
 
-def _all_params(a: Arch) -> Scalar:
-    return a.n_layers * mlp_params(a)
+def _gated(a: Arch) -> Scalar:
+    """Weights of the gate and up projections, likewise."""
+    return (a.mlp_matrices - 1.0) * _matrix(a)
 
 
-MLP_UP = Operator(
-    "mlp_up",
-    "the gate and up projections",
-    "MLP weights",
-    _all_params,
-    "rows",
-    mlp_up_s,
-    flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_up_gemm(s, w)),
-    bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_up_gemm(s, w)),
-    weights=lambda a: (a.mlp_matrices - 1.0) * _matrix(a),
+def _layers(a: Arch) -> Scalar:
+    return a.n_layers
+
+
+_ALL = ("MLP weights", lambda a: a.n_layers * mlp_params(a))
+MLP_UP = product(
+    "mlp_up", "the gate and up projections", _ALL, mlp_up_s, mlp_up_gemm, _layers, _gated
 )
-MLP_DOWN = Operator(
-    "mlp_down",
-    "the down projections",
-    "MLP weights",
-    _all_params,
-    "rows",
-    mlp_down_s,
-    flops=lambda s, w: s.arch.n_layers * gemm_flops(mlp_down_gemm(s, w)),
-    bytes_=lambda s, w: s.arch.n_layers * gemm_bytes(s, mlp_down_gemm(s, w)),
-    weights=_matrix,
+MLP_DOWN = product(
+    "mlp_down", "the down projections", _ALL, mlp_down_s, mlp_down_gemm, _layers, _matrix
 )

@@ -11,18 +11,6 @@ from planner.units import Bytes, Flops, Scalar, Seconds
 LooksAt = Literal["rows", "logits", "prompts", "decoding"]
 
 
-def _nothing(s: System, w: Step) -> float:
-    return 0.0
-
-
-def _no_weights(a: Arch) -> float:
-    return 0.0
-
-
-def _always(a: Arch) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One operator, over all layers, on one device.
@@ -38,11 +26,11 @@ class Operator:
     cause_of: Callable[[Arch], Scalar]  # and how much of it a shape has
     looks_at: LooksAt
     seconds: Callable[[System, Step], Seconds]
-    flops: Callable[[System, Step], Flops] = _nothing
-    bytes_: Callable[[System, Step], Bytes] = _nothing  # to and from device memory
-    comm_bytes: Callable[[System, Step], Bytes] = _nothing  # sent to other devices
-    weights: Callable[[Arch], Scalar] = _no_weights  # over all devices
-    is_in: Callable[[Arch], bool] = _always  # whether a shape has it at all
+    flops: Callable[[System, Step], Flops] = lambda s, w: 0.0
+    bytes_: Callable[[System, Step], Bytes] = lambda s, w: 0.0  # to and from device memory
+    comm_bytes: Callable[[System, Step], Bytes] = lambda s, w: 0.0  # sent to other devices
+    weights: Callable[[Arch], Scalar] = lambda a: 0.0  # over all devices
+    is_in: Callable[[Arch], bool] = lambda a: True  # whether a shape has it at all
 
 
 @equation

@@ -93,9 +93,7 @@ def _beyond(law: LawColumns, s: Shapes) -> Number:
 
 SWEEPS = "22 Gemstones shapes and 35 open-lm shapes, square attention; refit, single seeds"
 DEPTH = Term(
-    "depth",
-    "depth off the reference one changes what parameters are worth",
-    Acts.LN_PARAMS,
+    "depth", "depth off the reference one changes what parameters are worth", Acts.LN_PARAMS,
     "N_eff = N e^(-q ln^2(R / R_opt)), R = d_model / n_layers",
     lambda law, s: depth_ln_n_factor(law, s.n, s.n_layers, reference_depth(s.n_depth)),
     (

@@ -57,9 +57,7 @@ def ln_expert_factor(n_experts: Number, power: Number = POWER.mean) -> Any:
 
 
 EXPERTS = Term(
-    "experts",
-    "experts count as effective parameters",
-    Acts.LN_PARAMS,
+    "experts", "experts count as effective parameters", Acts.LN_PARAMS,
     "N_eff = N (E^(n) / E^(1))^k",
     lambda law, s: ln_expert_factor(s.n_experts / s.n_active_experts, POWER.of(law)),
     (POWER,),
@@ -73,4 +71,4 @@ EXPERTS = Term(
         ),
     ),
     when=lambda law, s: np.any(s.n_experts != s.n_active_experts),
-)
+)  # fmt: skip

@@ -4,9 +4,7 @@ from planner.equation import log
 from planner.law.terms.term import Acts, Guard, Term, of_law, outside
 
 GQA = Term(
-    "gqa",
-    "query heads that share a KV head",
-    Acts.NATS,
+    "gqa", "query heads that share a KV head", Acts.NATS,
     "s log2(g / g_0), the mean of s zero",
     lambda law, s: law.gqa_slope * log(s.gqa / law.gqa) / log(2.0),
     (

@@ -36,9 +36,7 @@ def head_multiplier(law: LawColumns, head_dim: Number, reference: Number) -> Any
 
 
 HEAD_SIZE = Term(
-    "head-size",
-    "heads smaller than 96 cost loss",
-    Acts.FACTOR,
+    "head-size", "heads smaller than 96 cost loss", Acts.FACTOR,
     "1 + k max(0, ln(96 / head_dim))^2, over the same at the reference head",
     lambda law, s: head_multiplier(law, s.head_dim, reference_head_dim(s.n_depth)),
     (

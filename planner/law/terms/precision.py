@@ -60,9 +60,7 @@ def quantisation_nats(
 
 
 TRAINING_BITS = Term(
-    "training-bits",
-    "weights trained at few bits are worth fewer parameters",
-    Acts.LN_PARAMS,
+    "training-bits", "weights trained at few bits are worth fewer parameters", Acts.LN_PARAMS,
     "N_eff = N (1 - e^(-bits / gamma)) / (1 - e^(-16 / gamma))",
     lambda law, s: ln_training_bits_factor(law.asked("training_bits")),
     tuple(
@@ -70,15 +68,13 @@ TRAINING_BITS = Term(
         for part, bits in BITS.items()
     ),
     switch=Switch("training_bits", "bits of the weights in training", "bit", 1.0, FULL_BITS),
-)
+)  # fmt: skip
 QUANTISED_AFTER = Term(
-    "quantised-after",
-    "quantising the weights after training adds loss",
-    Acts.NATS,
+    "quantised-after", "quantising the weights after training adds loss", Acts.NATS,
     "C D^a / N^b e^(-bits / g)",
     lambda law, s: quantisation_nats(
         s.n, s.n_tokens, law.asked("quantised_bits"), PTQ_NATS.of(law)
     ),
     (PTQ_NATS,),
     switch=Switch("quantised_bits", "bits of the weights after training", "bit", 1.0, FULL_BITS),
-)
+)  # fmt: skip

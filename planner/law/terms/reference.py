@@ -73,9 +73,7 @@ def anchored(
 
 
 REFERENCE = Term(
-    "reference",
-    "loss of the best shape at N parameters and D tokens",
-    Acts.REFERENCE,
+    "reference", "loss of the best shape at N parameters and D tokens", Acts.REFERENCE,
     "E + A / N^alpha + B / D^beta",
     lambda law, s: reference_loss(law, s.n, s.n_tokens),
     (
@@ -100,7 +98,7 @@ REFERENCE = Term(
             "no model outside {shown.n_low} to {shown.n_high} parameters was in the evidence",
         ),
     ),
-)
+)  # fmt: skip
 
 
 def size_slope_nats(law: LawColumns, n: Number) -> Number:
@@ -119,9 +117,7 @@ def size_slope_nats(law: LawColumns, n: Number) -> Number:
 # The paper's drop from 1B to 3B is 1.3-1.5 times what any public corpus implies (Gemstones
 # rescaled: 2.52 against 2.45 at 8B).
 SIZE_SLOPE = Term(
-    "size-slope",
-    "a slope in ln N beyond the anchors",
-    Acts.NATS,
+    "size-slope", "a slope in ln N beyond the anchors", Acts.NATS,
     "s (min(ln N / N_1, 0) + max(ln N / N_2, 0))",
     lambda law, s: size_slope_nats(law, s.n),
     (

@@ -30,13 +30,11 @@ def effective_tokens(n_tokens: Number, unique_tokens: Number, r_star: Number = R
 
 
 REPEATED_DATA = Term(
-    "repeated-data",
-    "repeated tokens are worth less than fresh ones",
-    Acts.LN_TOKENS,
+    "repeated-data", "repeated tokens are worth less than fresh ones", Acts.LN_TOKENS,
     "D_eff = U + U R* (1 - e^(-(D / U - 1) / R*))",
     lambda law, s: log(
         effective_tokens(s.n_tokens, law.asked("unique_tokens"), R_STAR.of(law)) / s.n_tokens
     ),
     (R_STAR,),
     switch=Switch("unique_tokens", "fresh tokens there are", "token", 1.0, float("inf")),
-)
+)  # fmt: skip

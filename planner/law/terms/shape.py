@@ -159,20 +159,15 @@ GUARDS = (
     ),
 )
 SHAPE = Term(
-    "shape",
-    "width and MLP/attention ratio off their optimum multiply the loss",
-    Acts.FACTOR,
+    "shape", "width and MLP/attention ratio off their optimum multiply the loss", Acts.FACTOR,
     "(1 + k_x phi(x / x_opt)) (1 + k_r phi(r / r_opt)), phi(u) = ln u + 1 / u - 1",
     lambda law, s: shape_multiplier(law, width_at_reference_depth(law, s), s.r),
-    COEFFICIENTS,
-    GUARDS,
+    COEFFICIENTS, GUARDS,
     when=lambda law, s: law.has("k_x", "k_r") and not law.has("additive"),
-)
+)  # fmt: skip
 SHAPE_ADDED = Term(
-    "shape-added",
-    "width and MLP/attention ratio off their optimum add to the loss",
-    Acts.NATS,
+    "shape-added", "width and MLP/attention ratio off their optimum add to the loss", Acts.NATS,
     "k_x phi(x / x_opt) + k_r phi(r / r_opt)",
     lambda law, s: shape_offset(law, width_at_reference_depth(law, s), s.r),
     when=lambda law, s: law.has("additive"),
-)
+)  # fmt: skip

@@ -5,7 +5,7 @@ draws, the warnings, the report's sensitivities and `planner explain` iterate th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 from zlib import crc32
@@ -63,9 +63,7 @@ def of_law(
     name: str, words: str, sd_field: str, *, source: str, ln: bool = False, sd: float | None = None
 ) -> Coefficient:
     """Return a coefficient that is a field of `LawColumns`, its prior the default there."""
-    default: dict[str, Any] = {
-        f: field.default for f, field in LawColumns.__dataclass_fields__.items()
-    }
+    default: dict[str, Any] = {f.name: f.default for f in fields(LawColumns)}
     mean = default[name] if isinstance(default[name], float) else float("nan")
     return Coefficient(
         name, words, mean, default[sd_field] if sd is None else sd, source, ln, sd_field

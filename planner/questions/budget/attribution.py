@@ -37,16 +37,11 @@ def operators(found: Evaluated, row: int, load: MaxLoad) -> list[dict[str, Any]]
     seqs = max(_mean_decoding(sim), 1.0)
     decode = Step(decode_seqs=seqs, decode_context=float(closed_loop.mean_context(w)))
     first, after = breakdown(s, prompt), breakdown(s, decode)
-    rows: list[dict[str, Any]] = [
-        {
-            "operator": name,
-            "ttft_s": float(np.ravel(first[name].seconds)[0]) * steps,
-            "tpot_s": float(np.ravel(after[name].seconds)[0]),
-            "ttft_bound": str(np.ravel(first[name].bound)[0]),
-            "tpot_bound": str(np.ravel(after[name].bound)[0]),
-        }
+    rows = [
+        _row(name, _one(first[name].seconds) * steps, _one(after[name].seconds),
+             str(_one(first[name].bound)), str(_one(after[name].bound)))
         for name in first
-    ]
+    ]  # fmt: skip
     rows = [r for r in rows if r["ttft_s"] > 0 or r["tpot_s"] > 0]
     ttft_s, tpot_s = sim.latency["ttft_s"].mean, sim.latency["tpot_s"].mean
     waiting = ttft_s - sum(r["ttft_s"] for r in rows)
@@ -59,9 +54,14 @@ def operators(found: Evaluated, row: int, load: MaxLoad) -> list[dict[str, Any]]
     return rows
 
 
-def _row(name: str, ttft_s: float, tpot_s: float) -> dict[str, Any]:
+def _one(value: Any) -> Any:
+    """Return the one value of a column."""
+    return np.ravel(value).tolist()[0]
+
+
+def _row(name: str, ttft_s: float, tpot_s: float, *bounds: str) -> dict[str, Any]:
     times = {"operator": name, "ttft_s": ttft_s, "tpot_s": tpot_s}
-    return times | {"ttft_bound": "", "tpot_bound": ""}
+    return times | dict(zip(("ttft_bound", "tpot_bound"), bounds or ("", ""), strict=True))
 
 
 def _mean_decoding(sim: Simulation) -> float:

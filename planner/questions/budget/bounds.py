@@ -39,10 +39,9 @@ def next_token(s: System, w: Workload) -> Bound:
 
 
 def _bound(s: System, step: Step, what: str) -> Bound:
-    flops = bytes_ = 0.0
-    for part in breakdown(s, step).values():
-        flops += float(np.ravel(part.flops)[0])
-        bytes_ += float(np.ravel(part.bytes_)[0])
+    parts = breakdown(s, step).values()
+    flops = sum(float(np.ravel(part.flops)[0]) for part in parts)
+    bytes_ = sum(float(np.ravel(part.bytes_)[0]) for part in parts)
     math_s = flops / float(s.device.flops_per_s)
     memory_s = bytes_ / float(s.device.hbm_bytes_per_s)
     devices = float(s.parallel.tp)

@@ -43,9 +43,9 @@ def budget(
     dtypes: Sequence[str] = ("bf16",),
     tps: Sequence[int] = (1, 2, 4, 8),
     rate: str | float | None = None,
+    command: str = "",
     engine: EngineSpec | str | None = None,
     workload: WorkloadSpec | None = None,
-    command: str = "",
     **settings: Any,
 ) -> Budget:
     """Return what each configuration carries within `slo`, and how many devices `rate` takes.
@@ -62,9 +62,9 @@ def budget(
         dtypes: weight formats to consider; one a device cannot compute in is left out.
         tps: tensor-parallel degrees to consider; one that cuts a head is left out.
         rate: arrivals to serve in all, ``"12/s"``; None: how much one replica carries.
+        command: recorded in the result.
         engine: the rest of the engine's settings.
         workload: lengths and the like.
-        command: recorded in the result.
         settings: any other option by name.
 
     Raises:
@@ -144,12 +144,8 @@ def _plans(
         for i, load in loads.items()
     }
     # What the plan does as a whole: the same question what-if answers, so the same numbers.
-    whole = evaluate(
-        [
-            at_rate(found.scenarios[i], wanted or load.rate_per_s or HARDLY, copies[i])
-            for i, load in loads.items()
-        ]
-    )
+    rates = {i: wanted or load.rate_per_s or HARDLY for i, load in loads.items()}
+    whole = evaluate([at_rate(found.scenarios[i], rate, copies[i]) for i, rate in rates.items()])
     plans = [
         _plan(found, i, load, whole, row, copies[i], slo)
         for row, (i, load) in enumerate(loads.items())

@@ -5,8 +5,8 @@ import numpy as np
 from planner.columns import Arch
 from planner.errors import SpecError
 from planner.inputs.loading import load_model
-from planner.inputs.model import llama_extra_params
-from planner.questions.recommend.space import Space
+from planner.questions.recommend.space import Space, arch_of
+from planner.scenario.evaluate import SHAPE
 from planner.scenario.legal import whole_heads
 
 STYLES = ("llama-3.2-1b", "llama-3.2-3b")  # the paper's baselines
@@ -43,13 +43,5 @@ def baseline(space: Space, n_layers: int, head_dim: int) -> Arch:
     if best is None:
         raise SpecError(f"no Llama-style shape can be cut {tp} ways", hint="lower --tp")
     d_model, heads, kv_heads, d_ff = best[1]
-    return Arch(
-        n_layers=np.array([float(n_layers)]),
-        d_model=np.array([d_model]),
-        n_heads=np.array([heads]),
-        n_kv_heads=np.array([kv_heads]),
-        head_dim=np.array([float(head_dim)]),
-        d_ff=np.array([d_ff]),
-        vocab_size=np.array([float(question.vocab_size)]),
-        extra_params=llama_extra_params(float(n_layers), np.array([d_model])),
-    )
+    row = (n_layers, d_model, heads, kv_heads, head_dim, d_ff, question.vocab_size)
+    return arch_of({n: np.array([float(v)]) for n, v in zip(SHAPE, row, strict=True)})

@@ -1,5 +1,6 @@
 """The limits a shape must meet, which one binds when none can, and why a shape was not chosen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +58,7 @@ class Tally:
     n_evaluated: int = 0
     n_feasible: int = 0
     nearest: dict[str, float] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
 
     def keep(self, table: Table) -> Any:
         """Return the mask of rows that meet every limit, and remember the near misses."""
@@ -66,7 +67,7 @@ class Tally:
         self.n_evaluated += len(ok)
         self.n_feasible += int(ok.sum())
         for i, limit in enumerate(self.limits):
-            self._drop(limit.flag, int(np.size(ok) - np.sum(met[i])))
+            self.dropped[limit.flag] += int(np.size(ok) - np.sum(met[i]))
             others = np.logical_and.reduce([*met[:i], *met[i + 1 :], np.ones(len(ok), bool)])
             if others.any():
                 self._near(limit.flag, float(limit.value(table)[others].min()))
@@ -78,14 +79,10 @@ class Tally:
         self.n_feasible += other.n_feasible
         for flag, best in other.nearest.items():
             self._near(flag, best)
-        for flag, n in other.dropped.items():
-            self._drop(flag, n)
+        self.dropped.update(other.dropped)
 
     def _near(self, flag: str, best: float) -> None:
         self.nearest[flag] = min(self.nearest.get(flag, np.inf), best)
-
-    def _drop(self, flag: str, n: int) -> None:
-        self.dropped[flag] = self.dropped.get(flag, 0) + n
 
     def record(self) -> tuple[Dropped, ...]:
         """Return what each limit refused, for the result."""
@@ -93,12 +90,12 @@ class Tally:
             Dropped(
                 limit=x.flag,
                 bound=x.sign * x.at_most,
-                n=self.dropped.get(x.flag, 0),
+                n=self.dropped[x.flag],
                 nearest=x.sign * self.nearest[x.flag] if x.flag in self.nearest else None,
                 unit=x.unit,
             )
             for x in self.limits
-            if self.dropped.get(x.flag)
+            if self.dropped[x.flag]
         )
 
     def infeasible(self, q: Question) -> Infeasible:
@@ -214,48 +211,39 @@ def checks(
     off, tp = abs(n / q.params - 1), q.engine.tp
     (r_low, r_high), (x_low, x_high) = q.mlp_attn_ratio, q.d_over_sqrt_n
 
+    def check(limit: str, value: float | None, bound: float, met: bool) -> Limited:
+        return Limited(limit=limit, value=value, bound=bound, met=met)
+
     def inside(limit: str, value: float, low: float, high: float) -> Limited:
-        bound = low if value < low else high
-        return Limited(
-            limit=limit,
-            value=value,
-            bound=bound,
-            met=low * (1 - 1e-9) <= value <= high * (1 + 1e-9),
-        )
+        met = low * (1 - 1e-9) <= value <= high * (1 + 1e-9)
+        return check(limit, value, low if value < low else high, met)
 
     def among(limit: str, value: float, known: Sequence[float]) -> Limited:
         nearest = min(known, key=lambda k: abs(k - value))
-        return Limited(limit=limit, value=value, bound=nearest, met=value in known)
+        return check(limit, value, nearest, value in known)
 
+    cut = bool(whole_heads(m.n_heads, m.n_kv_heads, tp))
     rows = [
-        Limited(limit="--tolerance of --params", value=off, bound=q.tolerance, met=off <= q.tolerance),
+        check("--tolerance of --params", off, q.tolerance, off <= q.tolerance),
         among("--layers", m.n_layers, space.layers),
         among("--head-dim", m.head_dim, space.head_dims),
         among("--gqa", m.gqa, q.gqa),
         among("--align of d_model", m.d_model, [round(m.d_model / q.align) * q.align]),
         among("--align of d_ff", m.d_ff, [round(m.d_ff / q.align) * q.align]),
-        Limited(limit="--tp cuts whole heads", value=m.n_heads, bound=tp,
-                met=bool(whole_heads(m.n_heads, m.n_kv_heads, tp))),
+        check("--tp cuts whole heads", m.n_heads, tp, cut),
         inside("--mlp-attn-ratio", m.mlp_attn_ratio, r_low, r_high),
         inside("--d-over-sqrt-n", m.d_over_sqrt_n, x_low, x_high),
-    ]  # fmt: skip
+    ]
     for limit in limits:
         value = found.get(limit.column)
         value = getattr(value, "value", value)
         met = value is not None and limit.sign * value <= limit.at_most
-        bound = limit.sign * limit.at_most
-        rows.append(Limited(limit=limit.flag, value=value, bound=bound, met=met))
+        rows.append(check(limit.flag, value, limit.sign * limit.at_most, met))
     sure = found.p_loss_at_most_target
-    rows.append(
-        Limited(
-            limit="--confidence", value=sure, bound=q.confidence, met=(sure or 0) >= q.confidence
-        )
-    )
+    rows.append(check("--confidence", sure, q.confidence, (sure or 0) >= q.confidence))
     if fastest is not None:
         speed, best = found.output_tokens_per_s, fastest.output_tokens_per_s.value
         reached = speed.value if speed is not None else None
-        rows.append(
-            Limited(limit="output tokens/s of the fastest pick", value=reached, bound=best,
-                    met=reached is not None and reached >= best * (1 - 1e-9))
-        )  # fmt: skip
+        met = reached is not None and reached >= best * (1 - 1e-9)
+        rows.append(check("output tokens/s of the fastest pick", reached, best, met))
     return tuple(rows)

@@ -11,12 +11,20 @@ from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show
 
 
+def phase_seconds(e: Evaluation) -> dict[tuple[str, str], float]:
+    """Return the seconds of the whole batch, or of a request, by phase and operator."""
+    return {
+        (phase, name): op["seconds"] * p["steps"]
+        for phase, p in operators(e).items()
+        for name, op in p["operators"].items()
+    }
+
+
 def seconds_by_operator(e: Evaluation) -> dict[str, float]:
-    """Return the seconds of the whole batch, or of a request, operator by operator."""
+    """Return those seconds operator by operator."""
     total: dict[str, float] = {}
-    for phase in operators(e).values():
-        for name, op in phase["operators"].items():
-            total[name] = total.get(name, 0.0) + op["seconds"] * phase["steps"]
+    for (_, name), seconds in phase_seconds(e).items():
+        total[name] = total.get(name, 0.0) + seconds
     return total
 
 

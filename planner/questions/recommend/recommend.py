@@ -6,15 +6,15 @@ the target's, then search GQA locally.]
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Table, stack, take
+from planner.columns import Table, stack, take
 from planner.errors import SpecError
-from planner.inputs.model import ModelSpec, llama_candidate, llama_extra_params
+from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.law.terms.depth import reference_depth
 from planner.metrics import QUALITY, SERVING
@@ -22,7 +22,7 @@ from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.limits import Tally, binding, checks, limits_of, shape_asked
 from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
-from planner.questions.recommend.space import Space, space_for
+from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
 from planner.scenario.evaluate import RATIOS, SHAPE, Evaluation, evaluate_all
 from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
@@ -191,13 +191,7 @@ class Weighed:
             row,
             # Errors that both share cancel in the ratio: it has a spread of its own.
             gain=Estimate.lognormal(ratio, 0.0 if same else self.resolved.deployment.sd("gain")),
-            loss_vs_baseline={
-                "difference": c.difference,
-                "low": c.low,
-                "high": c.high,
-                "p_better": c.p_better,
-                "tie": bool(c.tie),
-            },
+            loss_vs_baseline=asdict(c) | {"tie": bool(c.tie)},
             p_loss_at_most_target=float(self.p_target[row]),
         )
 
@@ -231,12 +225,6 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     legal[0] = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
     chosen = choose(table, legal, p_target, target, q.confidence)
     return Weighed(q, space, r, table, draws, p_target, target, chosen)
-
-
-def arch_of(table: Table) -> Arch:
-    """Return the Llama-style shapes of a table as columns."""
-    extra = llama_extra_params(table["n_layers"], table["d_model"])
-    return Arch(**{name: table[name] for name in SHAPE}, extra_params=extra)
 
 
 def require_sense(table: Table, q: Question) -> None:

@@ -6,14 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch
+from planner.columns import Arch, Table
 from planner.inputs.model import llama_extra_params
-from planner.inputs.question import Question
+from planner.inputs.question import Question, Range
 from planner.law.terms.depth import reference_depth
 from planner.law.terms.head_size import reference_head_dim
+from planner.scenario.evaluate import SHAPE
 from planner.scenario.legal import whole_heads
 
 CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
+
+
+def arch_of(table: Table) -> Arch:
+    """Return the Llama-style shapes of a table as columns."""
+    extra = llama_extra_params(table["n_layers"], table["d_model"])
+    return Arch(**{name: table[name] for name in SHAPE}, extra_params=extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,9 @@ class Space:
 
     def _arch(self, n_layers: int, head_dim: int, grids: list[Any]) -> Arch:
         d_model, n_heads, n_kv_heads, d_ff = (np.concatenate(c) for c in zip(*grids, strict=True))
-        return Arch(
-            n_layers=float(n_layers),
-            d_model=d_model,
-            n_heads=n_heads,
-            n_kv_heads=n_kv_heads,
-            head_dim=float(head_dim),
-            d_ff=d_ff,
-            vocab_size=float(self.question.vocab_size),
-            extra_params=llama_extra_params(float(n_layers), d_model),
-        )
+        vocab_size = float(self.question.vocab_size)
+        row = (float(n_layers), d_model, n_heads, n_kv_heads, float(head_dim), d_ff, vocab_size)
+        return arch_of(dict(zip(SHAPE, row, strict=True)))
 
     def _by_width(self, n_layers: int, head_dim: int, rows: int) -> Iterator[Any]:
         """Yield (d_model, n_heads, n_kv_heads, d_ff) arrays, one width (or part of one) at a time."""
@@ -70,7 +70,8 @@ class Space:
                 continue
             pairs = self._heads(d_model, head_dim, n_high)
             if len(pairs[0]):
-                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n_low, n_high, rows)
+                n = (n_low, n_high)
+                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n, rows)
 
     def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
         """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
@@ -83,16 +84,10 @@ class Space:
         return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
-        self,
-        n_layers: int,
-        d_model: float,
-        head_dim: int,
-        pairs: Any,
-        n_low: float,
-        n_high: float,
-        rows: int,
+        self, n_layers: int, d_model: float, head_dim: int, pairs: Any, n: Range, rows: int
     ) -> Iterator[Any]:
-        """Fill the rest of the budget with d_ff: every multiple of the alignment that fits."""
+        """Fill the rest of `n` weights a layer with d_ff: every multiple of `align` that fits."""
+        n_low, n_high = n
         align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
         x_low, x_high = self.question.d_over_sqrt_n
         heads, kv_heads = pairs

@@ -10,13 +10,14 @@ The columns: `op`, `gpu`, `dtype`, `time_s`, and what the operator needs, per de
 `kernel` may name the implementation, `flag` why a row should not count.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import Arch, Kernels, Limits, Overheads, Parallel, Precision, System
+from planner.columns import Arch, Device, Kernels, Limits, Overheads, Parallel, Precision, System
 from planner.cost.operators.attention.decode import decode_attention_s
 from planner.cost.operators.attention.prefill import kv_write_s, prefill_attention_s
 from planner.cost.operators.communication import all_reduce_s
@@ -62,15 +63,12 @@ class KernelRows:
     def take(self, rows: NDArray[np.bool_]) -> "KernelRows":
         """Return the chosen rows."""
         index = np.flatnonzero(rows)
-        return replace(
-            self,
-            time_s=self.time_s[index],
-            columns={k: v[index] for k, v in self.columns.items()},
-            source=[self.source[i] for i in index],
-            kernel=[self.kernel[i] for i in index],
-            flag=[self.flag[i] for i in index],
-            line=[self.line[i] for i in index],
-        )
+        listed: dict[str, Any] = {
+            name: [getattr(self, name)[i] for i in index]
+            for name in ("source", "kernel", "flag", "line")
+        }
+        columns = {k: v[index] for k, v in self.columns.items()}
+        return replace(self, time_s=self.time_s[index], columns=columns, **listed)
 
 
 def group_kernels(sheet: Sheet) -> list[KernelRows]:
@@ -108,25 +106,22 @@ def _group(
     )
 
 
-def system_for(rows: KernelRows, kernels: Kernels) -> System:
-    """Return a system of the rows' device and dtype; kernels know nothing of a model."""
-    device = load_device(rows.device_id)
-    held = device.runs(rows.held.name)
-    kept = rows.cached.bytes if rows.cached else 2.0
+def kernel_system(device: Device, bytes_: Sequence[float]) -> System:
+    """Return a system for kernels alone, `bytes_` being its precision: they know no model."""
     return System(
-        arch=_NO_ARCH,
-        precision=Precision(held.bytes, 2.0, kept, 2.0, held.input_bytes),
-        device=device.columns(held.name),
-        parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
-        kernels=kernels,
-        overheads=Overheads(),
-        limits=Limits(),
+        _NO_ARCH, Precision(*bytes_), device, Parallel(), Kernels(), Overheads(), Limits()
     )
 
 
 def predicted_s(rows: KernelRows, kernels: Kernels) -> Floats:
     """Return the time of every row. Benchmarks run in short bursts, at the full clock."""
-    s = system_for(rows, replace(kernels, sustained_clock=1.0))
+    device = load_device(rows.device_id)
+    held, kept = device.runs(rows.held.name), rows.cached.bytes if rows.cached else 2.0
+    s = replace(
+        kernel_system(device.columns(held.name), (held.bytes, 2.0, kept, 2.0, held.input_bytes)),
+        parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
+        kernels=replace(kernels, sustained_clock=1.0),
+    )
     predict = OPERATORS.get(rows.op)
     if predict is None:
         moved = MOVES[rows.op] * rows.columns["m"] * rows.columns["n"]

@@ -34,6 +34,7 @@ from planner.inputs.files import Sheet
 from planner.inputs.formats import formats_in
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
+from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import Scenario, conditions
 
 Row = Mapping[str, str]
@@ -60,15 +61,15 @@ def _client(name: str, metric: str, words: str) -> dict[str, Column]:
     }
 
 
+_of_batch = functools.partial(Column, batch=True)
+_each = functools.partial(Column, per_device=True)
 COLUMNS: dict[str, Column] = {
-    "e2e_latency_s": Column(
-        "duration_s", "wall time of one batch of identical requests, prefill included", batch=True
+    "e2e_latency_s": _of_batch(
+        "duration_s", "wall time of one batch of identical requests, prefill included"
     ),
-    "prefill_s": Column(
-        "duration_s", "the same with one output token", spread="prefill", batch=True
-    ),
-    "output_tok_s": Column(
-        "output_tokens_per_s", "output tokens of the batch over that wall time", batch=True
+    "prefill_s": _of_batch("duration_s", "the same with one output token", spread="prefill"),
+    "output_tok_s": _of_batch(
+        "output_tokens_per_s", "output tokens of the batch over that wall time"
     ),
     "ttft_s": Column("ttft_s", "mean time to first token"),
     "tpot_s": Column("tpot_s", "mean time per output token after the first"),
@@ -79,25 +80,17 @@ COLUMNS: dict[str, Column] = {
     **_client("e2e", "e2e_s", "time from arrival to the last token"),
     "duration_s": Column("duration_s", "wall time of the run"),
     "output_tokens_per_s": Column("output_tokens_per_s", "output tokens a second"),
-    "output_tokens_per_s_per_gpu": Column(
-        "output_tokens_per_s", "output tokens a second a device", per_device=True
-    ),
-    "total_tokens_per_s_per_gpu": Column(
-        "total_tokens_per_s", "tokens in and out a second a device", per_device=True
+    "output_tokens_per_s_per_gpu": _each("output_tokens_per_s", "output tokens a second a device"),
+    "total_tokens_per_s_per_gpu": _each(
+        "total_tokens_per_s", "tokens in and out a second a device"
     ),
 }
 REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
-_SETTINGS = {
+_SETTINGS = {n: n for n in ("max_num_seqs", "prefix_hit", "pp", "ep", "tp")} | {
     "max_num_batched_tokens": "max_batched_tokens",
-    "max_num_seqs": "max_num_seqs",
     "gpu_memory_utilization": "memory_fraction",
-    "prefix_hit": "prefix_hit",
-    "pp": "pp",
-    "ep": "ep",
-    "tp": "tp",
 }
-_WHOLE = ("max_batched_tokens", "max_num_seqs", "tp", "pp", "ep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +177,10 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     if value <= 0:
         raise SpecError(f"{column}: {text} is no measurement", hint="correct that line")
     said = row.get("kv_overflow", "")
-    return Run(
-        scenario=scenario_of(row, column),
-        column=column,
-        value=value,
-        line=line,
-        engine=f"{row['engine']} {row.get('engine_version') or ''}".strip(),
-        gpu=row["gpu"],
-        flag=row.get("flag") or "",
-        overflow=_truth(said) if said else None,
-    )
+    overflow = _truth(said) if said else None
+    engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
+    where = (line, engine, row["gpu"], row.get("flag") or "")
+    return Run(scenario_of(row, column), column, value, *where, overflow)
 
 
 def _first(row: Row, *names: str) -> str:
@@ -227,7 +214,7 @@ def scenario_of(row: Row, column: str) -> Scenario:
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)
-            settings[option] = round(value) if option in _WHOLE else value
+            settings[option] = round(value) if OPTIONS[option].kind == "whole" else value
     for option, names in (("input_tokens", ("input_tokens", "input_len")),
                           ("output_tokens", ("output_tokens", "output_len"))):  # fmt: skip
         settings[option] = max(round(_number({option: _first(row, *names)}, option)), 1)

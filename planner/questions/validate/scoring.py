@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Kernels, Overheads
+from planner.metrics import METRICS
 from planner.questions.validate.measured import COLUMNS, Run
 from planner.scenario.evaluate import Evaluation, group_evaluation
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
@@ -23,45 +24,42 @@ class Prepared:
     groups: tuple[tuple[NDArray[np.intp], Evaluation, str], ...]  # rows, their group, their column
     deployments: tuple[Deployment, ...]  # of each run
 
+    def _filled(self, nothing: Any, of: Callable[[Evaluation, str], Any]) -> NDArray[Any]:
+        """Return what `of` says of every run's group and column."""
+        values = np.full(self.n, nothing)
+        for rows, group, column in self.groups:
+            values[rows] = of(group, column)
+        return values
+
     def predict(self, kernels: Kernels | None = None, overheads: Overheads | None = None) -> Floats:
         """Return the predicted value of every run, in the unit of its column."""
-        values = np.full(self.n, np.nan)
-        for rows, group, column in self.groups:
-            s = group.system
+
+        def of(group: Evaluation, column: str) -> Any:
+            s, c = group.system, COLUMNS[column]
             changed = replace(s, kernels=kernels or s.kernels, overheads=overheads or s.overheads)
-            c = COLUMNS[column]
             names = [c.metric] + ["n_devices"] * c.per_device
             table = Evaluation(group.resolved, group.arch, changed).table(names)
-            values[rows] = table[c.metric] / (table["n_devices"] if c.per_device else 1.0)
-        return values
+            return table[c.metric] / (table["n_devices"] if c.per_device else 1.0)
+
+        return self._filled(np.nan, of)
 
     def ln_sd(self) -> Floats:
         """Return the spread each prediction claims."""
-        sds = np.full(self.n, np.nan)
-        for rows, group, column in self.groups:
-            sds[rows] = group.resolved.deployment.sd(spread_of(column))
-        return sds
+        return self._filled(np.nan, lambda e, c: e.resolved.deployment.sd(spread_of(c)))
 
     def fits(self) -> NDArray[np.bool_]:
         """Say of every run whether one of its requests fits at all."""
-        fits = np.zeros(self.n, dtype=bool)
-        for rows, group, _ in self.groups:
-            fits[rows] = group["max_concurrency"] >= 1
-        return fits
+        return self._filled(False, lambda e, _: e["max_concurrency"] >= 1)
 
     def overflows(self) -> NDArray[np.bool_]:
         """Say of every run whether its requests do not all fit in the cache at full length."""
-        over = np.zeros(self.n, dtype=bool)
-        for rows, group, _ in self.groups:
-            if group.resolved.kind.name == "batch":
-                over[rows] = group["waits"]
-        return over
+        return self._filled(
+            False, lambda e, _: e["waits"] if e.resolved.kind.name == "batch" else False
+        )
 
 
 def spread_of(column: str) -> str:
     """Return whose spread a column's prediction takes: its metric's, unless it has its own."""
-    from planner.metrics import METRICS
-
     return COLUMNS[column].spread or METRICS[COLUMNS[column].metric].spread
 
 

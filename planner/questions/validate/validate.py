@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class Measured:
     line: int
     gpu: str
     engine: str
+    kind: str  # degree and format, where a whole engine ran
     model: str
     metric: str
     setting: str
@@ -42,7 +44,6 @@ class Measured:
     predicted: float = math.nan
     ln_sd: float = math.nan
     flag: str = ""
-    kind: str = ""
     refused: str = ""
 
 
@@ -209,7 +210,7 @@ def validate_kernels(
         for i, t in enumerate(predicted_s(g, profile.alone())):
             setting = " ".join(f"{k}={v[i]:.0f}" for k, v in g.columns.items() if v[i] == v[i])
             rows.append(
-                Measured(g.line[i], g.device_id, g.kernel[i], g.op, g.dtype, setting,
+                Measured(g.line[i], g.device_id, g.kernel[i], "", g.op, g.dtype, setting,
                          float(g.time_s[i]), float(t), flag=g.flag[i])
             )  # fmt: skip
     return _assemble(rows, source, sorted(basis), worst, command=command, column="time_s")
@@ -253,10 +254,7 @@ def _assemble(
         groups={
             "gpu, engine, metric": by(lambda x: f"{x.gpu}  {x.engine}  {x.metric}", unflagged),
             "gpu, engine, tp, dtype": by(lambda x: f"{x.gpu}  {x.engine}  {x.kind}", unflagged),
-            "gpu": by(lambda x: x.gpu, unflagged),
-            "engine": by(lambda x: x.engine, unflagged),
-            "model": by(lambda x: x.model, unflagged),
-            "metric": by(lambda x: x.metric, unflagged),
+            **{n: by(attrgetter(n), unflagged) for n in ("gpu", "engine", "model", "metric")},
         },
         flagged=by(lambda x: x.flag, ~unflagged),
         worst=tuple(_worst(rows[i]) for i in order[: min(worst, int(plain.sum()))]),
@@ -287,7 +285,7 @@ def _line(x: Measured, column: str) -> Line:
 def _unread(u: Unread) -> Measured:
     gpu, engine, model, flag = (u.row.get(n) or "" for n in ("gpu", "engine", "model", "flag"))
     nan = math.nan
-    return Measured(u.line, gpu, engine, model, u.column, "", nan, flag=flag, refused=u.why)
+    return Measured(u.line, gpu, engine, "", model, u.column, "", nan, flag=flag, refused=u.why)
 
 
 def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
@@ -296,20 +294,8 @@ def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
     setting = f"batch {r.batch:g}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
     if not FORMATS[e.dtype].plain or e.kv_dtype:
         setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
-    return Measured(
-        line=r.line,
-        gpu=s.on,
-        engine=e.generation,
-        model=s.model.name,
-        metric=r.column,
-        setting=setting,
-        measured=r.value,
-        predicted=predicted,
-        ln_sd=ln_sd,
-        flag=r.flag,
-        kind=f"tp {e.tp}  {e.dtype}",
-        refused=refused,
-    )
+    where = (r.line, s.on, e.generation, f"tp {e.tp}  {e.dtype}", s.model.name, r.column, setting)
+    return Measured(*where, r.value, predicted, ln_sd, r.flag, refused)
 
 
 def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:

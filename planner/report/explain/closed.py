@@ -1,7 +1,7 @@
 """Closed forms: the few questions whose answer is one formula, solved by sympy from our equations."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.columns import System
@@ -48,9 +48,8 @@ def closed_form(name: str, at: Evaluation | None = None) -> ClosedForm:
     meaning, unit, solve = CLOSED[name]
     solved = solve()
     wanted = {str(s) for s in solved.solution.free_symbols}
-    values: Values = {}
-    if at is not None:
-        values = {k: v for k, v in solved.known(at).items() if k in wanted}
+    known = {} if at is None else solved.known(at)
+    values = {k: v for k, v in known.items() if k in wanted}
     value = None
     if at is not None and wanted <= values.keys():
         here = {s: values[str(s)] for s in solved.solution.free_symbols}
@@ -108,45 +107,41 @@ def _optimum(side: str) -> _Solved:
     return _Solved(slope, solution, _of_law, f"the loss is least in {other} here, whatever N and D")
 
 
-def _ridge() -> _Solved:
+def _balanced(left: Any, right: Any, unknown: Any, note: str) -> _Solved:
+    """Where two sides of a system are equal."""
     import sympy
 
+    balance = sympy.Eq(left, right)
+    (solution,) = sympy.solve(balance, unknown)
+    return _Solved(balance, solution, _of_system, note)
+
+
+def _ridge() -> _Solved:
     intensity, peak, bandwidth = _symbols("intensity flops_per_s hbm_bytes_per_s")
-    balance = sympy.Eq(intensity / peak, 1 / bandwidth)
-    (solution,) = sympy.solve(balance, intensity)
-    return _Solved(
-        balance, solution, _of_system, "work below it waits for memory, above it for arithmetic"
-    )
+    note = "work below it waits for memory, above it for arithmetic"
+    return _balanced(intensity / peak, 1 / bandwidth, intensity, note)
 
 
 def _compute_bound_batch() -> _Solved:
     """Where a decode step's matrix products take as long to compute as to read."""
-    import sympy
-
     rows, width, depth, b_w = _symbols("batch d_ff d_model precision.weight_bytes")
     system = _system()
     gemm = Gemm(rows, width, depth, b_w)
     peak, bandwidth = _symbols("flops_per_s hbm_bytes_per_s")
     eff_c, eff_m = _symbols("gemm_compute_eff gemm_hbm_eff")
-    balance = sympy.Eq(
-        gemm_flops(gemm) / (peak * eff_c), gemm_bytes(system, gemm) / (bandwidth * eff_m)
+    note = "of a d_model × d_ff product; it goes to the ridge point for wide layers"
+    math_s, memory_s = (
+        gemm_flops(gemm) / (peak * eff_c),
+        gemm_bytes(system, gemm) / (bandwidth * eff_m),
     )
-    (solution,) = sympy.solve(balance, rows)
-    return _Solved(
-        balance, _plain(solution), _of_system,
-        "of a d_model × d_ff product; it goes to the ridge point for wide layers",
-    )  # fmt: skip
+    solved = _balanced(math_s, memory_s, rows, note)
+    return replace(solved, solution=_plain(solved.solution))
 
 
 def _kv_crossover() -> _Solved:
-    import sympy
-
     batch, context, weights, kv = _symbols("batch context weight_bytes kv_bytes_per_token")
-    balance = sympy.Eq(batch * context * kv, weights)
-    (solution,) = sympy.solve(balance, context)
-    return _Solved(
-        balance, solution, _of_system, "longer contexts read more cache than weights a step"
-    )
+    note = "longer contexts read more cache than weights a step"
+    return _balanced(batch * context * kv, weights, context, note)
 
 
 def _gqa_saving() -> _Solved:

@@ -9,7 +9,8 @@ from planner.cost import params
 from planner.cost.step import PARTS
 from planner.law.compare import compare, loss_draws
 from planner.law.law import shapes
-from planner.scenario.evaluate import Evaluation, operators
+from planner.questions.recommend.reasons import phase_seconds
+from planner.scenario.evaluate import Evaluation
 from planner.units import show, significant
 
 
@@ -42,16 +43,11 @@ def compare_shapes(a: str, b: str, at: Mapping[str, Evaluation]) -> Versus:
 
 
 def _changes(a: Evaluation, b: Evaluation) -> tuple[OperatorChange, ...]:
-    mine, theirs = operators(a), operators(b)
+    mine, theirs = phase_seconds(a), phase_seconds(b)
     found = []
-    for phase in mine:
-        names = dict.fromkeys([*mine[phase]["operators"], *theirs[phase]["operators"]])
-        for name in names:
-            a_s, b_s = (
-                p[phase]["operators"].get(name, {"seconds": 0.0})["seconds"] * p[phase]["steps"]
-                for p in (mine, theirs)
-            )
-            found.append(OperatorChange(name, phase, a_s, b_s, _cause(name, a.arch, b.arch)))
+    for phase, name in dict.fromkeys([*mine, *theirs]):
+        a_s, b_s = (seconds.get((phase, name), 0.0) for seconds in (mine, theirs))
+        found.append(OperatorChange(name, phase, a_s, b_s, _cause(name, a.arch, b.arch)))
     return tuple(sorted(found, key=lambda c: -abs(c.a_s - c.b_s)))
 
 

@@ -13,6 +13,7 @@ from planner.report.explain import arguments
 from planner.scenario.evaluate import Evaluation
 from planner.serving.kinds import KINDS
 
+Values = Mapping[str, float]  # by step or input
 NUDGE = 1e-6  # relative; differences of float64 keep nine digits
 PHASES = ("prefill", "decode")
 
@@ -115,10 +116,7 @@ def _here(name: str, at: Evaluation) -> str:
 
 
 def _assemble(
-    quantity: str,
-    formulas: dict[str, Any],
-    values: Mapping[str, float],
-    shares: Mapping[str, float],
+    quantity: str, formulas: dict[str, Any], values: Values, shares: Values
 ) -> Derivation:
     order = _outermost_first(formulas, shares)
     steps = tuple(Line(k, formulas[k], values.get(k), shares.get(k)) for k in order)
@@ -136,7 +134,7 @@ def _only_phase(labels: Iterable[str]) -> str:
     return mark if len({label.replace(mark, "") for label in labels}) == len(labels) else ""
 
 
-def _outermost_first(formulas: dict[str, Any], shares: Mapping[str, float]) -> list[str]:
+def _outermost_first(formulas: dict[str, Any], shares: Values) -> list[str]:
     """Return each step followed by what it is made of, the largest share first."""
     order: list[str] = []
 

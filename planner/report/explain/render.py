@@ -22,8 +22,7 @@ def formula(expression: Any, phase: str = "") -> str:
     """Write an expression in one line, whole numbers as such, without the mark of `phase`."""
     import sympy
 
-    text = sympy.sstr(expression, order="none")
-    text = _bare(text, phase)
+    text = _bare(sympy.sstr(expression, order="none"), phase)
     text = re.sub(r"(?<![\w.])1\.0+\*", "", text)
     return re.sub(r"(\d)\.0+(?!\d)", r"\1", text)
 
@@ -77,10 +76,7 @@ def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Gro
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
     for step in shown:
-        cells = [
-            Text(_bare(step.name, d.phase)),
-            Text("= " + formula(step.formula, d.phase)),
-        ]
+        cells = [Text(_bare(step.name, d.phase)), Text("= " + formula(step.formula, d.phase))]
         table.add_row(*cells, *([value(step), share(step)] if numeric else []))
     parts: list[Any] = [table]
     if hidden := len(d.steps) - len(shown):

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.picks import title
-from planner.report.figures.style import FREE, OPERATORS, axis, layout, rounded
+from planner.questions.recommend.reasons import phase_seconds
+from planner.report.figures.style import FREE, OPERATORS, axis, layout, rounded, trace
 from planner.report.parts import Figure, Grid, esc
-from planner.scenario.evaluate import Evaluation, memory_by_part, operators
+from planner.scenario.evaluate import Evaluation, memory_by_part
 from planner.units import show
 
 SMALL = 0.02  # of the longest bar: what is less is put together
@@ -14,23 +15,14 @@ REST = "everything else"
 Parts = dict[str, dict[str, float]]  # by shape, by part
 
 
-def phase_seconds(e: Evaluation) -> dict[str, float]:
-    """Return seconds by phase and operator: ``decode: mlp_up``; of the batch, or of a request."""
-    return {
-        f"{phase}: {op}": v["seconds"] * p["steps"]
-        for phase, p in operators(e).items()
-        for op, v in p["operators"].items()
-    }
-
-
 def time_breakdown(shown: Mapping[str, Evaluation]) -> tuple[Figure, Grid]:
     """Draw seconds by operator; the smallest are put together."""
-    found = {name: phase_seconds(e) for name, e in shown.items()}
-    of = (
-        "the whole batch"
-        if next(iter(shown.values())).resolved.kind.per == "batch"
-        else "a request"
-    )
+    found = {
+        name: {f"{phase}: {operator}": s for (phase, operator), s in phase_seconds(e).items()}
+        for name, e in shown.items()
+    }
+    kind = next(iter(shown.values())).resolved.kind
+    of = "the whole batch" if kind.per == "batch" else "a request"
     most = max(sum(r.values()) for r in found.values())
     parts = list(dict.fromkeys(p for r in found.values() for p in r))
     small = [p for p in parts if all(r.get(p, 0.0) < SMALL * most for r in found.values())]
@@ -65,39 +57,32 @@ def _stacked(
 ) -> Figure:
     """Draw a bar a shape, its parts stacked."""
 
-    def trace(i: int, part: str) -> dict[str, Any]:
+    def bars(i: int, part: str) -> dict[str, Any]:
         values = [r.get(part, 0.0) for r in found.values()]
         words = esc(part.replace("_", " "))
         totals = [sum(r.values()) or 1.0 for r in found.values()]
-        return {
-            "type": "bar",
-            "orientation": "h",
-            "name": words,
-            "y": [esc(title(n)) for n in found],
-            "x": rounded([v / scale for v in values]),
-            "marker": {
-                "color": FREE if part == "free" else OPERATORS[i % len(OPERATORS)],
-                "pattern": {"shape": "/" if part.startswith("prefill") else ""},
-            },
-            "hovertext": [
-                f"<b>{esc(title(n))}</b><br>{words}<br>{show(v, unit)} ({v / total:.1%})"
-                for n, v, total in zip(found, values, totals, strict=True)
-            ],
-            "hoverinfo": "text",
-        }
+        hover = [
+            f"<b>{esc(title(n))}</b><br>{words}<br>{show(v, unit)} ({v / total:.1%})"
+            for n, v, total in zip(found, values, totals, strict=True)
+        ]
+        colour = FREE if part == "free" else OPERATORS[i % len(OPERATORS)]
+        pattern = {"shape": "/" if part.startswith("prefill") else ""}
+        names, lengths = [esc(title(n)) for n in found], rounded([v / scale for v in values])
+        more = {"y": names, "x": lengths, "marker": {"color": colour, "pattern": pattern}}
+        return trace("bar", hover, orientation="h", name=words, **more)
 
     def largest(r: Mapping[str, float]) -> str:
         first = sorted(r, key=lambda p: -r[p])[:3]
         return ", ".join(f"{p.replace('_', ' ')} {show(r[p], unit)}" for p in first)
 
-    bars = "; ".join(
+    said = "; ".join(
         f"{title(n)} {show(sum(r.values()), unit)} ({largest(r)})" for n, r in found.items()
     )
     legend = {"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top", "traceorder": "normal"}
     return Figure(
         name=name,
-        alt=f"{what[0].upper()}{what[1:]} by part, one bar a shape: {bars}",
-        data=[trace(i, part) for i, part in enumerate(parts)],
+        alt=f"{what[0].upper()}{what[1:]} by part, one bar a shape: {said}",
+        data=[bars(i, part) for i, part in enumerate(parts)],
         layout=layout(axis(what), axis("", autorange="reversed"), barmode="stack", legend=legend),
         caption=caption,
         height=200 + 60 * len(found),

@@ -10,7 +10,7 @@ from planner.columns import Arch
 from planner.metrics import METRICS, Metric
 from planner.picks import title
 from planner.report import rows
-from planner.report.figures.style import axis, layout, marker, rounded
+from planner.report.figures.style import axis, layout, marker, rounded, trace
 from planner.report.parts import Figure, esc
 from planner.results import Candidate, Recommendation
 from planner.scenario.evaluate import Evaluation
@@ -63,16 +63,9 @@ def contours(result: Recommendation, r: Resolved) -> list[Figure]:
 def _shapes(
     name: str, shapes: Sequence[Candidate], names: Sequence[str], mark: Any
 ) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": esc(title(name)),
-        "x": [c.d_model for c in shapes],
-        "y": [c.mlp_attn_ratio for c in shapes],
-        "marker": mark,
-        "hovertext": [rows.hover(c, n) for c, n in zip(shapes, names, strict=True)],
-        "hoverinfo": "text",
-    }
+    hover = [rows.hover(c, n) for c, n in zip(shapes, names, strict=True)]
+    x, y = [c.d_model for c in shapes], [c.mlp_attn_ratio for c in shapes]
+    return trace("scatter", hover, mode="markers", name=esc(title(name)), x=x, y=y, marker=mark)
 
 
 def _map(

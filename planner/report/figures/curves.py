@@ -36,6 +36,13 @@ def metric_axis(m: Metric, **more: Any) -> dict[str, Any]:
 
 def curves(m: Metric, name: str, over: str, lines: Mapping[str, Line], **x: Any) -> Figure:
     """Draw one metric; `x` is what the axis of `over` has besides its title."""
+
+    def hover(key: str, line: Line) -> dict[str, Any]:
+        if line.hover:
+            return {"hovertext": list(line.hover), "hoverinfo": "text"}
+        words = f"{esc(title(key))}<br>%{{x:.3~s}} {esc(over)}<br>%{{y:.4~s}}<extra></extra>"
+        return {"hovertemplate": words}
+
     shown = list(lines.items())[:MOST]
     data = [
         {
@@ -46,13 +53,7 @@ def curves(m: Metric, name: str, over: str, lines: Mapping[str, Line], **x: Any)
             "y": rounded(line.y),
             "line": {"color": colour(key, i), "width": 2},
             "marker": {"size": 5, "symbol": PICKS[key].symbol if key in PICKS else "circle"},
-            **(
-                {"hovertext": list(line.hover), "hoverinfo": "text"}
-                if line.hover
-                else {
-                    "hovertemplate": f"{esc(title(key))}<br>%{{x:.3~s}} {esc(over)}<br>%{{y:.4~s}}<extra></extra>"
-                }
-            ),
+            **hover(key, line),
         }
         for i, (key, line) in enumerate(shown)
     ]

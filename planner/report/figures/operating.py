@@ -28,11 +28,8 @@ def swept(e: Evaluation) -> tuple[str, Any, Evaluation]:
     batch = float(load.workload.batch)
     last = max(min(float(e["max_concurrency"]) * float(load.replicas), 4 * batch), batch, 8.0)
     steps = np.unique(np.rint(np.geomspace(1.0, last, POINTS)))
-    return (
-        "requests together",
-        steps,
-        _under(e, replace(load, workload=replace(load.workload, batch=steps))),
-    )
+    more = replace(load, workload=replace(load.workload, batch=steps))
+    return "requests together", steps, _under(e, more)
 
 
 def _under(e: Evaluation, load: Any) -> Evaluation:
@@ -55,14 +52,11 @@ def operating(shown: Mapping[str, Evaluation]) -> tuple[list[Figure], Grid]:
         )
         for m in metrics
     ]  # fmt: skip
-    body: list[list[Cell | str]] = [
-        [
-            title(name),
-            f"{float(found[name][1][i]):.4g}",
-            *(rows.metric(m, float(t[m.name][i])) for m in metrics),
-        ]
-        for name, t in tables.items()
-        for i in sorted({0, len(found[name][1]) // 2, len(found[name][1]) - 1})
-    ]
+    body: list[list[Cell | str]] = []
+    for name, t in tables.items():
+        steps = found[name][1]
+        for i in sorted({0, len(steps) // 2, len(steps) - 1}):
+            numbers = (rows.metric(m, float(t[m.name][i])) for m in metrics)
+            body.append([title(name), f"{float(steps[i]):.4g}", *numbers])
     header = ["shape", over, *(m.title for m in metrics)]
     return figures, Grid(header, body, caption="Points of the curves", fold=True)

@@ -10,7 +10,7 @@ from planner.metrics import METRICS
 from planner.picks import PICKS, title
 from planner.report import rows
 from planner.report.figures.curves import metric_axis
-from planner.report.figures.style import BLUE, GREY, layout, marker
+from planner.report.figures.style import BLUE, GREY, layout, marker, trace
 from planner.report.parts import Figure, esc
 from planner.results import Candidate, Estimate, Recommendation
 from planner.scenario.intervals import candidates
@@ -40,29 +40,17 @@ def _llamas() -> dict[str, ModelSpec]:
 def _bars(value: Any) -> dict[str, Any]:
     if not isinstance(value, Estimate):
         return {"visible": False}
-    up, down = [value.high - value.value], [value.value - value.low]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": up,
-        "arrayminus": down,
-        "thickness": 1,
-        "width": 4,
-    }
+    ends = {"array": [value.high - value.value], "arrayminus": [value.value - value.low]}
+    return {"type": "data", "symmetric": False, **ends, "thickness": 1, "width": 4}
 
 
 def _marks(
     name: str, shapes: Mapping[str, Candidate] | Sequence[Candidate], **more: Any
 ) -> dict[str, Any]:
     named = list(shapes.items()) if isinstance(shapes, Mapping) else [(c.name, c) for c in shapes]
-    return {
-        "type": "scatter",
-        "name": esc(title(name)),
-        "x": [rows.of(c, X) for _, c in named],
-        "y": [rows.of(c, Y) for _, c in named],
-        "hovertext": [rows.hover(c, n) for n, c in named],
-        "hoverinfo": "text",
-    } | more
+    x, y = ([rows.of(c, metric) for _, c in named] for metric in (X, Y))
+    hover = [rows.hover(c, n) for n, c in named]
+    return trace("scatter", hover, name=esc(title(name)), x=x, y=y) | more
 
 
 def pareto(result: Recommendation, shapes: Mapping[str, Candidate], r: Resolved) -> Figure:

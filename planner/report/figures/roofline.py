@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from planner.picks import title
-from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded
-from planner.report.parts import Figure, Grid, esc
+from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded, trace
+from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
 
@@ -40,7 +40,11 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
     names = list(dict.fromkeys(op for rows in placed.values() for op, *_ in rows))
     for i, name_ in enumerate(names):
         data.append(_operator(name_, OPERATORS[i % len(OPERATORS)], placed, parts))
-    grid = _grid(parts)
+    every = [
+        {"name": f"{phase}: {op}"} | v
+        for phase, p in parts.items()
+        for op, v in p["operators"].items()
+    ]
     return Figure(
         name="roofline",
         alt=f"Roofline of the {title(name)} shape: ridge at {ridge:.0f} FLOP/byte; "
@@ -55,33 +59,27 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
         f"its step's time. The ridge is at {ridge:.0f} FLOP/byte. What lies under the dotted roof "
         "waits for launches or fills the device badly.",
         height=500,
-    ), grid
+    ), grid(every, COLUMNS, "Every operator of one step", fold=True)
 
 
 def _operator(name: str, colour: str, placed: Any, parts: Any) -> dict[str, Any]:
     """Return one operator's points: a circle for prefill, a diamond for decode."""
     rows = [(ph, i, f, v) for ph, found in placed.items() for op, i, f, v in found if op == name]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": esc(name.replace("_", " ")),
-        "x": rounded([i for _, i, _, _ in rows]),
-        "y": rounded([f for _, _, f, _ in rows]),
-        "marker": {
-            "symbol": [MARK[phase] for phase, *_ in rows],
-            "color": colour,
-            "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
-            "opacity": 0.85,
-            "line": {"width": 1, "color": "#ffffff"},
-        },
-        "hovertext": [
-            f"<b>{esc(name.replace('_', ' '))}</b>, {phase}<br>{significant(i)} FLOP/byte<br>"
-            f"{show(f, 'flop/s')}<br>{show(v['seconds'], 's')} a step "
-            f"({v['share']:.0%})<br>bound by {esc(v['bound'])}"
-            for phase, i, f, v in rows
-        ],
-        "hoverinfo": "text",
+    words = esc(name.replace("_", " "))
+    marker = {
+        "symbol": [MARK[phase] for phase, *_ in rows],
+        "color": colour,
+        "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
+        "opacity": 0.85,
+        "line": {"width": 1, "color": "#ffffff"},
     }
+    hover = [
+        f"<b>{words}</b>, {phase}<br>{significant(i)} FLOP/byte<br>{show(f, 'flop/s')}<br>"
+        f"{show(v['seconds'], 's')} a step ({v['share']:.0%})<br>bound by {esc(v['bound'])}"
+        for phase, i, f, v in rows
+    ]
+    x, y = rounded([i for _, i, _, _ in rows]), rounded([f for _, _, f, _ in rows])
+    return trace("scatter", hover, mode="markers", name=words, x=x, y=y, marker=marker)
 
 
 def _span(low: float, high: float) -> list[float]:
@@ -100,19 +98,12 @@ def _roof(name: str, x: Any, y: Any, colour: str, dash: str) -> dict[str, Any]:
     }
 
 
-def _grid(parts: Any) -> Grid:
-    rows = [
-        [
-            f"{phase}: {op}",
-            show(v["seconds"], "s"),
-            f"{v['share']:.1%}",
-            show(v["flops"], "flop") if v["flops"] else "–",
-            show(v["bytes"], "byte") if v["bytes"] else "–",
-            significant(v["flops"] / v["bytes"]) if v["bytes"] else "–",
-            v["bound"],
-        ]
-        for phase, p in parts.items()
-        for op, v in p["operators"].items()
-    ]
-    header = ["operator", "time", "share", "FLOP", "bytes", "FLOP/byte", "bound by"]
-    return Grid(header, rows, caption="Every operator of one step", fold=True)
+COLUMNS = (
+    Column("operator", lambda o: o["name"]),
+    Column("time", lambda o: show(o["seconds"], "s")),
+    Column("share", lambda o: f"{o['share']:.1%}"),
+    Column("FLOP", lambda o: show(o["flops"], "flop") if o["flops"] else "–"),
+    Column("bytes", lambda o: show(o["bytes"], "byte") if o["bytes"] else "–"),
+    Column("FLOP/byte", lambda o: significant(o["flops"] / o["bytes"]) if o["bytes"] else "–"),
+    Column("bound by", lambda o: o["bound"]),
+)

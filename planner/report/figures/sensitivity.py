@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,8 +10,8 @@ from planner.equation import remembering
 from planner.glossary import find_term
 from planner.interval import Z
 from planner.picks import title
-from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded
-from planner.report.parts import Figure, Grid, esc
+from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded, trace
+from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.results import Recommendation
 from planner.scenario.evaluate import Evaluation
 from planner.scenario.scenario import Resolved, arch_of
@@ -75,10 +76,9 @@ def assumptions(r: Resolved) -> list[Assumption]:
     Efficiencies move by 20 % and times by a factor 2: about how far published profiles lie apart.
     """
     found = []
-    kernels, overheads = r.deployment.profile.columns()
-    own = [(PARTS[0], kernels, fields(kernels)), (PARTS[1], overheads, fields(overheads))]
-    for part, constants, names in own:
-        for f in names:
+    columns: tuple[Any, ...] = r.deployment.profile.columns()
+    for part, constants in zip(PARTS, columns, strict=True):
+        for f in fields(constants):
             value = float(getattr(constants, f.name))
             if value == 0.0 or value == 1.0:  # a switch, or something this engine does not have
                 continue
@@ -173,35 +173,31 @@ def sensitivity(result: Recommendation, r: Resolved, pick: str) -> tuple[Figure,
     drawn = [e for e in found if e.size(now) >= 0.002][:DRAWN]
     base = (now - 1) * 100
     data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": word,
-            "y": [esc(e.assumption.name) for e in drawn],
-            "base": base,
-            "x": rounded([(e.ends[i].gain - now) * 100 for e in drawn]),
-            "marker": {"color": colour},
-            "hovertext": [
+        trace(
+            "bar",
+            [
                 f"<b>{esc(e.assumption.name)}</b> {(e.assumption.low, e.assumption.high)[i]}<br>"
                 f"{esc(e.assumption.meaning)}<br>gain {e.ends[i].gain - 1:+.1%}<br>{esc(_said(e.ends[i], pick))}"
                 for e in drawn
             ],
-            "hoverinfo": "text",
-        }
+            orientation="h",
+            name=word,
+            y=[esc(e.assumption.name) for e in drawn],
+            base=base,
+            x=rounded([(e.ends[i].gain - now) * 100 for e in drawn]),
+            marker={"color": colour},
+        )
         for i, (word, colour) in enumerate((("low end", BLUE), ("high end", ORANGE)))
     ]
     moved = [e for e in found if e.moves(pick)]
-    said = (
-        f"Of {len(found)} assumptions, varied one at a time, none changes the pick."
-        if not moved
-        else f"Of {len(found)} assumptions, varied one at a time, {len(moved)} would change the "
-        "pick: "
-        + "; ".join(
-            f"{e.assumption.meaning}, {e.assumption.name} ({', '.join(dict.fromkeys(_said(x, pick) for x in e.ends))})"
-            for e in moved
-        )
-        + "."
-    )
+
+    def decisions(e: Effect, between: str) -> str:
+        return between.join(dict.fromkeys(_said(end, pick) for end in e.ends))
+
+    told = [f"{e.assumption.meaning}, {e.assumption.name} ({decisions(e, ', ')})" for e in moved]
+    change = f"{len(moved)} would change the pick: {'; '.join(told)}"
+    outcome = change if moved else "none changes the pick"
+    said = f"Of {len(found)} assumptions, varied one at a time, {outcome}."
     largest = drawn[0].assumption.name if drawn else "none"
     figure = Figure(
         name="sensitivity",
@@ -217,15 +213,11 @@ def sensitivity(result: Recommendation, r: Resolved, pick: str) -> tuple[Figure,
         "effect on the gain. Law parameters move between the 10 % and 90 % points of their prior.",
         height=150 + 30 * max(len(drawn), 1),
     )
-    rows = [
-        [
-            f"{e.assumption.name}: {e.assumption.meaning}",
-            f"{e.assumption.low} … {e.assumption.high}",
-            f"{e.ends[0].gain - 1:+.1%}",
-            f"{e.ends[1].gain - 1:+.1%}",
-            " / ".join(dict.fromkeys(_said(x, pick) for x in e.ends)),
-        ]
-        for e in found
+    columns = [
+        Column("assumption", lambda e: f"{e.assumption.name}: {e.assumption.meaning}"),
+        Column("varied", lambda e: f"{e.assumption.low} … {e.assumption.high}"),
+        Column("gain, low end", lambda e: f"{e.ends[0].gain - 1:+.1%}"),
+        Column("gain, high end", lambda e: f"{e.ends[1].gain - 1:+.1%}"),
+        Column("decision", lambda e: decisions(e, " / ")),
     ]
-    header = ["assumption", "varied", "gain, low end", "gain, high end", "decision"]
-    return figure, Grid(header, rows, caption="Every assumption", fold=True), said
+    return figure, grid(found, columns, "Every assumption", fold=True), said

@@ -1,36 +1,20 @@
 """Colours and layout that all figures share; text and grid colours are set by the page's theme."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.picks import PICKS
 
 # Middle tones: at least 3:1 against both a white and a near-black page (WCAG 1.4.11).
-BLUE, ORANGE, GREEN, PURPLE, RED, GREY, TEAL = (
-    "#3b78d8",
-    "#d9630b",
-    "#2e9150",
-    "#a356c9",
-    "#d64545",
-    "#7d8590",
-    "#12929e",
-)
+BLUE, ORANGE, GREEN, PURPLE = "#3b78d8", "#d9630b", "#2e9150", "#a356c9"
+RED, GREY, TEAL = "#d64545", "#7d8590", "#12929e"
+MUSTARD, BROWN, PINK = "#c2a400", "#8c6d5a", "#b0578d"
 FREE = "rgba(125,133,144,0.25)"
 OPERATORS = (
-    BLUE,
-    ORANGE,
-    GREEN,
-    PURPLE,
-    "#c2a400",
-    TEAL,
-    RED,
-    "#8c6d5a",
-    "#6b7fd7",
-    GREY,
-    "#b0578d",
-    "#5f9e3a",
+    *(BLUE, ORANGE, GREEN, PURPLE, MUSTARD, TEAL, RED, BROWN),
+    *("#6b7fd7", GREY, PINK, "#5f9e3a"),
 )
-_OTHERS = (BLUE, TEAL, RED, "#c2a400", "#8c6d5a", "#b0578d")
+_OTHERS = (BLUE, TEAL, RED, MUSTARD, BROWN, PINK)
 
 
 def colour(name: str, index: int = 0) -> str:
@@ -53,6 +37,11 @@ def layout(x: Mapping[str, Any], y: Mapping[str, Any], **more: Any) -> dict[str,
         "hovermode": "closest",
     }
     return base | more
+
+
+def trace(kind: str, hover: Sequence[str], **more: Any) -> dict[str, Any]:
+    """Return what is drawn, and what hovering over each part of it says."""
+    return {"type": kind, **more, "hovertext": hover, "hoverinfo": "text"}
 
 
 def marker(name: str, size: int = 13, line: float = 1.5) -> dict[str, Any]:

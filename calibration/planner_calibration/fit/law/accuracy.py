@@ -22,8 +22,6 @@ class Downstream:
     loss: np.ndarray
     values: Mapping[str, np.ndarray]  # column -> share correct, NaN where absent
     group: np.ndarray  # models whose checkpoints belong together
-    size: np.ndarray
-    row: np.ndarray
 
 
 def load_downstream(
@@ -66,50 +64,28 @@ def load_downstream(
     _, group = np.unique(
         [r.get("run_id", "").split("@")[0] for r in sheet.rows], return_inverse=True
     )
-    size = column("N_total") if "N_total" in header else np.full(len(lines), np.nan)
-    return Downstream(loss, values, np.asarray(group), size, lines)
+    return Downstream(loss, values, np.asarray(group))
 
 
 @dataclass(frozen=True, slots=True)
 class LinkFit:
-    """A fitted link, with leave-one-model-out error in accuracy points (of 100)."""
+    """A fitted link's coefficients, and its leave-one-model-out error in points (of 100)."""
 
-    form: str
     theta: np.ndarray
-    covariance: np.ndarray
-    chance: float
-    residual_sd: float
     loo_rmse: float
-    n: int
-
-    def predict(self, loss: np.ndarray, theta: np.ndarray | None = None) -> np.ndarray:
-        """Return accuracy, a share of 1."""
-        return _curve(self.form, self.theta if theta is None else theta, loss, self.chance)
-
-    @property
-    def link(self) -> AccuracyLink:
-        """The link the planner reads; only for the sigmoid with a fixed ceiling."""
-        sd = np.sqrt(np.diag(self.covariance))
-        return AccuracyLink(
-            slope=float(self.theta[0]),
-            midpoint=float(self.theta[1]),
-            error_at_chance=1 - self.chance,
-            slope_sd=float(sd[0]),
-            midpoint_sd=float(sd[1]),
-            residual_sd=self.residual_sd,
-        )
 
 
-def _curve(form: str, t: np.ndarray, loss: np.ndarray, chance: float) -> np.ndarray:
+def _curve(form: str, t: np.ndarray, loss: np.ndarray) -> np.ndarray:
     if form == "exponential":  # Gadre et al. 2024: error = e - k exp(-gamma loss)
         return np.asarray(1 - (t[0] - np.exp(t[1] - t[2] * (loss - 2.8))))
-    link = AccuracyLink(slope=t[0], midpoint=t[1], error_at_chance=1 - chance)
+    link = AccuracyLink(slope=t[0], midpoint=t[1], error_at_chance=1 - CHANCE)
     if form == "sigmoid":
         return np.asarray(accuracy(link, loss))
     ceiling = 1 / (1 + np.exp(-t[2]))  # of the error, in (0, 1)
     return np.asarray(accuracy(replace(link, error_at_chance=ceiling), loss))
 
 
+CHANCE = 0.25  # of guessing right
 _START: dict[str, Sequence[Sequence[float]]] = {
     "sigmoid": ([2.0, 2.6], [1.0, 2.0], [3.0, 3.0]),
     "sigmoid-free": ([2.0, 2.6, 1.0], [2.0, 3.0, 0.0], [4.0, 2.8, 0.5]),
@@ -118,12 +94,7 @@ _START: dict[str, Sequence[Sequence[float]]] = {
 
 
 def fit_link(
-    loss: np.ndarray,
-    acc: np.ndarray,
-    *,
-    form: Form = "sigmoid",
-    chance: float = 0.25,
-    group: np.ndarray | None = None,
+    loss: np.ndarray, acc: np.ndarray, *, form: Form = "sigmoid", group: np.ndarray | None = None
 ) -> LinkFit:
     """Fit accuracy against loss by least squares; `group` holds a model's checkpoints together.
 
@@ -136,49 +107,34 @@ def fit_link(
     group = np.arange(len(loss)) if group is None else group[ok]
     if len(loss) < len(_START[form][0]) + 2:
         raise SpecError(f"{len(loss)} accuracies cannot fit a {form} link", hint="add runs")
-    theta, covariance, residual = _solve(form, loss, acc, chance, _START[form])
+    theta = _solve(form, loss, acc, _START[form])
     left_out = np.empty(len(loss))
     names = np.unique(group)
     folds = names if len(names) <= 60 else np.arange(60)
     for f in folds:
         held = group == f if len(names) <= 60 else np.searchsorted(names, group) % 60 == f
-        part, _, _ = _solve(form, loss[~held], acc[~held], chance, [theta])
-        left_out[held] = acc[held] - _curve(form, part, loss[held], chance)
-    dof = max(len(loss) - len(theta), 1)
-    sd = float(np.sqrt(residual @ residual / dof))
-    rmse = 100 * float(np.sqrt(np.mean(left_out**2)))
-    return LinkFit(form, theta, covariance * sd**2, chance, sd, rmse, len(loss))
+        part = _solve(form, loss[~held], acc[~held], [theta])
+        left_out[held] = acc[held] - _curve(form, part, loss[held])
+    return LinkFit(theta, 100 * float(np.sqrt(np.mean(left_out**2))))
 
 
 def _solve(
-    form: str,
-    loss: np.ndarray,
-    acc: np.ndarray,
-    chance: float,
-    starts: Sequence[Sequence[float] | np.ndarray],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    form: str, loss: np.ndarray, acc: np.ndarray, starts: Sequence[Sequence[float] | np.ndarray]
+) -> np.ndarray:
     def residual(t: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return np.asarray(_curve(form, t, loss, chance) - acc)
+            return np.asarray(_curve(form, t, loss) - acc)
 
-    best = solve(residual, starts)
-    return best.theta, best.inverse, best.residual
+    return solve(residual, starts).theta
 
 
-def update_link(
-    link: AccuracyLink,
-    loss: np.ndarray,
-    acc: np.ndarray,
-    *,
-    midpoint_sd: float = 0.3,
-    ln_slope_sd: float = 0.25,
-    ceiling_sd: float = 0.06,
-) -> AccuracyLink:
+def update_link(link: AccuracyLink, loss: np.ndarray, acc: np.ndarray) -> AccuracyLink:
     """Return `link` moved to a corpus, tokenizer or task mix of one's own by a few models.
 
     Another tokenizer shifts the midpoint (0.2 nats between Gemstones and Bian et al.), another
     task mix the error at chance; the slope is nearly universal. The residual is at least a point.
     """
+    midpoint_sd, ln_slope_sd, ceiling_sd = 0.3, 0.25, 0.06
     noise = max(link.residual_sd, 0.01)
 
     def at(t: np.ndarray) -> AccuracyLink:

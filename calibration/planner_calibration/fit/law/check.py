@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from planner.errors import SpecError
 from planner.inputs.files import read_csv
@@ -28,6 +29,8 @@ from planner_calibration.fit.law.data import (
 from planner_calibration.fit.law.evaluate import score
 from planner_calibration.fit.law.update import update_law
 
+TUNE = 3  # runs a law (or a link) is moved by
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -51,26 +54,18 @@ class Skipped:
 
 
 def check_losses(
-    law: LawSpec,
-    path: Path | str,
-    *,
-    source: str | None = None,
-    depth: bool | None = None,
-    n_tune: int = 3,
+    law: LawSpec, path: Path | str, *, source: str | None = None
 ) -> tuple[list[Row], list[Skipped]]:
-    """Score a law on every source of a table, as it is and after seeing `n_tune` small runs.
+    """Score a law on every source of a table, as it is and after seeing `TUNE` small runs.
 
     The first line of a source is the law untouched: corpora and tokenizers differ, so its level
-    may be off while its ranks hold. The second is the law updated on the `n_tune` cheapest runs,
+    may be off while its ranks hold. The second is the law updated on the `TUNE` cheapest runs,
     which are then left out of the score. Of runs that differ in learning rate or batch only, the
-    best counts. `depth` acts by default where depths leave the reference by a quarter.
+    best counts. Depth acts where depths leave the reference by a quarter.
     """
-    table = read_csv(path).rows
-    present = sorted({r.get("source", "") for r in table})
-    wanted = [s for s in present if source is None or s.startswith(source)]
     rows: list[Row] = []
     skipped: list[Skipped] = []
-    for name in wanted:
+    for name in _sources(path, source):
         try:
             runs = load_runs(path, source=name, n_definition=law.n_definition)
         except SpecError as error:
@@ -80,12 +75,24 @@ def check_losses(
         for data in sorted(set(runs.dataset[dense])):
             part = well_tuned(runs[dense & (runs.dataset == data)])
             if len(part) >= 3:
-                on = depth_varies(part) if depth is None else depth
-                rows += _score_source(law, part, f"{name} {data}".strip(), on, n_tune)
+                rows += _score_source(law, part, f"{name} {data}".strip())
     return rows, skipped
 
 
-def _score_source(law: LawSpec, runs: Runs, name: str, depth: bool, n_tune: int) -> list[Row]:
+def _sources(path: Path | str, start: str | None) -> list[str]:
+    """Return the sources of a table whose names begin so."""
+    return sorted(
+        {s for r in read_csv(path).rows if (s := r.get("source", "")).startswith(start or "")}
+    )
+
+
+def _spread_out(order: np.ndarray) -> np.ndarray:
+    """Return `TUNE` of the first half of `order`: the very first are the furthest from the rest."""
+    return np.asarray(order[np.linspace(0, len(order) // 2, TUNE).astype(int)])
+
+
+def _score_source(law: LawSpec, runs: Runs, name: str) -> list[Row]:
+    depth = depth_varies(runs)
     # A table that does not name its data is not the law's own.
     data = runs.dataset[0].strip().lower()
     other = not data or data not in law.evidence.data.lower()
@@ -98,13 +105,11 @@ def _score_source(law: LawSpec, runs: Runs, name: str, depth: bool, n_tune: int)
                 _row(law, part, f"  N about {show(float(np.median(part.n)))}", depth, other)
             )
     usable = np.flatnonzero(within_rule(runs) | ~np.isfinite(runs.r))
-    if len(usable) >= n_tune + 3:
-        cheap = usable[np.argsort((runs.n * runs.n_tokens)[usable])]
-        # The cheapest are the furthest away; take from the cheaper half, spread out.
-        tune = cheap[np.linspace(0, len(cheap) // 2, n_tune).astype(int)]
+    if len(usable) >= TUNE + 3:
+        tune = _spread_out(usable[np.argsort((runs.n * runs.n_tokens)[usable])])
         rest = np.setdiff1d(np.arange(len(runs)), tune)
         moved = update_law(law, runs[tune], other_data=other, depth=depth).law
-        rows.append(_row(moved, runs[rest], f"{name}: after {n_tune} cheap runs", depth, False))
+        rows.append(_row(moved, runs[rest], f"{name}: after {TUNE} cheap runs", depth, False))
     return rows
 
 
@@ -120,16 +125,13 @@ def _row(law: LawSpec, runs: Runs, what: str, depth: bool, other: bool) -> Row:
 
 
 def check_accuracies(
-    path: Path | str, *, link: AccuracyLink | None = None, source: str | None = None
+    path: Path | str, *, source: str | None = None
 ) -> tuple[list[Row], list[Skipped]]:
     """Score the accuracy link on every source of a table with columns loss and acc."""
-    link = link or AccuracyLink()
-    table = read_csv(path).rows
+    link = AccuracyLink()
     out: list[Row] = []
     skipped: list[Skipped] = []
-    for name in sorted({r.get("source", "") for r in table}):
-        if source is not None and not name.startswith(source):
-            continue
+    for name in _sources(path, source):
         try:
             d = load_downstream(path, source=name)
         except SpecError as error:
@@ -139,21 +141,17 @@ def check_accuracies(
         wide = replace(link, other_data_sd=OTHER_TOKENIZER_SD)
         out.append(_accuracy_row(wide, d.loss, acc, f"{name}: link as it is", "bian" not in name))
         if len(acc) >= 6:
-            order = np.argsort(-d.loss)
-            tune = order[np.linspace(0, len(order) // 2, 3).astype(int)]
+            tune = _spread_out(np.argsort(-d.loss))
             rest = np.setdiff1d(np.arange(len(acc)), tune)
             moved = update_link(link, d.loss[tune], acc[tune])
-            out.append(
-                _accuracy_row(moved, d.loss[rest], acc[rest], f"{name}: after 3 runs", False)
-            )
+            what = f"{name}: after {TUNE} runs"
+            out.append(_accuracy_row(moved, d.loss[rest], acc[rest], what, False))
     return out, skipped
 
 
 def _accuracy_row(
     link: AccuracyLink, loss: np.ndarray, acc: np.ndarray, what: str, other: bool
 ) -> Row:
-    from scipy.stats import spearmanr
-
     predicted = np.asarray(accuracy_at(link, loss))
     draws = accuracy_draws(link, np.broadcast_to(loss, (1000, len(loss))), other_data=other)
     low, high = np.quantile(draws, ENDS, axis=0)

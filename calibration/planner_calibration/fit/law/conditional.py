@@ -14,13 +14,14 @@ import numpy as np
 from planner.errors import SpecError
 from planner.law.terms.shape import phi
 from planner_calibration.fit.law.data import Runs, sizes
+from planner_calibration.fit.law.model import RATIO, STARTS, WIDTH
 from planner_calibration.fit.law.solve import solve
 
 Form = Literal["multiplicative", "additive", "joint"]
 SHAPE = {
-    "multiplicative": ("ln_k_x", "ln_x_opt", "ln_k_r", "ln_r_opt"),
-    "additive": ("ln_k_x", "ln_x_opt", "ln_k_r", "ln_r_opt"),
-    "joint": ("ln_k_x", "ln_x_opt"),  # of z = x r, one curve
+    "multiplicative": WIDTH + RATIO,
+    "additive": WIDTH + RATIO,
+    "joint": WIDTH,  # of z = x r, one curve
 }
 R_RANGE = (0.5, 5.0)
 # Across scales the paper's coefficients drift this much: LN(median, sd). Additive k are nats.
@@ -30,22 +31,15 @@ PRIOR = {
     "ln_r_opt": (float(np.log(1.12)), 0.12),
     "ln_k_r": (float(np.log(0.0125)), 0.3),
 }
-_START = {
-    "ln_x_opt": (-3.2, -2.0),
-    "ln_k_x": (-5.0, -1.0),
-    "ln_r_opt": (-0.7, 0.9),
-    "ln_k_r": (-6.0, -2.0),
-}
 UNINFORMED = 0.7  # a posterior wider than this share of its prior: the data said nothing
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionalFit:
-    """Shape coefficients with their covariance, and what the data had to say."""
+    """Shape coefficients, and what the data had to say."""
 
     form: str
     theta: np.ndarray
-    covariance: np.ndarray
     l_opt: np.ndarray  # best loss of each (N, D)
     rms: float  # nats
     n_runs: int
@@ -60,23 +54,6 @@ class ConditionalFit:
             n.removeprefix("ln_"): float(np.exp(t))
             for n, t in zip(SHAPE[self.form], self.theta, strict=True)
         }
-
-    @property
-    def stderr(self) -> dict[str, float]:
-        """Relative standard errors."""
-        return {
-            n.removeprefix("ln_"): float(s)
-            for n, s in zip(SHAPE[self.form], np.sqrt(np.diag(self.covariance)), strict=True)
-        }
-
-    def multiplier(self, x: Any, r: Any, theta: np.ndarray | None = None) -> Any:
-        """Return what the shape does: a factor, or nats in the additive form."""
-        return shape_effect(self.form, self.theta if theta is None else theta, x, r)
-
-    def predict(self, l_opt: Any, x: Any, r: Any) -> Any:
-        """Return the loss of shapes whose best loss is `l_opt`."""
-        effect = self.multiplier(x, r)
-        return l_opt + effect if self.form == "additive" else l_opt * effect
 
 
 def shape_effect(form: str, theta: np.ndarray, x: Any, r: Any) -> Any:
@@ -101,19 +78,18 @@ def fit_conditional(
     noise: float = 0.006,
     n_starts: int = 20,
     seed: int = 0,
-    outlier_rule: bool = True,
 ) -> ConditionalFit:
     """Fit what shape does to the loss.
 
     Args:
-        runs: models with x and r; those of equal size and tokens share one best loss.
+        runs: models with x and r, those with r outside [0.5, 5] being dropped; those of equal
+            size and tokens share one best loss.
         form: multiplicative, additive, or joint (one curve in x r, non-separable).
         prior: normal priors on the ln coefficients; `PRIOR` spans the paper's drift. Without one
             an under-determined fit is refused.
         noise: nats, weighing data against the prior.
         n_starts: random starts.
         seed: of the starts.
-        outlier_rule: drop r outside [0.5, 5] first.
 
     Raises:
         SpecError: x or r unknown, or fewer runs than coefficients without a prior.
@@ -122,7 +98,7 @@ def fit_conditional(
     _require_shapes(runs)
     names = SHAPE[form]
     k = len(names)
-    keep = within_rule(runs) if outlier_rule else np.ones(len(runs), dtype=bool)
+    keep = within_rule(runs)
     used = runs[keep]
     _, group = np.unique(np.column_stack([sizes(used), used.n_tokens]), axis=0, return_inverse=True)
     group = np.asarray(group).reshape(-1)
@@ -148,12 +124,11 @@ def fit_conditional(
     # Where runs are plenty their own scatter is the noise; where few, the stated one.
     dof = len(used) - k - n_groups
     scale = max(1.0, float(np.sum(misses**2)) / dof) if dof >= 5 else 1.0
-    covariance = best.inverse[:k, :k] * scale
-    loose = np.sqrt(np.diag(covariance)) > UNINFORMED * np.minimum(sd, 1.0)
+    spread = np.sqrt(np.diag(best.inverse[:k, :k] * scale))
+    loose = spread > UNINFORMED * np.minimum(sd, 1.0)
     return ConditionalFit(
         form,
         best.theta[:k],
-        covariance,
         l_opt=best.theta[k:],
         rms=noise * float(np.sqrt(np.mean(misses**2))),
         n_runs=len(used),
@@ -177,7 +152,7 @@ def _starts(
 ) -> list[list[float]]:
     """Return where to start: the prior's mean first, then at random."""
     rng = np.random.default_rng(seed)
-    within = _START | ({"ln_x_opt": (-4.0, -0.5)} if form == "joint" else {})
+    within = STARTS | ({"ln_x_opt": (-4.0, -0.5)} if form == "joint" else {})
     return [
         [prior[n][0] if prior and i == 0 else rng.uniform(*within[n]) for n in SHAPE[form]]
         for i in range(n_starts)

@@ -20,23 +20,17 @@ from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
 from planner_calibration.fit.law.counts import column as column_of
 from planner_calibration.measure.shapes import Shape
 
-# Our word first, then what public tables call it.
+# Our word first, then what public tables call it, where they differ.
 ALIASES = {
-    "loss": ("loss",),
     "n_tokens": ("n_tokens", "D", "tokens"),
     "run_id": ("run_id", "run", "name"),
-    "source": ("source",),
     "dataset": ("dataset", "data"),
-    "n_layers": ("n_layers",),
-    "d_model": ("d_model",),
-    "head_dim": ("head_dim",),
-    "n_heads": ("n_heads",),
-    "n_kv_heads": ("n_kv_heads",),
     "r": ("mlp_attn_ratio", "r"),
     "x": ("d_over_sqrt_n", "d_over_sqrtN"),
-    "n_experts": ("n_experts",),
 }
+_REQUIRED = ("loss", "n_tokens")
 _OPTIONAL = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
+_WORDS = ("run_id", "source", "dataset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +61,8 @@ class Runs:
 
     def __getitem__(self, rows: Any) -> Self:
         """Return the chosen runs."""
-        return replace(
-            self,
-            **{
-                f.name: getattr(self, f.name)[rows]
-                for f in fields(self)
-                if f.name != "n_definition"
-            },
-        )
+        columns = [f.name for f in fields(self) if f.name != "n_definition"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @property
     def aspect(self) -> np.ndarray:
@@ -88,10 +76,7 @@ class Runs:
 
 
 def load_runs(
-    path: Path | str,
-    *,
-    source: str | None = None,
-    n_definition: NDefinition | str | None = None,
+    path: Path | str, *, source: str | None = None, n_definition: NDefinition | str | None = None
 ) -> Runs:
     """Read trained models from a CSV with columns loss, n_tokens (or D) and a count of parameters.
 
@@ -116,11 +101,12 @@ def load_runs(
         )
         if not sheet.rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
-    names = {key: column_of(header, alias) for key, alias in ALIASES.items()}
-    for key in ("loss", "n_tokens"):
+    known_as = {key: ALIASES.get(key, (key,)) for key in _REQUIRED + _OPTIONAL + _WORDS}
+    names = {key: column_of(header, alias) for key, alias in known_as.items()}
+    for key in _REQUIRED:
         if names[key] is None:
             raise SpecError(
-                f"{path}: row 1: no column {' or '.join(ALIASES[key])}",
+                f"{path}: row 1: no column {' or '.join(known_as[key])}",
                 hint=f"the header has {', '.join(header)}",
             )
     lines = np.array(sheet.lines)
@@ -132,14 +118,14 @@ def load_runs(
         return np.array([row.get(column or "", "") for row in sheet.rows])
 
     definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
-    values = {key: numbers(names[key]) for key in ("loss", "n_tokens", *_OPTIONAL)}
+    values = {key: numbers(names[key]) for key in _REQUIRED + _OPTIONAL}
     runs = Runs(
         n=n,
         shape=np.zeros(len(n), dtype=int),
         row=lines,
         n_definition=definition,
         **values,
-        **{key: texts(names[key]) for key in ("run_id", "source", "dataset")},
+        **{key: texts(names[key]) for key in _WORDS},
     )
     runs = replace(
         runs, x=_width(runs, numbers(column_of(header, N_COLUMNS[NDefinition.NON_EMBEDDING])))
@@ -163,11 +149,11 @@ def _shape_ids(runs: Runs) -> np.ndarray:
     return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1]).reshape(-1)
 
 
-def sizes(runs: Runs, *, within: float = 0.15) -> np.ndarray:
+def sizes(runs: Runs) -> np.ndarray:
     """Return an integer per run that numbers its model size, sizes within 15 % being one."""
     order = np.argsort(runs.n, kind="stable")
     steps = np.diff(np.log(runs.n[order]))
-    label = np.concatenate([[0], np.cumsum(steps > within)])
+    label = np.concatenate([[0], np.cumsum(steps > 0.15)])
     out = np.empty(len(runs), dtype=int)
     out[order] = label
     return out
@@ -278,12 +264,6 @@ TRAINING_COLUMNS = [
     "run_id", "n_params_non_embedding", "n_tokens", "loss", "n_layers", "d_model", "n_heads", "n_kv_heads",
     "head_dim", "mlp_attn_ratio", "d_over_sqrt_n", "seed", "dataset",
 ]  # fmt: skip
-SHAPE_FIELDS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
-
-
-def shape_of(row: Measurement) -> Shape:
-    """Return the shape a training row is of."""
-    return Shape(*(int(float(str(row.what[name]))) for name in SHAPE_FIELDS))
 
 
 def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
@@ -304,24 +284,19 @@ def trainings(rows: Sequence[Measurement]) -> list[Measurement]:
 def to_csv(rows: Sequence[Measurement]) -> str:
     """Return finished trainings as CSV, one a line, in the words of `planner law fit`."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, TRAINING_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, TRAINING_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in trainings(rows):
-        s = shape_of(row)
+        s = Shape.of(row.what)
         writer.writerow(
             {
+                **row.what,
+                **s.settings(),
                 "run_id": row.key,
                 "n_params_non_embedding": s.n_params_non_embedding,
-                "n_tokens": row.what["n_tokens"],
                 "loss": row.values["heldout_nats_per_token"],
-                "n_layers": s.n_layers,
-                "d_model": s.d_model,
-                "n_heads": s.n_heads,
-                "n_kv_heads": s.n_kv_heads,
-                "head_dim": s.head_dim,
                 "mlp_attn_ratio": round(s.r, 5),
                 "d_over_sqrt_n": round(s.x, 6),
-                "seed": row.what["seed"],
                 "dataset": row.what["data"],
             }
         )

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
-from planner.interval import INTERVAL
+from planner.interval import ENDS
 from planner_calibration.fit.law.data import Runs, sizes
-from planner_calibration.fit.law.reference import LawFit, fit
+from planner_calibration.fit.law.reference import LawFit, bootstrap, fit
 
 Predictor = Callable[[Runs], np.ndarray]
 
@@ -24,7 +24,6 @@ class Score:
     bias: float
     spearman: float  # mean within (size, tokens), NaN where no cell has three shapes
     regret: float  # loss of the shape chosen less the best one's, mean over cells
-    n_cells: int
 
     @property
     def rmse(self) -> float:
@@ -43,12 +42,9 @@ def cells(runs: Runs) -> list[np.ndarray]:
 
 def score(name: str, predicted: np.ndarray, runs: Runs) -> Score:
     """Score predictions; within a cell, rank and regret of the choice they would make."""
-    from scipy.stats import spearmanr
-
     error = predicted - runs.loss
-    groups = cells(runs)
     rank, regret = [], []
-    for c in groups:
+    for c in cells(runs):
         p, y = predicted[c], runs.loss[c]
         chosen = y[p <= p.min() + 1e-12].mean()  # ties: the mean of what they would pick
         regret.append(chosen - y.min())
@@ -62,7 +58,6 @@ def score(name: str, predicted: np.ndarray, runs: Runs) -> Score:
         float(np.mean(error)),
         float(np.mean(rank)) if rank else float("nan"),
         float(np.mean(regret)) if regret else float("nan"),
-        len(groups),
     )
 
 
@@ -71,11 +66,6 @@ def nearest_size_baseline(train: Runs) -> Predictor:
     label = sizes(train)
     mean = float(train.loss[label == label.max()].mean())
     return lambda runs: np.full(len(runs), mean)
-
-
-def size_only_baseline(train: Runs, **options: Any) -> Predictor:
-    """Predict L(N, D) without shape."""
-    return fit(train, ("reference",), **options).predict
 
 
 def best_shape_so_far(train: Runs, size_law: Predictor) -> Predictor:
@@ -132,7 +122,7 @@ def stage(
 ) -> Stage:
     """Fit on `train`, test on `test`, with the baselines beside it."""
     law = fit(train, blocks, n_starts=n_starts, seed=seed)
-    flat = size_only_baseline(train, n_starts=n_starts, seed=seed)
+    flat = fit(train, ("reference",), n_starts=n_starts, seed=seed).predict
     baselines = [
         score("the last size's mean loss", nearest_size_baseline(train)(test), test),
         score("the shape that won last", best_shape_so_far(train, flat)(test), test),
@@ -147,63 +137,49 @@ def stage(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """Share of held-out losses inside their intervals."""
-
-    level: float
-    covered: float
-    n: int
-    width: float  # mean, nats
-
-
 def interval_coverage(
     runs: Runs,
     blocks: Sequence[str] = ("reference",),
     *,
-    level: float = INTERVAL,
     n_folds: int = 5,
     n_draws: int = 200,
-    seed: int = 0,
     scheme: str = "shape",
-) -> Coverage:
-    """Hold out whole shapes (or sizes), predict them with intervals, and count what falls inside.
+) -> float:
+    """Hold out whole shapes (or sizes), predict them, and return the share inside 80 % intervals.
 
     An interval is the bootstrap's spread of the mean plus held-out residuals of the training part
     itself (each of its shapes predicted by a fit without it), so it knows shape-to-shape scatter.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
+    inside = []
+    for held in _folds(runs, scheme, n_folds, rng):
+        low, high = predict_interval(runs[~held], runs[held], blocks, n_draws, rng, scheme)
+        inside.append((runs.loss[held] >= low) & (runs.loss[held] <= high))
+    return float(np.concatenate(inside).mean())
+
+
+def _folds(runs: Runs, scheme: str, n: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return `n` masks of runs to hold out, whole shapes (or sizes) together, at random."""
     groups = runs.shape if scheme == "shape" else sizes(runs)
     names = rng.permutation(np.unique(groups))
-    inside, width = [], []
-    for fold in np.array_split(names, min(n_folds, len(names))):
-        held = np.isin(groups, fold)
-        low, high = predict_interval(runs[~held], runs[held], blocks, level, n_draws, rng, scheme)
-        inside.append((runs.loss[held] >= low) & (runs.loss[held] <= high))
-        width.append(high - low)
-    flat = np.concatenate(inside)
-    return Coverage(level, float(flat.mean()), len(flat), float(np.concatenate(width).mean()))
+    return [np.isin(groups, fold) for fold in np.array_split(names, min(n, len(names)))]
 
 
 def predict_interval(
     train: Runs,
     test: Runs,
     blocks: Sequence[str],
-    level: float,
     n_draws: int,
     rng: np.random.Generator,
     scheme: str = "shape",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of each run of `test` from a fit on `train`."""
-    from planner_calibration.fit.law.reference import bootstrap
-
+    """Return the 80 % interval of each run of `test` from a fit on `train`."""
     law = fit(train, blocks, n_starts=8)
     thetas = bootstrap(law, train, n_draws, seed=int(rng.integers(1 << 31)))
     draws = np.array([law.predict(test, t) for t in thetas])
     residual = held_out_residuals(law, train, blocks, rng, scheme)
     noise = rng.choice(residual, draws.shape)
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws * np.exp(noise), [tail, 1 - tail], axis=0)
+    low, high = np.quantile(draws * np.exp(noise), ENDS, axis=0)
     return low, high
 
 
@@ -211,11 +187,8 @@ def held_out_residuals(
     law: LawFit, train: Runs, blocks: Sequence[str], rng: np.random.Generator, scheme: str = "shape"
 ) -> np.ndarray:
     """Return ln L observed less predicted, each group predicted by a fit without it (10 folds)."""
-    groups = train.shape if scheme == "shape" else sizes(train)
-    names = rng.permutation(np.unique(groups))
     out = []
-    for fold in np.array_split(names, min(10, len(names))):
-        held = np.isin(groups, fold)
+    for held in _folds(train, scheme, 10, rng):
         if held.all():
             continue
         without = fit(train[~held], blocks, n_starts=0, starts=[law.theta])

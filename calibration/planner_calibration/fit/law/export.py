@@ -18,38 +18,15 @@ from planner.law.columns import LawColumns
 from planner.law.posterior import AT, COORDINATES, coordinates
 from planner.law.terms.depth import DEPTH, reference_depth
 from planner.law.terms.shape import SHAPE
+from planner.writer import toml, write_whole
 from planner_calibration.fit.law.data import Runs
 from planner_calibration.fit.law.reference import LawFit
 
 
 def to_toml(law: LawSpec) -> str:
     """Return the law as a TOML file that `load_law` reads back."""
-    values = law.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
-    head, tables = [], []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            tables.append(f"\n[{key}]\n" + _lines(value) if value else "")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            tables += [f"\n[[{key}]]\n" + _lines(item) for item in value]
-        elif key == "checked":
-            head.append(f"{key} = {value}")
-        else:
-            head.append(f"{key} = {_value(value)}")
-    return "\n".join(head) + "\n" + "".join(tables)
-
-
-def _lines(table: dict[str, Any]) -> str:
-    return "".join(f"{k} = {_value(v)}\n" for k, v in table.items())
-
-
-def _value(value: Any) -> str:
-    import json
-
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # JSON's strings, numbers and booleans are TOML's
+    values = law.model_dump(mode="json") | {"checked": law.checked}
+    return toml({key: value for key, value in values.items() if value != {}})
 
 
 def law_of_fit(
@@ -140,4 +117,4 @@ def _at_reference_depth(values: dict[str, Any], runs: Runs) -> dict[str, Any]:
 
 def write_law(law: LawSpec, path: Path) -> None:
     """Write the law to `path`."""
-    path.write_text(to_toml(law), encoding="utf-8")
+    write_whole(path, to_toml(law))

@@ -31,6 +31,19 @@ BOUNDS = {
     "ln_k_r": (-9.0, 3.0),
     "ln_r_opt": (-2.3, 2.3),
 }
+STARTS = {  # where random starts are drawn; of e, a and b as shares of the least loss
+    "e": (0.2, 1.0),
+    "a": (0.02, 1.0),
+    "b": (0.02, 1.0),
+    "alpha": (0.05, 1.0),
+    "beta": (0.05, 1.0),
+    "q": (0.0, 0.2),
+    "ln_aspect": (3.0, 5.0),
+    "ln_k_x": (-5.0, -1.0),
+    "ln_x_opt": (-3.2, -2.0),
+    "ln_k_r": (-6.0, -2.0),
+    "ln_r_opt": (-0.7, 0.9),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +59,6 @@ class Design:
     n_mid: float
     d_mid: float
     names: tuple[str, ...]
-
-    def has(self, block: str) -> bool:
-        """Whether `block` is fitted."""
-        return BLOCKS[block][0] in self.names
 
     def natural(self, theta: np.ndarray) -> dict[str, Any]:
         """Return E, A, alpha, B, beta and shape numbers for `theta`, shape (k,) or (draws, k)."""

@@ -1,13 +1,12 @@
 """What a fit had to say, as text and as plain data; held-out error comes first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from planner.inputs.law import LawSpec
-from planner_calibration.fit.law.conditional import ConditionalFit
 from planner_calibration.fit.law.evaluate import Stage
 
 
@@ -20,7 +19,6 @@ class FitReport:
     parameters: dict[str, tuple[float, float, float]]  # value, 5 % and 95 %
     uninformed: tuple[str, ...]
     lines: tuple[str, ...]
-    forms: dict[str, ConditionalFit] = field(default_factory=dict)
     not_held_out: str = "it needs three model sizes or more"
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,13 +38,8 @@ class FitReport:
                     "tested_on": s.tested_on,
                     "verdict": s.verdict,
                     "scores": [
-                        {
-                            "name": x.name,
-                            "n": x.n,
-                            "mse": x.mse,
-                            "spearman": _json(x.spearman),
-                            "regret": _json(x.regret),
-                        }
+                        {"name": x.name, "n": x.n}
+                        | {k: _json(getattr(x, k)) for k in ("mse", "spearman", "regret")}
                         for x in (s.law, *s.baselines)
                     ],
                 }

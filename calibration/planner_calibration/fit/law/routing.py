@@ -8,6 +8,8 @@ from planner.law.terms.experts import effective_experts, expert_gain
 from planner_calibration.fit.law.data import Runs
 from planner_calibration.fit.law.solve import solve
 
+SPLIT_N = 450e6
+
 
 @dataclass(frozen=True, slots=True)
 class RoutingFit:
@@ -16,11 +18,9 @@ class RoutingFit:
     a: float  # ln L = a ln N + b ln E^ + c ln N ln E^ + d (Clark et al. 2022, arXiv 2202.01169)
     b: float
     c: float
-    d: float
     power: float  # k of N_eff = N (E^(E) / E^(1))^k
     bilinear_oos: float
     power_oos: float
-    n: int
 
 
 def _bilinear(n: np.ndarray, e: np.ndarray, loss: np.ndarray) -> np.ndarray:
@@ -48,12 +48,12 @@ def _power_at(t: np.ndarray, n: np.ndarray, gain: np.ndarray, mid: float) -> np.
     return np.asarray(np.exp(t[0]) + np.exp(t[1] - t[2] * (np.log(n) - mid + t[3] * np.log(gain))))
 
 
-def fit_routing(runs: Runs, *, split_n: float = 450e6) -> RoutingFit:
-    """Fit both laws to one router's runs; `split_n` separates training from extrapolation."""
+def fit_routing(runs: Runs) -> RoutingFit:
+    """Fit both laws to one router's runs; `SPLIT_N` separates training from extrapolation."""
     n, loss = runs.n, runs.loss
     e, gain = effective_experts(runs.n_experts), expert_gain(runs.n_experts)
     t, p = _bilinear(n, e, loss), _power(n, gain, loss)
-    small, large = n < split_n, n >= split_n
+    small, large = n < SPLIT_N, n >= SPLIT_N
 
     def rms(values: np.ndarray, actual: np.ndarray) -> float:
         return float(np.sqrt(np.mean((np.exp(values - np.log(actual)) - 1) ** 2)))
@@ -63,9 +63,7 @@ def fit_routing(runs: Runs, *, split_n: float = 450e6) -> RoutingFit:
         a=float(t[0]),
         b=float(t[1]),
         c=float(t[2]),
-        d=float(t[3]),
         power=float(p[3]),
         bilinear_oos=rms(_bilinear_at(ts, n[large], e[large]), loss[large]),
         power_oos=rms(np.log(_power_at(ps[:4], n[large], gain[large], ps[4])), loss[large]),
-        n=len(runs),
     )

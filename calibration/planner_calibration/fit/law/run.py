@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -13,12 +14,7 @@ from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
 from planner.law.terms.reference import REFERENCE
 from planner.law.terms.shape import SHAPE
-from planner_calibration.fit.law.conditional import (
-    PRIOR,
-    ConditionalFit,
-    fit_conditional,
-    within_rule,
-)
+from planner_calibration.fit.law.conditional import PRIOR, Form, fit_conditional, within_rule
 from planner_calibration.fit.law.data import (
     Runs,
     depth_varies,
@@ -36,8 +32,6 @@ from planner_calibration.fit.law.reference import bootstrap, fit
 from planner_calibration.fit.law.report import FitReport, in_words
 from planner_calibration.fit.law.solve import vpnls
 from planner_calibration.fit.law.update import Update, update_law
-
-FORMS = ("multiplicative", "additive", "joint")
 
 
 def fit_csv(
@@ -75,6 +69,7 @@ def fit_csv(
         SpecError: the data cannot support the fit; rows are named.
 
     """
+    path = Path(path)
     runs = load_runs(path, source=source, n_definition=n_definition)
     if drop_highest:
         runs = runs[np.sort(np.argsort(-runs.loss, kind="stable")[drop_highest:])]
@@ -83,7 +78,7 @@ def fit_csv(
     if prior == "none":
         return _free(path, runs, blocks, n_starts, n_draws, seed, name)
     law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
-    moved = update_law(law, runs, other_data=not same_data, name=name, source=Path(path).name)
+    moved = update_law(law, runs, other_data=not same_data, name=name, source=path.name)
     stages, why = _held_out(law, runs, other_data=not same_data)
     return FitReport(
         moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved),
@@ -107,7 +102,7 @@ def _parameters(law: LawSpec) -> dict[str, tuple[float, float, float]]:
 
 def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
     lines = [
-        f"{moved.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
+        f"{moved.law.evidence.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
         "learnt from the runs: " + in_words(moved.informed)
         if moved.informed
         else "the runs said nothing the prior did not know",
@@ -142,13 +137,7 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
 
 
 def _free(
-    path: Path | str,
-    runs: Runs,
-    blocks: Sequence[str],
-    n_starts: int,
-    n_draws: int,
-    seed: int,
-    name: str,
+    path: Path, runs: Runs, blocks: Sequence[str], n_starts: int, n_draws: int, seed: int, name: str
 ) -> FitReport:
     require_sizes(runs, path)
     lines = []
@@ -171,9 +160,14 @@ def _free(
         k: (v, float(low_high[k][0]), float(low_high[k][1])) for k, v in law.natural.items()
     }
     other = vpnls(runs)
+    estimators = (
+        f"cross-check, least squares by variable projection: E {other['E']:.4f}, "
+        f"alpha {other['alpha']:.4f}, beta {other['beta']:.4f}; "
+        f"the choice of estimator moves E by {abs(other['E'] - law.natural['E']):.3f}"
+    )
     lines += [
         f"{law.n_agreeing} of {n_starts} starts reach the optimum; objective {law.objective:.6g}",
-        _cross_check(other, law.natural["E"]),
+        estimators,
         f"relative rms of residuals {np.sqrt(np.mean(law.residual**2)):.3%}",
     ]
     uninformed = tuple(law.at_bounds) + tuple(
@@ -181,18 +175,10 @@ def _free(
         for k, (lo, hi) in low_high.items()
         if k in _WIDE and _WIDE[k](lo, hi) and k not in law.at_bounds
     )
-    spec = law_of_fit(law, draws, runs, name=name, source=Path(path).name, data=_data_name(runs))
-    forms = _conditional_forms(runs, lines)
+    spec = law_of_fit(law, draws, runs, name=name, source=path.name, data=_data_name(runs))
+    lines += _forms_compared(runs)
     return FitReport(
-        spec, progressive(runs, chosen, n_starts=8), parameters, uninformed, tuple(lines), forms
-    )
-
-
-def _cross_check(other: dict[str, float], e: float) -> str:
-    return (
-        f"cross-check, least squares by variable projection: E {other['E']:.4f}, "
-        f"alpha {other['alpha']:.4f}, beta {other['beta']:.4f}; "
-        f"the choice of estimator moves E by {abs(other['E'] - e):.3f}"
+        spec, progressive(runs, chosen, n_starts=8), parameters, uninformed, tuple(lines)
     )
 
 
@@ -248,20 +234,19 @@ def _require_enough(path: Path | str, runs: Runs, parts: Sequence[str]) -> None:
         )
 
 
-def _conditional_forms(runs: Runs, lines: list[str]) -> dict[str, ConditionalFit]:
+def _forms_compared(runs: Runs) -> list[str]:
     """Fit all three published forms where r and x vary, so that they can be compared."""
     if not (_varies(runs.r, runs) and np.all(np.isfinite(runs.x))):
-        return {}
-    forms = {}
-    for form in FORMS:
-        prior = {k: v for k, v in PRIOR.items() if form == "multiplicative"}
+        return []
+    lines = []
+    for form in get_args(Form):
+        prior = PRIOR if form == "multiplicative" else None
         try:
-            forms[form] = fit_conditional(runs, form, prior=prior or None, n_starts=8)  # type: ignore[arg-type]
+            rms = fit_conditional(runs, form, prior=prior, n_starts=8).rms
+            lines.append(f"{form} form, best loss of each (N, D) free: rms {rms:.4f} nats")
         except SpecError as error:
             lines.append(f"{form} form: {error}")
-            continue
-        lines.append(f"{form} form, best loss of each (N, D) free: rms {forms[form].rms:.4f} nats")
-    return forms
+    return lines
 
 
 def _data_name(runs: Runs) -> str:

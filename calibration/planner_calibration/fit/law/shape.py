@@ -14,8 +14,9 @@ import numpy as np
 from planner.errors import SpecError
 from planner.inputs.measurement import Measurement
 from planner.law.terms.shape import phi
-from planner_calibration.fit.law.data import shape_of, trainings
+from planner_calibration.fit.law.data import trainings
 from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
+from planner_calibration.measure.shapes import Shape
 
 # Wide: an order of magnitude around the published coefficients, and the whole range swept for the optima.
 K_SD, OPTIMUM_SD, LEVEL_SD, GQA_SD = 1.5, 0.7, 0.5, 0.05
@@ -86,7 +87,7 @@ def fit_shape(rows: Sequence[Measurement]) -> ShapeReport:
 
     """
     done = trainings(rows)
-    shapes = [shape_of(r) for r in done]
+    shapes = [Shape.of(r.what) for r in done]
     sizes = np.array([s.n_params_non_embedding for s in shapes], dtype=np.float64)
     if len(done) < LEAST or np.ptp(np.log(sizes)) > 0.2:
         raise SpecError(
@@ -132,14 +133,6 @@ def _table(shapes: Sequence[Any], loss: Any) -> list[dict[str, Any]]:
     for s in sorted(set(shapes), key=lambda s: (s.gqa, round(s.x, 2), s.r)):
         own = np.array([v for t, v in zip(shapes, loss, strict=True) if t == s])
         sd = float(own.std(ddof=1)) if len(own) > 1 else 0.0
-        out.append(
-            {
-                "x": s.x,
-                "r": s.r,
-                "gqa": s.gqa,
-                "seeds": len(own),
-                "loss": float(own.mean()),
-                "sd": sd,
-            }
-        )
+        seen = {"seeds": len(own), "loss": float(own.mean()), "sd": sd}
+        out.append({"x": s.x, "r": s.r, "gqa": s.gqa} | seen)
     return out

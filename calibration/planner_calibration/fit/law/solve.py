@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import least_squares, minimize, nnls
 
 from planner_calibration.fit.law.data import Runs
 
@@ -43,8 +44,6 @@ def solve(
         ValueError: every start failed.
 
     """
-    from scipy.optimize import least_squares
-
     found: list[Any] = []
     for start in starts:
         at = np.asarray(start, dtype=np.float64)
@@ -73,24 +72,21 @@ def solve(
     return Solution(np.asarray(best.x), np.asarray(best.fun), inverse, agree)
 
 
-def vpnls(runs: Runs, *, relative: bool = False) -> dict[str, float]:
+def vpnls(runs: Runs) -> dict[str, float]:
     """Fit E + A/N^alpha + B/D^beta by least squares with E, A, B eliminated (non-negative).
 
     For given exponents the law is linear, so only (alpha, beta) are searched: a different
     estimator on purpose. On Epoch's data it moves E by more than the bootstrap's spread.
     """
-    from scipy.optimize import minimize, nnls
-
     n, d = np.log(runs.n), np.log(runs.n_tokens)
     n_mid, d_mid = n.mean(), d.mean()
     n, d = n - n_mid, d - d_mid
-    weight = 1 / runs.loss if relative else np.ones(len(runs))
 
     def inner(exponents: np.ndarray) -> tuple[np.ndarray, float]:
         columns = np.column_stack(
             [np.ones_like(n), np.exp(-exponents[0] * n), np.exp(-exponents[1] * d)]
         )
-        solution, rest = nnls(columns * weight[:, None], runs.loss * weight)
+        solution, rest = nnls(columns, runs.loss)
         return np.asarray(solution), float(rest)
 
     grid = [(a, b) for a in np.arange(0.1, 1.0, 0.15) for b in np.arange(0.1, 1.0, 0.15)]

@@ -12,7 +12,6 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.inputs.files import read_csv
-from planner.interval import INTERVAL
 from planner.law.columns import NDefinition
 from planner_calibration.fit.law.accuracy import fit_link, load_downstream
 from planner_calibration.fit.law.data import Runs, load_runs
@@ -81,18 +80,11 @@ def chinchilla(path: Path) -> list[Finding]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class OverTrainingFit:
-    """L = E + (a M^eta + b M^-eta) C^-eta, with M = D / N and C = 6 N D."""
+def fit_over_training(runs: Runs) -> dict[str, float]:
+    """Fit L = E + (a M^eta + b M^-eta) C^-eta, with M = D / N and C = 6 N D.
 
-    E: float
-    a: float
-    b: float
-    eta: float
-
-
-def fit_over_training(runs: Runs) -> OverTrainingFit:
-    """Fit the four numbers by least squares on the loss, as their code does."""
+    By least squares on the loss, as their code does.
+    """
     compute, ratio = 6 * runs.n * runs.n_tokens, runs.n_tokens / runs.n
 
     def residual(t: np.ndarray) -> np.ndarray:
@@ -101,7 +93,8 @@ def fit_over_training(runs: Runs) -> OverTrainingFit:
 
     starts = [np.array([5.0, 5.0, eta, 1.5]) for eta in (0.08, 0.12, 0.18)]
     t = solve(residual, starts).theta
-    return OverTrainingFit(float(t[3]), float(np.exp(t[0])), float(np.exp(t[1])), float(t[2]))
+    found = {"E": t[3], "a": np.exp(t[0]), "b": np.exp(t[1]), "eta": t[2]}
+    return {name: float(value) for name, value in found.items()}
 
 
 def fitting_rows(runs: Runs) -> np.ndarray:
@@ -122,15 +115,11 @@ def gadre(path: Path) -> list[Finding]:
         "rw_original": (1.734, 157.1, 246.2, 0.1272),
     }
     found = []
-    for corpus, (e, a, b, eta) in published.items():
+    for corpus, figures in published.items():
         part = runs[runs.dataset == corpus]
         law = fit_over_training(part[fitting_rows(part)])
-        found += [
-            _near(f"{corpus} E", law.E, e, 3),
-            _near(f"{corpus} a", law.a, a, 1),
-            _near(f"{corpus} b", law.b, b, 1),
-            _near(f"{corpus} eta", law.eta, eta, 4),
-        ]
+        for (name, ours), figure, digits in zip(law.items(), figures, (3, 1, 1, 4), strict=True):
+            found.append(_near(f"{corpus} {name}", ours, figure, digits))
     return found
 
 
@@ -177,7 +166,7 @@ def gemstones(path: Path) -> list[Finding]:
     published = published[np.isin(published.row, runs.row)]
     width = stage(published[runs.n < 0.6e9], published[runs.n >= 1e9], ("reference", "width"))
     low, high = predict_interval(
-        small, large, ("reference", "depth"), INTERVAL, 200, np.random.default_rng(0)
+        small, large, ("reference", "depth"), 200, np.random.default_rng(0)
     )
     covered = float(np.mean((large.loss >= low) & (large.loss <= high)))
     return [
@@ -203,7 +192,7 @@ def coverage(path: Path) -> list[Finding]:
         ("Gemstones cooled, shapes held out", gem, ("reference", "depth"), "shape"),
     )
     return [
-        _within(name, interval_coverage(runs, blocks, n_draws=100, scheme=scheme).covered, 0.7, 0.9)
+        _within(name, interval_coverage(runs, blocks, n_draws=100, scheme=scheme), 0.7, 0.9)
         for name, runs, blocks, scheme in cases
     ]
 

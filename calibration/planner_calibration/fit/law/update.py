@@ -40,12 +40,15 @@ class Update:
     """A law after seeing runs."""
 
     law: LawSpec
+    dropped: np.ndarray  # rows the law does not reach
     uninformed: tuple[str, ...]
-    informed: tuple[str, ...]
     rms_before: float
     rms_after: float
-    n_runs: int
-    dropped: np.ndarray
+
+    @property
+    def informed(self) -> tuple[str, ...]:
+        """Coordinates the runs told about."""
+        return tuple(c for c in COORDINATES if c not in self.uninformed)
 
 
 def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarray:
@@ -67,20 +70,20 @@ def update_law(
     spec: LawSpec,
     runs: Runs,
     *,
-    other_data: bool = True,
-    depth: bool | None = None,
     name: str = "user",
     source: str = "own runs",
+    other_data: bool = True,
+    depth: bool | None = None,
 ) -> Update:
     """Return `spec` conditioned on `runs`.
 
     Args:
         spec: the law that is the prior.
         runs: trained models, N counted as the law counts.
-        other_data: whether corpus, tokenizer or recipe may differ from the law's.
-        depth: let depth act; by default where depths leave the reference by a quarter.
         name: of the new law.
         source: where the runs came from, kept in the file.
+        other_data: whether corpus, tokenizer or recipe may differ from the law's.
+        depth: let depth act; by default where depths leave the reference by a quarter.
 
     Raises:
         SpecError: the runs count N otherwise than the law, or none has r inside [0.5, 5].
@@ -118,10 +121,8 @@ def update_law(
     return Update(
         _as_spec(spec, after, posterior, used, name, source, noise * float(np.sqrt(excess))),
         uninformed=silent,
-        informed=tuple(c for c in COORDINATES if c not in silent),
         rms_before=float(np.sqrt(np.mean(missed(law) ** 2))),
         rms_after=float(noise * np.sqrt(np.mean(data**2))),
-        n_runs=len(used),
         dropped=runs.row[~keep],
     )
 

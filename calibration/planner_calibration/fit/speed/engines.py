@@ -5,8 +5,9 @@ their own fit with a tight prior, and move only as far as the runs of this engin
 other kernels than those benchmarked, and long runs keep a lower clock.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,7 @@ from planner_calibration.fit.map_fit import Constant, MapFit, fit_constants, rou
 
 Vector = NDArray[np.float64]
 
-OVERHEADS = {
-    "step_s": Constant(1e-3, 1.0, 1e-5, 3e-2),
-    "layer_s": Constant(3e-5, 1.2, 1e-7, 5e-4),
-}
+OVERHEADS = {"step_s": Constant(1e-3, 1.0, 1e-5, 3e-2), "layer_s": Constant(3e-5, 1.2, 1e-7, 5e-4)}
 SEQUENCES = {"sequence_s": Constant(3e-5, 1.0, 1e-7, 1e-3)}
 RANKS = {
     "ranks_s": Constant(0.5e-3, 1.0, 1e-6, 2e-2),
@@ -90,7 +88,7 @@ def constants_after(runs: Sequence[Run], before: EngineFit) -> dict[str, Constan
     return constants
 
 
-def split(values: Mapping[str, float], k: Kernels, o: Overheads) -> tuple[Kernels, Overheads]:
+def placed(values: Mapping[str, Any], k: Kernels, o: Overheads) -> tuple[Kernels, Overheads]:
     """Put fitted constants where they belong."""
     own = {n: v for n, v in values.items() if hasattr(o, n)}
     return replace(k, **{n: v for n, v in values.items() if n not in own}), replace(o, **own)
@@ -129,17 +127,12 @@ def _add(
 ) -> EngineFit:
     if not runs:
         return f
-    predict = predictor(runs)
+    predict = prepare(runs).predict
     measured = np.log([r.value for r in runs])
 
     def ln_ratio(values: dict[str, float]) -> Vector:
-        return np.log(predict(*split(values, f.kernels, f.overheads))) - measured
+        return np.log(predict(*placed(values, f.kernels, f.overheads))) - measured
 
     found = fit_constants(constants, ln_ratio, noise=NOISE)
-    k, o = split(rounded(found.values), f.kernels, f.overheads)
+    k, o = placed(rounded(found.values), f.kernels, f.overheads)
     return EngineFit(k, o, {**f.fits, name: found})
-
-
-def predictor(runs: Sequence[Run]) -> Callable[[Kernels, Overheads], Vector]:
-    """Return a function that predicts `runs` from constants alone."""
-    return prepare(runs).predict

@@ -23,14 +23,18 @@ class Plan:
     """One profile that is fitted on runs of its own."""
 
     name: str
-    architecture: str
     device: str  # the runs' device
     engine: str
     engine_version: str
     data: str
-    after: str = ""  # the profile of a sister device it starts from
     also: tuple[str, ...] = ()  # devices it serves besides, for want of others
+    after: str = ""  # the profile of a sister device it starts from
     formats: str = ""  # the profile that says what 8 and 4 bits cost, for want of such runs
+
+    @property
+    def architecture(self) -> str:
+        """Its device's."""
+        return "hopper" if self.device == H100 else "ampere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,63 +50,23 @@ class Borrowed:
     formats: str  # the profile that says what 8 and 4 bits cost in whole runs
 
 
+UNPINNED = "unpinned, 2024"
 PLANS = (
-    Plan(
-        "a100-40gb-tensorrt-llm",
-        "ampere",
-        A100_40,
-        "tensorrt-llm",
-        "unpinned, 2024",
-        ARGONNE,
-        also=(A100_80,),
-    ),
-    Plan("a100-40gb-vllm-0.6", "ampere", A100_40, "vllm-0.6", "0.6", ARGONNE),
+    Plan("a100-40gb-tensorrt-llm", A100_40, "tensorrt-llm", UNPINNED, ARGONNE, also=(A100_80,)),
+    Plan("a100-40gb-vllm-0.6", A100_40, "vllm-0.6", "0.6", ARGONNE),
     Plan(
         "a100-80gb-vllm-0.6",
-        "ampere",
         A100_80,
         "vllm-0.6",
         "0.4.2 and 0.6.3",
         QWEN,
         after="a100-40gb-vllm-0.6",
     ),
-    Plan(
-        "a100-deepspeed-mii",
-        "ampere",
-        A100_40,
-        "deepspeed-mii",
-        "unpinned, 2024",
-        ARGONNE,
-        also=(A100_80,),
-    ),
-    Plan(
-        "a100-transformers",
-        "ampere",
-        A100_80,
-        "transformers",
-        "4.38 and 4.46",
-        QWEN,
-        also=(A100_40,),
-    ),
-    Plan(
-        "a100-fastertransformer",
-        "ampere",
-        A100_80,
-        "fastertransformer",
-        "5",
-        FASTER,
-        also=(A100_40,),
-    ),
-    Plan(
-        "h100-tensorrt-llm",
-        "hopper",
-        H100,
-        "tensorrt-llm",
-        "unpinned, 2024",
-        ARGONNE,
-        formats="h100-vllm-0.6",
-    ),
-    Plan("h100-vllm-0.6", "hopper", H100, "vllm-0.6", "0.5 and 0.6", ARGONNE),
+    Plan("a100-deepspeed-mii", A100_40, "deepspeed-mii", UNPINNED, ARGONNE, also=(A100_80,)),
+    Plan("a100-transformers", A100_80, "transformers", "4.38 and 4.46", QWEN, also=(A100_40,)),
+    Plan("a100-fastertransformer", A100_80, "fastertransformer", "5", FASTER, also=(A100_40,)),
+    Plan("h100-tensorrt-llm", H100, "tensorrt-llm", UNPINNED, ARGONNE, formats="h100-vllm-0.6"),
+    Plan("h100-vllm-0.6", H100, "vllm-0.6", "0.5 and 0.6", ARGONNE),
 )
 A100S = (A100_40, A100_80)
 BORROWED = tuple(

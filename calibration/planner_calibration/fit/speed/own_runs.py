@@ -9,11 +9,13 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from planner.columns import Kernels, Overheads
 from planner.inputs.profile import ProfileSpec
 from planner.interval import Z
 from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
+from planner_calibration.fit.speed.engines import placed
 from planner_calibration.fit.speed.rows import Group, shape_of
 
 Vector = NDArray[np.float64]
@@ -21,9 +23,7 @@ Vector = NDArray[np.float64]
 # How far a machine's constant may lie from the shipped one, as the sd of its logarithm: on the device the
 # profile was fitted on, and on one it was not.
 SAME, OTHER = 0.15, 1.0
-ENGINE_SD = (
-    1.5  # what an engine adds to a step depends on its version, its flags and the host's CPU
-)
+ENGINE_SD = 1.5  # what an engine adds depends on its version, its flags and the host's CPU
 # Kept as shipped: counts and switches of a kernel's design, and what no run here measures.
 KEPT = {
     "gemm_tile_rows", "attention_tile_rows", "packs_gqa", "splits_mha", "unpack_share",
@@ -82,19 +82,34 @@ def correct(
         tile_rows: values of `gemm_tile_rows` to try; None keeps the profile's.
 
     """
-    best = _best(runs, profile, same_device, n_starts, tile_rows)
+    shipped, engine = profile.columns()
+    posterior = profile.posterior if same_device else None
+    left_open = dict(zip(posterior.constants, posterior.ln_sd, strict=True)) if posterior else {}
+
+    def own_sd(name: str) -> float:
+        """On the profile's own device what it left open counts, and that machines differ a little."""
+        own = float(np.hypot(SAME, left_open.get(name, 0.0))) if same_device else OTHER
+        return prior_sd(name, engine, own)
+
+    def best_fit(some: Sequence[Group]) -> _Fit:
+        tiles = tile_rows or [shipped.gemm_tile_rows]
+        tried = [
+            _fit(some, replace(shipped, gemm_tile_rows=t), engine, own_sd, n_starts) for t in tiles
+        ]
+        return min(tried, key=lambda f: f.fit.cost)
+
+    best = best_fit(runs)
     kernels, overheads = best.constants()
-    blank = profile.columns()
-    held_out = _held_out(runs, profile, same_device, n_starts, tile_rows)
+    held_out = _held_out(runs, best_fit)
     logs = np.concatenate([np.zeros(0), *(np.log(m / p) for m, p in held_out.values())])
     spread = max(FLOOR, float(np.sqrt(np.mean(logs**2))) if len(logs) else SERVING_NOISE)
     return Corrected(
         kernels=kernels,
         overheads=overheads,
         posterior=best.fit,
-        before={g.kind: _error(g, g.predict(*blank)) for g in runs},
+        before={g.kind: error(g.measured_s, g.predict(shipped, engine)) for g in runs},
         held_out={kind: error(*pair) for kind, pair in held_out.items()},
-        fitted={g.kind: _error(g, g.predict(kernels, overheads)) for g in runs},
+        fitted={g.kind: error(g.measured_s, g.predict(kernels, overheads)) for g in runs},
         held_out_sd=spread,
         coverage=float(np.mean(np.abs(logs) <= Z * spread)) if len(logs) else float("nan"),
         gain_sd=max(FLOOR, float(np.std(logs)) if len(logs) > 1 else SERVING_NOISE),
@@ -111,60 +126,39 @@ class _Fit:
         return self.build(np.array(list(self.fit.values.values())))
 
 
-def _best(
-    runs: Sequence[Group],
-    profile: ProfileSpec,
-    same_device: bool,
-    n_starts: int,
-    tile_rows: Sequence[float] | None,
-) -> _Fit:
-    kernels, overheads = profile.columns()
-    known = (
-        dict(zip(profile.posterior.constants, profile.posterior.ln_sd, strict=True))
-        if profile.posterior and same_device
-        else {}
-    )
-    tried = [
-        _fit(runs, replace(kernels, gemm_tile_rows=t), overheads, known, same_device, n_starts)
-        for t in (tile_rows or [kernels.gemm_tile_rows])
-    ]
-    return min(tried, key=lambda f: f.fit.cost)
+def free_constants(kernels: Kernels, overheads: Overheads) -> dict[str, float]:
+    """Return the constants that runs can move, with their values."""
+    return {
+        f.name: float(getattr(columns, f.name))
+        for columns in (kernels, overheads)
+        for f in fields(columns)
+        if f.name not in KEPT and getattr(columns, f.name) > 0
+    }
+
+
+def prior_sd(name: str, overheads: Overheads, of_kernels: float) -> float:
+    """Return how far a constant may lie from the profile's, as the sd of its logarithm."""
+    return ENGINE_SD if hasattr(overheads, name) else of_kernels
 
 
 def _fit(
     runs: Sequence[Group],
     kernels: Kernels,
     overheads: Overheads,
-    known: dict[str, float],
-    same: bool,
+    sd: Callable[[str], float],
     n_starts: int,
 ) -> _Fit:
     serving = any(g.kind == "serve_offline" for g in runs)
-    names = [
-        (part, f.name)
-        for part, columns in (("kernels", kernels), ("overheads", overheads))
-        for f in fields(columns)
-        if f.name not in KEPT and getattr(columns, f.name) > 0 and (part == "kernels" or serving)
-    ]
     priors = [
-        Prior(
-            name,
-            float(getattr(kernels if part == "kernels" else overheads, name)),
-            # On the profile's own device what it left open counts, and that machines differ a little.
-            ENGINE_SD
-            if part == "overheads"
-            else float(np.hypot(SAME, known.get(name, 0.0)))
-            if same
-            else OTHER,
-        )
-        for part, name in names
+        Prior(name, value, sd(name))
+        for name, value in free_constants(kernels, overheads).items()
+        if serving or hasattr(kernels, name)
     ]
 
     def build(values: Vector) -> tuple[Kernels, Overheads]:
-        chosen: dict[str, dict[str, Vector | float]] = {"kernels": {}, "overheads": {}}
-        for i, (part, name) in enumerate(names):
-            chosen[part][name] = values[:, [i]] if values.ndim == 2 else float(values[i])
-        return replace(kernels, **chosen["kernels"]), replace(overheads, **chosen["overheads"])
+        many = values.ndim == 2
+        named = {p.name: values[:, [i]] if many else float(values[i]) for i, p in enumerate(priors)}
+        return placed(named, kernels, overheads)
 
     def residuals(values: Vector) -> Vector:
         """In units of each kind's own noise, one row a set of constants."""
@@ -181,11 +175,7 @@ def _fit(
 
 
 def _held_out(
-    runs: Sequence[Group],
-    profile: ProfileSpec,
-    same: bool,
-    n_starts: int,
-    tile_rows: Sequence[float] | None,
+    runs: Sequence[Group], best_fit: Callable[[Sequence[Group]], _Fit]
 ) -> dict[str, tuple[Vector, Vector]]:
     """Return serving runs measured and predicted, each architecture without its own runs.
 
@@ -197,7 +187,7 @@ def _held_out(
     for fold in range(folds if folds > 1 else 0):
         away = {s for i, s in enumerate(shapes) if i % folds == fold}
         seen, unseen = split(runs, away)
-        kernels, overheads = _best(seen, profile, same, n_starts, tile_rows).constants()
+        kernels, overheads = best_fit(seen).constants()
         for g in unseen:
             out.setdefault(g.kind, []).append((g.measured_s, g.predict(kernels, overheads)))
     return {
@@ -218,14 +208,8 @@ def split(runs: Sequence[Group], away: set[str]) -> tuple[list[Group], list[Grou
     return seen, unseen
 
 
-def _error(g: Group, predicted: Vector) -> Error:
-    return error(g.measured_s, predicted)
-
-
 def error(measured: Vector, predicted: Vector) -> Error:
     """Compare seconds with seconds."""
-    from scipy.stats import spearmanr
-
     off = np.abs(predicted / measured - 1)
     varied = len(measured) > 2 and np.ptp(measured) > 0 and np.ptp(predicted) > 0
     return Error(

@@ -8,18 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec, load_device
 from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
 from planner.writer import write_whole
 from planner_calibration import runs
-from planner_calibration.fit.map_fit import MapFit
 from planner_calibration.fit.speed import rows
 from planner_calibration.fit.speed.own_runs import TILE_ROWS, Corrected, correct
-from planner_calibration.fit.write import constants, profile_toml
+from planner_calibration.fit.write import constants, posterior, profile_toml
 
 SPREADS = ("prefill", "decode", "throughput")
 
@@ -68,7 +65,7 @@ def fit(
             f"{name!r} is no name for a profile", hint="letters, digits, dots and dashes"
         )
     device = load_device(device_id)
-    loaded = runs.load([p for p in paths])
+    loaded = runs.load(paths)
     serving = [r for r in loaded.rows if r.kind == "serve_offline" and r.status == "ok"]
     engines = sorted({r.engine.split()[0] for r in serving})
     if not engine and len(engines) > 1:
@@ -129,22 +126,10 @@ def to_toml(fitted: Fitted, today: date) -> str:
             "bias": math.expm1(-held.bias),
             "coverage": c.coverage,
         }
-    profile["posterior"] = _posterior(c.posterior)
+    profile["posterior"] = posterior({"own runs": c.posterior}, digits=3, places=3)
     return profile_toml(
         profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
     )
-
-
-def _posterior(found: MapFit) -> dict[str, Any]:
-    sd = np.sqrt(np.diag(found.covariance))
-    scaled = found.covariance / np.outer(sd, sd)
-    return {
-        "constants": [p.name for p in found.priors],
-        "ln_sd": [float(f"{v:.3g}") for v in sd],
-        "correlation": [
-            [round(float(scaled[i, j]), 3) + 0.0 for j in range(i)] for i in range(1, len(sd))
-        ],
-    }
 
 
 def write(fitted: Fitted, folder: Path, today: date) -> Path:

@@ -8,26 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import (
-    Arch,
-    Device,
-    Kernels,
-    Limits,
-    Overheads,
-    Parallel,
-    Precision,
-    System,
-    Workload,
-)
-from planner.cost.operators.attention.decode import decode_attention_s
+from planner.columns import Arch, Device, Kernels, Limits, Overheads, System, Workload, as_columns
 from planner.cost.operators.attention.prefill import prefill_attention_s
 from planner.cost.operators.elementwise import elementwise_s
-from planner.cost.operators.gemm import Gemm, gemm_s
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
 from planner.inputs.formats import FORMATS, Format, format_named
 from planner.inputs.measurement import Measurement
+from planner.questions.validate.kernel_rows import OPERATORS, kernel_system
 from planner.serving.batch import batch_s
+from planner_calibration.measure.shapes import FIELDS
 
 Vector = NDArray[np.float64]
 # Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
@@ -73,8 +63,7 @@ def seconds(row: Measurement, reference_s: float = math.nan) -> float:
 
 def shape_of(row: Measurement) -> str:
     """Return what tells one architecture from another, for splits that hold whole ones out."""
-    names = "n_layers d_model n_heads n_kv_heads head_dim d_ff vocab_size"
-    return " ".join(str(row.what.get(n)) for n in names.split())
+    return " ".join(str(row.what.get(n)) for n in FIELDS)
 
 
 def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
@@ -111,7 +100,8 @@ def _format(dtype: str) -> Format:
     return FORMATS["bf16"] if dtype == "auto" else format_named(dtype)
 
 
-def _system(arch: Arch, dtype: str, device: DeviceSpec, limits: Limits) -> System:
+def _system(dtype: str, device: DeviceSpec) -> System:
+    """Return a system that holds and computes everything in `dtype`."""
     rates = device.dense_flops_per_s
     held = _format(dtype)
     alike = [held, *(f for f in FORMATS.values() if f.torch and f.bytes == held.bytes)]
@@ -120,24 +110,9 @@ def _system(arch: Arch, dtype: str, device: DeviceSpec, limits: Limits) -> Syste
         raise SpecError(
             f"{device.name} lists no rate for {dtype}", hint="add it to the hardware file"
         )
-    width = held.bytes
-    return System(
-        arch=arch,
-        precision=Precision(width, width, width, width, width),
-        device=Device(
-            flops_per_s=rates[named],
-            attention_flops_per_s=rates[named],
-            hbm_bytes_per_s=device.hbm_bytes_per_s,
-            hbm_bytes=device.hbm_bytes,
-            n_sms=float(device.n_sms),
-            link_bytes_per_s=device.link_bytes_per_s,
-            node_link_bytes_per_s=device.link_bytes_per_s,
-        ),
-        parallel=Parallel(),
-        kernels=Kernels(),
-        overheads=Overheads(),
-        limits=limits,
-    )
+    own = {"flops_per_s": rates[named], "attention_flops_per_s": rates[named]}
+    own["node_link_bytes_per_s"] = device.link_bytes_per_s
+    return kernel_system(as_columns(Device, device.model_dump() | own), [held.bytes] * 5)
 
 
 def _column(rows: Sequence[Measurement], name: str, default: float | None = None) -> Vector:
@@ -151,8 +126,7 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
 
 
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
-    shape = ["n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size"]
-    columns: dict[str, Any] = {name: _column(rows, name) for name in shape}
+    columns: dict[str, Any] = {name: _column(rows, name) for name in FIELDS}
     arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
     limits = Limits(
         max_num_seqs=_column(rows, "flag_max_num_seqs", 4096.0),
@@ -160,7 +134,7 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
         reserve_bytes=0.0,
         chunked_prefill=np.array([float(not r.engine.startswith("torch")) for r in rows]),
     )
-    system = _system(arch, dtype, device, limits)
+    system = replace(_system(dtype, device), arch=arch, limits=limits)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
 
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:
@@ -172,9 +146,7 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
 
 
 def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
-    nothing = Arch(*(1.0,) * 7)
-    system = _system(nothing, dtype, device, Limits())
-    width = _format(dtype).bytes
+    system, width = _system(dtype, device), _format(dtype).bytes
 
     def at(name: str) -> Vector:
         return _column(rows, name)
@@ -182,16 +154,14 @@ def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSp
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:
         s = replace(system, kernels=kernels, overheads=overheads)
         if kind == "gemm":
-            return np.asarray(gemm_s(s, Gemm(at("m"), at("n"), at("k"), width)))
+            return OPERATORS["gemm"](s, {name: at(name) for name in "mnk"})
         if kind == "elementwise":
             return np.asarray(elementwise_s(s, 3.0 * at("tokens") * at("width") * width))
-        heads, kv, pair = at("n_heads"), at("n_kv_heads"), 4.0 * at("head_dim")
+        shape = {name: at(name) for name in ("n_heads", "n_kv_heads", "head_dim")}
         if kind == "attention_prefill":
             tokens = at("tokens")
-            return np.asarray(prefill_attention_s(s, tokens, tokens / 2, heads, kv, pair))
-        key_bytes = 2.0 * kv * at("head_dim") * width
-        return np.asarray(
-            decode_attention_s(s, at("seqs"), at("context"), kv, heads / kv, key_bytes, pair)
-        )
+            heads = shape["n_heads"], shape["n_kv_heads"], 4.0 * shape["head_dim"]
+            return np.asarray(prefill_attention_s(s, tokens, tokens / 2, *heads))
+        return OPERATORS["attn_decode"](s, shape | {"batch": at("seqs"), "kv_len": at("context")})
 
     return predict

@@ -1,57 +1,39 @@
 """All-reduce over processes of this machine: gloo between CPUs, NCCL between GPUs."""
 
-import socket
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import distributed, multiprocessing
 
 from planner.inputs.measurement import Measurement
-from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.machine import Machine, free_port, torch_name
+from planner_calibration.measure.timing import Timing
 
 
 def measure(
     ranks: int, elements: Sequence[int], on: Machine, dtype: str = "float32", repeats: int = 9
 ) -> list[Measurement]:
     """Return a row for each size; the time is the slowest rank's median."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = (ranks, port, list(elements), on.kind, dtype, repeats, queue)
+    queue = multiprocessing.get_context("spawn").SimpleQueue()
+    arguments = (ranks, free_port(), list(elements), on.kind, dtype, repeats, queue)
     multiprocessing.spawn(_rank, arguments, nprocs=ranks, join=True)  # type: ignore
     times: dict[int, list[list[float]]] = {n: [] for n in elements}
     for _ in range(ranks):
         for n, samples in queue.get():
             times[n].append(samples)
-    rows = []
+    rows, common = [], {"machine": on.id, "engine": torch_name(), "environment": on.environment}
     for n in elements:
-        samples = max(times[n], key=statistics.median)
-        median, size = statistics.median(samples), n * getattr(torch, dtype).itemsize
-        quartiles = statistics.quantiles(samples, n=4)
-        values = {
-            "median_s": median,
-            "iqr_s": quartiles[2] - quartiles[0],
-            "min_s": min(samples),
-            "repeats": float(len(samples)),
-            # Each byte crosses a link 2·(ranks − 1)/ranks times in a ring.
-            "bus_bytes_per_s": 2 * (ranks - 1) / ranks * size / median,
-        }
+        values = asdict(Timing.of(max(times[n], key=statistics.median)))
+        del values["clock_drifted"]  # it is not told from other ranks being late
+        size = n * getattr(torch, dtype).itemsize
+        # Each byte crosses a link 2·(ranks − 1)/ranks times in a ring.
+        values["bus_bytes_per_s"] = 2 * (ranks - 1) / ranks * size / values["median_s"]
         what: dict[str, Any] = {"elements": n, "ranks": ranks, "dtype": dtype}
-        rows.append(
-            Measurement.of(
-                "all_reduce",
-                what,
-                values=values,
-                engine=f"torch {torch.__version__}",
-                machine=on.id,
-                environment=on.environment,
-            )
-        )
+        rows.append(Measurement.of("all_reduce", what, values=values, **common))
     return rows
 
 

@@ -9,11 +9,13 @@ from torch.nn import functional as F  # noqa: N812 - torch's own custom
 
 from planner.inputs.formats import FORMATS
 from planner.inputs.measurement import Kind
+from planner_calibration.measure.train.model import attend
 
 DTYPES: dict[str, torch.dtype] = {
     f.torch: getattr(torch, f.torch) for f in FORMATS.values() if f.torch
 }
-Make = Callable[[str, torch.dtype], list[Callable[[], object]]]
+Calls = list[Callable[[], object]]
+Make = Callable[[str, torch.dtype], Calls]
 LARGEST_ROTATION = 64  # buffers of one case at most
 
 
@@ -27,11 +29,15 @@ class Case:
     elements: float  # moved, as the dtype stores them
     make: Make = field(compare=False, repr=False)
 
+    def bytes(self, dtype: str) -> float:
+        """Return what is moved."""
+        return self.elements * DTYPES[dtype].itemsize
+
 
 def gemm(m: int, n: int, k: int, cache_bytes: float) -> Case:
     """(m × k) by (k × n), the weights taken in turn from several copies."""
 
-    def make(device: str, dtype: torch.dtype) -> list[Callable[[], object]]:
+    def make(device: str, dtype: torch.dtype) -> Calls:
         copies = rotation(n * k * dtype.itemsize, cache_bytes)
         x = torch.randn(m, k, device=device, dtype=dtype)
         weights = [torch.randn(n, k, device=device, dtype=dtype) for _ in range(copies)]
@@ -43,19 +49,11 @@ def gemm(m: int, n: int, k: int, cache_bytes: float) -> Case:
 def attention_prefill(tokens: int, heads: int, kv_heads: int, head_dim: int, cache: float) -> Case:
     """Causal attention of one whole prompt."""
 
-    def make(device: str, dtype: torch.dtype) -> list[Callable[[], object]]:
+    def make(device: str, dtype: torch.dtype) -> Calls:
         copies = rotation(2 * kv_heads * tokens * head_dim * dtype.itemsize, cache)
         q = torch.randn(1, heads, tokens, head_dim, device=device, dtype=dtype)
         pairs = [_kv(1, kv_heads, tokens, head_dim, device, dtype) for _ in range(copies)]
-        group = heads // kv_heads
-
-        def run(k: Tensor, v: Tensor) -> Tensor:
-            if q.is_cuda:
-                return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-        return [lambda k=k, v=v: run(k, v) for k, v in pairs]  # type: ignore[misc]
+        return [lambda k=k, v=v: attend(q, k, v) for k, v in pairs]  # type: ignore[misc]
 
     shape = {"tokens": tokens, "n_heads": heads, "n_kv_heads": kv_heads, "head_dim": head_dim}
     flops = 2.0 * tokens * tokens * heads * head_dim  # causal: half of 4·T²
@@ -69,7 +67,7 @@ def attention_decode(
 ) -> Case:
     """One query a sequence over its cached keys and values, grouped heads as rows of one."""
 
-    def make(device: str, dtype: torch.dtype) -> list[Callable[[], object]]:
+    def make(device: str, dtype: torch.dtype) -> Calls:
         copies = rotation(2 * seqs * kv_heads * context * head_dim * dtype.itemsize, cache)
         q = torch.randn(seqs, kv_heads, heads // kv_heads, head_dim, device=device, dtype=dtype)
         pairs = [_kv(seqs, kv_heads, context, head_dim, device, dtype) for _ in range(copies)]
@@ -89,7 +87,7 @@ def attention_decode(
 def gated_activation(tokens: int, width: int, cache: float) -> Case:
     """SiLU of one half times the other: two reads, one write."""
 
-    def make(device: str, dtype: torch.dtype) -> list[Callable[[], object]]:
+    def make(device: str, dtype: torch.dtype) -> Calls:
         copies = rotation(3 * tokens * width * dtype.itemsize, cache)
         pairs = [
             torch.randn(2, tokens, width, device=device, dtype=dtype).unbind()
@@ -104,7 +102,7 @@ def gated_activation(tokens: int, width: int, cache: float) -> Case:
 def copy(elements: int, cache: float) -> Case:
     """One buffer to another: a read and a write."""
 
-    def make(device: str, dtype: torch.dtype) -> list[Callable[[], object]]:
+    def make(device: str, dtype: torch.dtype) -> Calls:
         copies = rotation(2 * elements * dtype.itemsize, cache)
         pairs = [
             (

@@ -61,7 +61,7 @@ def run(
         cases.sweep(size, cache),
         on=on,
         dtype=dtype,
-        limit=measure.bound(found, dtype),
+        peak=found,
         store=store,
         repeats=repeats,
         seen=lambda row: say(line(row)),

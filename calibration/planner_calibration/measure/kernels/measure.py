@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,31 +11,8 @@ from planner.inputs.measurement import Measurement, Setting, content_key
 from planner_calibration import runs
 from planner_calibration.measure.kernels.cases import DTYPES, Case
 from planner_calibration.measure.kernels.peaks import Peaks
-from planner_calibration.measure.machine import Machine, clock_hz
+from planner_calibration.measure.machine import Machine, clock_hz, torch_name
 from planner_calibration.measure.timing import time_calls
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The roofline of one kernel: no time below it is possible at these peaks."""
-
-    flops_per_s: float
-    bytes_per_s: float
-
-    def seconds(self, case: Case, dtype: str) -> float:
-        """Return the longer of arithmetic and traffic. [Williams 2009]"""
-        bytes_ = case.elements * DTYPES[dtype].itemsize
-        return max(case.flops / self.flops_per_s, bytes_ / self.bytes_per_s)
-
-
-def bound(peaks: Peaks, dtype: str) -> Bound:
-    """Return the bound at measured peaks."""
-    return Bound(peaks.flops_per_s[dtype], peaks.bytes_per_s)
-
-
-def settings(case: Case, dtype: str, threads: int) -> dict[str, Setting]:
-    """Return everything chosen, as a run records it."""
-    return {**case.shape, "dtype": dtype, "threads": threads}
 
 
 def measure(
@@ -43,7 +20,7 @@ def measure(
     *,
     on: Machine,
     dtype: str,
-    limit: Bound,
+    peak: Peaks,
     store: Any = None,
     repeats: int = 7,
     sample_s: float = 0.02,
@@ -54,44 +31,38 @@ def measure(
     A kernel that runs out of memory, or that the device does not have, becomes a row that says so.
     """
     device, threads = ("cuda" if on.kind == "cuda" else "cpu"), torch.get_num_threads()
-    engine = f"torch {torch.__version__}"
+    engine = torch_name()
     have = runs.done(store) if store else set()
     rows = []
     for case in cases:
-        what = settings(case, dtype, threads)
+        what: dict[str, Setting] = {**case.shape, "dtype": dtype, "threads": threads}
         if content_key(case.kind, what, on.id, engine) in have:
             continue
         common: dict[str, Any] = {"engine": engine, "machine": on.id}
-        predicted = limit.seconds(case, dtype)
         before = clock_hz()
         try:
             calls = case.make(device, DTYPES[dtype])
             # One thread: its own clock, which stands still while others have the core.
             now = time.thread_time if threads == 1 else time.perf_counter
             timing = time_calls(calls, device=device, repeats=repeats, sample_s=sample_s, now=now)
-        except torch.OutOfMemoryError as error:
-            row = Measurement.of(case.kind, what, status="oom", message=str(error)[:200], **common)
         except RuntimeError as error:
-            row = Measurement.of(
-                case.kind, what, status="failed", message=str(error)[:200], **common
-            )
+            common["status"] = "oom" if isinstance(error, torch.OutOfMemoryError) else "failed"
+            common["message"] = str(error)[:200]
         else:
-            row = Measurement.of(
-                case.kind,
-                what,
-                values={
-                    **timing.values(),
-                    "bound_s": predicted,
+            common |= {
+                "values": {
+                    **asdict(timing),
+                    "bound_s": peak.bound_s(case, dtype),
                     "flops_per_s": case.flops / timing.median_s,
-                    "bytes_per_s": case.elements * DTYPES[dtype].itemsize / timing.median_s,
+                    "bytes_per_s": case.bytes(dtype) / timing.median_s,
                 },
-                environment={
+                "environment": {
                     **on.environment,
                     "clock_before_hz": before,
                     "clock_after_hz": clock_hz(),
                 },
-                **common,
-            )
+            }
+        row = Measurement.of(case.kind, what, **common)
         rows.append(row)
         if store:
             runs.append(store, row)

@@ -22,32 +22,29 @@ class Peaks:
     bytes_per_s: float
     cache_bytes: float
 
+    def bound_s(self, case: cases.Case, dtype: str) -> float:
+        """Return the roofline, the longer of arithmetic and traffic: no time below it is possible.
+
+        [Williams 2009]
+        """
+        return max(case.flops / self.flops_per_s[dtype], case.bytes(dtype) / self.bytes_per_s)
+
 
 def find_peaks(device: str, dtypes: tuple[str, ...], cache: float) -> Peaks:
     """Time large products and large copies; the best of each is the peak."""
     on_gpu = device.startswith("cuda")
     now = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    sides = (4096, 8192) if on_gpu else (512, 1024)
-    flops = {}
-    for dtype in dtypes:
-        rates = []
-        for side in sides:
-            case = cases.gemm(side, side, side, 0)
-            timing = time_calls(
-                case.make(device, cases.DTYPES[dtype]), device=device, repeats=5, now=now
-            )
-            rates.append(case.flops / timing.min_s)
-        flops[dtype] = max(rates)
+
+    def least_s(case: cases.Case, dtype: str) -> float:
+        calls = case.make(device, cases.DTYPES[dtype])
+        return time_calls(calls, device=device, repeats=5, now=now).min_s
+
+    products = [cases.gemm(n, n, n, 0) for n in ((4096, 8192) if on_gpu else (512, 1024))]
+    flops = {dtype: max(c.flops / least_s(c, dtype) for c in products) for dtype in dtypes}
     # A copy also reads the lines it is about to overwrite on a CPU; a product of one row only reads.
     n = (1 << 28) if on_gpu else 1 << 24
-    copy = cases.copy(n, 0)
-    read = cases.gemm(1, n >> 12, 1 << 12, cache)
-    rates = [
-        c.elements
-        * 4
-        / time_calls(c.make(device, torch.float32), device=device, repeats=5, now=now).min_s
-        for c in (copy, read)
-    ]
+    moving = cases.copy(n, 0), cases.gemm(1, n >> 12, 1 << 12, cache)
+    rates = [c.bytes("float32") / least_s(c, "float32") for c in moving]
     return Peaks(flops, max(rates), cache)
 
 

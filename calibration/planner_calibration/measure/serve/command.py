@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from planner.errors import SpecError
@@ -11,11 +12,10 @@ from planner.inputs.measurement import Measurement
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.units import count, show
 from planner_calibration import words
-from planner_calibration.measure.machine import Machine, cpu, machine
+from planner_calibration.measure.machine import machine
 from planner_calibration.measure.serve import sweep as serving
-from planner_calibration.measure.serve.offline import Options, Point
-from planner_calibration.measure.serve.online import Load
-from planner_calibration.measure.shapes import near
+from planner_calibration.measure.serve.offline import Load, Options, Point
+from planner_calibration.measure.shapes import distinct
 from planner_calibration.measure.sweep import Tally, sweep
 
 Generated = tuple[str | None, int, str, str, str, int, int]
@@ -50,7 +50,7 @@ def run(
     specs = [load_model(name) for name in models] + shapes(generated)
     if not specs:
         raise SpecError("no model to measure", hint="name some, or generate them with --near 50M")
-    on = _machine(device)
+    on = machine(device)
     options = serving.resolve(
         Options(
             engine=engine,
@@ -95,33 +95,10 @@ def shapes(generated: Generated) -> list[ModelSpec]:
     if size is None:
         return []
     grid = itertools.product(words.numbers(x, "--x"), words.numbers(r, "--r"), words.counts(gqa))
-    found = {
-        near(
-            count(size),
-            n_layers=layers,
-            x=a,
-            r=b,
-            gqa=g,
-            head_dim=head_dim,
-            vocab_size=vocab_size,
-            multiple=32,
-        )
-        for a, b, g in grid
-    }
-    ordered = sorted(found, key=lambda s: (s.d_model, s.d_ff, s.n_heads))
-    return [
-        llama_candidate(
-            s.n_layers,
-            s.d_model,
-            s.n_heads,
-            s.n_kv_heads,
-            s.head_dim,
-            s.d_ff,
-            s.vocab_size,
-            name=f"shape-{i}",
-        )
-        for i, s in enumerate(ordered)
-    ]
+    fixed = {"n_layers": layers, "head_dim": head_dim, "vocab_size": vocab_size}
+    found = distinct(count(size), grid, **fixed, multiple=32)
+    found.sort(key=lambda s: (s.d_model, s.d_ff, s.n_heads))
+    return [llama_candidate(*astuple(s), name=f"shape-{i}") for i, s in enumerate(found)]
 
 
 def line(row: Measurement) -> str:
@@ -137,11 +114,3 @@ def line(row: Measurement) -> str:
         return head + f"TTFT {show(v['ttft_median_s'], 's')}, ITL {show(v['itl_median_s'], 's')}"
     spread = row.values["e2e_iqr_s"] / row.values["e2e_s"]
     return head + f"{show(row.values['e2e_s'], 's')} ± {100 * spread:.0f} %"
-
-
-def _machine(device: str | None) -> Machine:
-    """Describe the device; without torch it is the CPU."""
-    try:
-        return machine(device)
-    except ImportError:
-        return cpu()

@@ -3,6 +3,7 @@
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from planner.inputs.measurement import Measurement, content_key
 from planner.inputs.model import ModelSpec
 from planner_calibration.measure.machine import Machine
 from planner_calibration.measure.serve import process
+from planner_calibration.measure.timing import Timing
 
 DRIVER = Path(__file__).with_name("driver.py")
 
@@ -24,6 +26,16 @@ class Point:
     """So many identical requests, submitted at once."""
 
     batch: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Poisson arrivals of identical requests; `requests_per_s` inf sends them all at once."""
+
+    requests_per_s: float
+    requests: int
     input_tokens: int
     output_tokens: int
 
@@ -54,8 +66,6 @@ def version(engine: str, python: str) -> str:
         "    try: print(m.version(name)); break\n"
         "    except m.PackageNotFoundError: pass\n"
     )
-    import subprocess
-
     try:
         done = subprocess.run(
             [python, "-c", code], capture_output=True, text=True, timeout=60, check=True
@@ -71,24 +81,14 @@ def engine_flags(options: Options, points: Sequence[Point], on: Machine) -> dict
     Without a GPU nothing is compiled, a small cache is given, and the engine stays in one process, which
     halves its start.
     """
-    longest = max(p.input_tokens + p.output_tokens for p in points)
-    largest = max(p.batch for p in points)
+    room = 8 + max(p.input_tokens + p.output_tokens for p in points)
+    base = {"load_format": "dummy", "skip_tokenizer_init": True, "dtype": options.dtype}
     if options.engine == "sglang":
-        base: dict[str, Any] = {
-            "load_format": "dummy",
-            "skip_tokenizer_init": True,
-            "disable_radix_cache": True,
-            "dtype": options.dtype,
-            "context_length": longest + 8,
-        }
-        return base | options.flags
-    base = {
-        "load_format": "dummy",
-        "skip_tokenizer_init": True,
+        return base | {"disable_radix_cache": True, "context_length": room} | options.flags
+    base |= {
         "enable_prefix_caching": False,
-        "dtype": options.dtype,
-        "max_model_len": longest + 8,
-        "max_num_seqs": largest,
+        "max_model_len": room,
+        "max_num_seqs": max(p.batch for p in points),
         "disable_log_stats": True,
     }
     if on.kind == "cpu":
@@ -102,23 +102,25 @@ def engine_flags(options: Options, points: Sequence[Point], on: Machine) -> dict
 
 
 def settings(
-    spec: ModelSpec, point: Point, options: Options, flags: dict[str, Any]
+    spec: ModelSpec, load: Point | Load, options: Options, flags: dict[str, Any]
 ) -> dict[str, Any]:
     """Return everything chosen, as a run records it."""
     shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
     chosen = {f"flag_{k}": v for k, v in flags.items() if k not in ("dtype", "max_model_len")}
     threads = {"threads": options.threads} if options.threads else {}
-    return {**shape, **asdict(point), "dtype": options.dtype, **threads, **chosen}
+    return {**shape, **asdict(load), "dtype": options.dtype, **threads, **chosen}
+
+
+def engine_name(options: Options) -> str:
+    """Return what rows call the engine."""
+    return f"{options.engine} {options.version or version(options.engine, options.python)}".strip()
 
 
 def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
     """Return each point's key on record."""
-    flags = engine_flags(options, points, on)
-    engine = f"{options.engine} {options.version or version(options.engine, options.python)}"
-    return [
-        content_key("serve_offline", settings(spec, p, options, flags), on.id, engine)
-        for p in points
-    ]
+    flags, engine = engine_flags(options, points, on), engine_name(options)
+    chosen = (settings(spec, p, options, flags) for p in points)
+    return [content_key("serve_offline", what, on.id, engine) for what in chosen]
 
 
 def serve(
@@ -129,10 +131,7 @@ def serve(
     The rows of a process that failed say how: the point under way carries its status, those before it
     their results, those after it "failed".
     """
-    flags = engine_flags(options, points, on)
-    engine = (
-        f"{options.engine} {options.version or version(options.engine, options.python)}".strip()
-    )
+    flags, engine = engine_flags(options, points, on), engine_name(options)
     with tempfile.TemporaryDirectory(prefix="planner-serve-") as name:
         folder = Path(name)
         export_hf(spec, folder / "model")
@@ -197,23 +196,18 @@ def summary(
     Of an engine with one thread on a CPU also CPU time over that of the reference work beside it, and the
     reference at its fastest: their product is the wall time of an undisturbed machine.
     """
-    median = statistics.median(samples)
-    quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [median] * 3
-    return {
-        "e2e_s": median,
-        "e2e_iqr_s": quartiles[2] - quartiles[0],
-        "e2e_min_s": min(samples),
-        "repeats": float(len(samples)),
-        "output_tokens_per_s": point.batch * point.output_tokens / median,
-        **(
-            {
-                "e2e_per_reference": statistics.median(cpu / ref for cpu, ref in shared),
-                "reference_s": min(ref for _, ref in shared),
-            }
-            if shared
-            else {}
-        ),
+    e2e = Timing.of(samples)
+    found = {
+        "e2e_s": e2e.median_s,
+        "e2e_iqr_s": e2e.iqr_s,
+        "e2e_min_s": e2e.min_s,
+        "repeats": e2e.repeats,
+        "output_tokens_per_s": point.batch * point.output_tokens / e2e.median_s,
     }
+    if shared:
+        found["e2e_per_reference"] = statistics.median(cpu / ref for cpu, ref in shared)
+        found["reference_s"] = min(ref for _, ref in shared)
+    return found
 
 
 def environment(on: Machine, threads: int = 0) -> dict[str, str]:

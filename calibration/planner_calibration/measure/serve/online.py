@@ -2,55 +2,42 @@
 
 import json
 import math
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from planner.inputs.hf_export import export_hf
 from planner.inputs.measurement import Measurement
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.machine import Machine, free_port
 from planner_calibration.measure.serve import process
 from planner_calibration.measure.serve.offline import (
+    Load,
     Options,
     Point,
     engine_flags,
+    engine_name,
     environment,
-    version,
+    settings,
 )
 
 CLI = Path(__file__).with_name("vllm_cli.py")
 RESULTS = ("mean", "median", "p99")
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Poisson arrivals of identical requests; `requests_per_s` inf sends them all at once."""
-
-    requests_per_s: float
-    requests: int
-    input_tokens: int
-    output_tokens: int
-
-
 def serve(spec: ModelSpec, load: Load, options: Options, on: Machine) -> Measurement:
     """Start a server on `spec`, send it `load` and return the row; a failure is a row too."""
     point = Point(min(load.requests, 256), load.input_tokens, load.output_tokens)
     flags = engine_flags(options, [point], on)
-    engine = f"vllm {options.version or version('vllm', options.python)}".strip()
-    shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
-    chosen = {f"flag_{k}": v for k, v in flags.items() if k not in ("dtype", "max_model_len")}
-    asked = asdict(load)
+    what = settings(spec, load, options, flags) | {"threads": options.threads}
     if math.isinf(load.requests_per_s):
-        asked["requests_per_s"] = "inf"  # JSON has no infinity
-    what = {**shape, **asked, "dtype": options.dtype, "threads": options.threads, **chosen}
-    common: dict[str, Any] = {"engine": engine, "machine": on.id, "environment": on.environment}
+        what["requests_per_s"] = "inf"  # JSON has no infinity
+    common: dict[str, Any] = {"engine": engine_name(options), "machine": on.id}
+    common["environment"] = on.environment
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="planner-online-") as name:
         folder = Path(name)
@@ -66,7 +53,7 @@ def serve(spec: ModelSpec, load: Load, options: Options, on: Machine) -> Measure
 def _run(
     model: Path, flags: dict[str, Any], load: Load, options: Options, on: Machine, folder: Path
 ) -> tuple[str, str, dict[str, Any]]:
-    port, log = _free_port(), folder / "server.txt"
+    port, log = free_port(), folder / "server.txt"
     env = environment(on, options.threads)
     env.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)  # a server's engine has a process of its own
     deadline = time.monotonic() + options.limit_s
@@ -170,9 +157,3 @@ def _healthy(port: int) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from planner.errors import SpecError
 from planner.inputs.measurement import Measurement
 from planner.inputs.model import ModelSpec
 from planner_calibration.measure.machine import Machine
 from planner_calibration.measure.serve import offline
-from planner_calibration.measure.serve.offline import Options, Point
-from planner_calibration.measure.serve.online import Load
+from planner_calibration.measure.serve.offline import Load, Options, Point
 from planner_calibration.measure.sweep import Planned
 
 
@@ -54,7 +54,7 @@ def plan(
 ) -> list[Planned]:
     """Return one job a model with the keys of its points, `options` being resolved."""
     jobs = [Job(s, tuple(points), tuple(loads), options, on) for s in specs]
-    return [Planned(_keys(job), _failed(job), job) for job in jobs]
+    return [Planned(_keys(job), partial(_failed, job), job) for job in jobs]
 
 
 def _keys(job: Job) -> tuple[str, ...]:
@@ -67,24 +67,16 @@ def _keys(job: Job) -> tuple[str, ...]:
     return (*keys, *(f"online {load}" for load in job.loads))
 
 
-class _failed:  # noqa: N801 - a function that can travel to another process
-    def __init__(self, job: Job) -> None:
-        self.job = job
-
-    def __call__(self, message: str) -> list[Measurement]:
-        job = self.job
-        flags = offline.engine_flags(job.options, job.points, job.on)
-        return [
-            Measurement.of(
-                "serve_offline",
-                offline.settings(job.spec, p, job.options, flags),
-                status="crash",
-                engine=f"{job.options.engine} {job.options.version}".strip(),
-                machine=job.on.id,
-                message=message,
-            )
-            for p in job.points
-        ]
+def _failed(job: Job, message: str) -> list[Measurement]:
+    flags = offline.engine_flags(job.options, job.points, job.on)
+    common = {
+        "status": "crash",
+        "engine": f"{job.options.engine} {job.options.version}".strip(),
+        "machine": job.on.id,
+        "message": message,
+    }
+    chosen = (offline.settings(job.spec, p, job.options, flags) for p in job.points)
+    return [Measurement.of("serve_offline", what, **common) for what in chosen]
 
 
 def do(job: Job) -> list[Measurement]:

@@ -4,35 +4,22 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from planner.inputs.measurement import Measurement, Setting, content_key
+from planner.inputs.measurement import Measurement, content_key
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.machine import Machine
-from planner_calibration.measure.serve.offline import Options, Point, summary
+from planner_calibration.measure.machine import Machine, torch_name
+from planner_calibration.measure.serve.offline import Options, Point, settings, summary
 from planner_calibration.measure.serve.reference import Reference
 from planner_calibration.measure.torch_engine.run import Engine
 
 
-def settings(spec: ModelSpec, point: Point, options: Options) -> dict[str, Setting]:
-    """Return everything chosen, as a run records it."""
-    shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
-    flags = {f"flag_{k}": v for k, v in options.flags.items()}
-    threads = {"threads": options.threads} if options.threads else {}
-    return {**shape, **asdict(point), "dtype": options.dtype, **threads, **flags}
-
-
-def name() -> str:
-    """Return what the rows call the engine."""
-    return f"torch {torch.__version__}"
-
-
 def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
     """Return each point's key on record."""
-    return [content_key("serve_offline", settings(spec, p, options), on.id, name()) for p in points]
+    chosen = (settings(spec, p, options, options.flags) for p in points)
+    return [content_key("serve_offline", what, on.id, torch_name()) for what in chosen]
 
 
 def serve(
@@ -50,9 +37,9 @@ def serve(
 
 
 def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Measurement:
-    what = settings(spec, point, options)
+    what = settings(spec, point, options, options.flags)
     common: dict[str, Any] = {
-        "engine": name(),
+        "engine": torch_name(),
         "machine": on.id,
         "environment": {**on.environment, "threads": torch.get_num_threads()},
     }
@@ -83,26 +70,15 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
             if core:
                 shared.append((times[-1].cpu_s, (before + core.seconds()) / 2))
     except torch.OutOfMemoryError as error:
-        return Measurement.of(
-            "serve_offline", what, status="oom", message=str(error)[:300], **common
-        )
-    e2e = [t.e2e_s for t in times]
-    values = summary(e2e, point, shared) | {
-        "prefill_s": statistics.median(t.prefill_s for t in times),
-        "decode_s": statistics.median(t.decode_s for t in times),
+        common |= {"status": "oom", "message": str(error)[:300]}
+        return Measurement.of("serve_offline", what, **common)
+    common |= {
+        "values": summary([t.e2e_s for t in times], point, shared)
+        | {n: statistics.median(getattr(t, n) for t in times) for n in ("prefill_s", "decode_s")},
+        "samples": {n: [round(getattr(t, n), 6) for t in times] for n in ("e2e_s", "prefill_s")},
+        "seconds": round(time.perf_counter() - start, 2),
     }
-    samples = {
-        "e2e_s": [round(t, 6) for t in e2e],
-        "prefill_s": [round(t.prefill_s, 6) for t in times],
-    }
-    return Measurement.of(
-        "serve_offline",
-        what,
-        values=values,
-        samples=samples,
-        seconds=round(time.perf_counter() - start, 2),
-        **common,
-    )
+    return Measurement.of("serve_offline", what, **common)
 
 
 def _prompts(spec: ModelSpec, point: Point, random: torch.Generator) -> torch.Tensor:

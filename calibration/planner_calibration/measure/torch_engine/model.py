@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own custom
 
 from planner.inputs.model import ModelSpec
 from planner_calibration.measure.train import model as train
-from planner_calibration.measure.train.model import rotary
+from planner_calibration.measure.train.model import attend, rotary
 
 
 class Layer(train.Layer):
@@ -33,13 +33,7 @@ class Layer(train.Layer):
         q, k, v = self.heads_of(x, cos, sin)
         length = x.shape[1]
         self.keys[rows, :, :length], self.values[rows, :, :length] = k, v
-        if q.is_cuda:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        else:
-            group = self.heads // self.kv_heads
-            k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.rest(x, y)
+        return self.rest(x, attend(q, k, v))
 
     def decode(
         self, x: Tensor, position: Tensor, seen: int, mask: Tensor | None, cos: Tensor, sin: Tensor

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from planner.inputs.model import ModelSpec
 from planner_calibration.measure.kernels.cases import DTYPES
+from planner_calibration.measure.timing import captured
 from planner_calibration.measure.torch_engine.model import Model
 
 BUCKET = 512  # cached positions a CUDA graph is made for at a time
@@ -109,15 +110,7 @@ class Engine:
             self.tokens.copy_(decode(self.tokens, self.position, bucket, mask))
 
         kept = self.tokens.clone()
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # warm up off the main stream, as capture demands
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
+        graph = captured(step, warm_ups=3)
         self.tokens.copy_(kept)  # the warm-up moved it on
         replay: Callable[[], None] = graph.replay
         return replay

@@ -1,10 +1,11 @@
 """The call behind `planner calibrate train`."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
 from planner.inputs.measurement import Measurement
 from planner.units import count
@@ -13,7 +14,7 @@ from planner_calibration import words
 from planner_calibration.measure.machine import machine
 from planner_calibration.measure.sweep import Tally, sweep
 from planner_calibration.measure.train.data import corpus
-from planner_calibration.measure.train.loop import Recipe
+from planner_calibration.measure.train.loop import Recipe, Schedule
 from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
 
@@ -44,31 +45,19 @@ def run(
     on = machine(device)
     # Prepared here once, so that workers find it.
     text = corpus(data, vocab_size=vocab_size)
-    chosen = cross(
-        count(size),
-        layers,
-        x=words.numbers(x, "--x"),
-        r=words.numbers(r, "--r"),
-        gqa=words.counts(gqa),
-        head_dim=head_dim,
-        vocab_size=vocab_size,
-    )
+    arms = words.numbers(x, "--x"), words.numbers(r, "--r"), words.counts(gqa)
+    chosen = cross(count(size), layers, *arms, head_dim=head_dim, vocab_size=vocab_size)
     how = Recipe(
         n_tokens=int(count(tokens)),
         batch=batch,
         length=length,
         lr=lr,
-        schedule=cast(
-            Literal["wsd", "cosine"], words.choice(schedule, ("wsd", "cosine"), "--schedule")
-        ),
+        schedule=cast(Schedule, words.choice(schedule, get_args(Schedule), "--schedule")),
         device="cuda" if on.kind == "cuda" else "cpu",
         compile=on.kind == "cuda",
     )
-    runs = [
-        Run(shape, how, seed, data, checkpoints, threads)
-        for seed in range(seeds)
-        for shape in chosen
-    ]
+    pairs = itertools.product(chosen, range(seeds))
+    runs = [Run(shape, how, seed, data, checkpoints, threads) for shape, seed in pairs]
     planned = plan(runs, on, text.name)
     here = workers <= 1 and ray is None
     have = recorded.done(store)
@@ -89,23 +78,16 @@ def run(
 @contextmanager
 def progress(steps: int, *, quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
     """Show steps, loss and time left on stderr, on a terminal."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    bar = Progress(
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
+    columns = [
+        bars.TextColumn("loss {task.fields[loss]:.3f}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    ]
+    bar = bars.Progress(*columns, console=Console(stderr=True), disable=quiet)
     with bar:
         task = bar.add_task("", total=steps, loss=float("nan"))
 

@@ -15,6 +15,7 @@ from planner_calibration.measure.train.data import Corpus
 from planner_calibration.measure.train.model import Llama
 
 CURVE_POINTS = 50  # kept of the loss curve
+Schedule = Literal["wsd", "cosine"]
 DIVERGED = 1.0  # nats above the best smoothed loss so far
 
 
@@ -26,7 +27,7 @@ class Recipe:
     batch: int = 16  # sequences in a step
     length: int = 128  # tokens in a sequence
     lr: float = 4e-3  # at BASE_WIDTH; muP carries it to other widths
-    schedule: Literal["wsd", "cosine"] = "wsd"
+    schedule: Schedule = "wsd"
     warmup: float = 0.05  # share of the steps
     decay: float = 0.3  # share of the steps that WSD falls over; cosine falls all the way
     weight_decay: float = 0.1

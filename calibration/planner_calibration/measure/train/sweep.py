@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from planner.inputs.measurement import Measurement, content_key
-from planner_calibration.measure.machine import Machine, machine
-from planner_calibration.measure.shapes import Shape, near
+from planner_calibration.measure.machine import Machine, machine, torch_name
+from planner_calibration.measure.shapes import Shape, distinct
 from planner_calibration.measure.sweep import Planned
 from planner_calibration.measure.train.loop import Recipe
 
@@ -30,17 +30,15 @@ class Run:
 def cross(
     n_params_non_embedding: float,
     n_layers: int,
-    *,
     x: Sequence[float],
     r: Sequence[float],
     gqa: Sequence[int] = (2,),
-    head_dim: int,
-    vocab_size: int,
+    **fixed: int,
 ) -> list[Shape]:
     """Return shapes along x at the middle r, along r at the middle x, then along GQA, none twice.
 
     The middle is the median of what is given; two arms that cross are enough for a separable law and
-    half as many runs as a grid.
+    half as many runs as a grid. `fixed` is what `near` takes besides.
     """
     mid_x, mid_r, mid_gqa = sorted(x)[len(x) // 2], sorted(r)[len(r) // 2], gqa[0]
     wanted = [
@@ -49,19 +47,7 @@ def cross(
         *((mid_x, v, mid_gqa) for v in r),
         *((mid_x, mid_r, g) for g in gqa),
     ]
-    shapes = [
-        near(
-            n_params_non_embedding,
-            n_layers=n_layers,
-            x=a,
-            r=b,
-            gqa=g,
-            head_dim=head_dim,
-            vocab_size=vocab_size,
-        )
-        for a, b, g in dict.fromkeys(wanted)
-    ]
-    return list(dict.fromkeys(shapes))
+    return distinct(n_params_non_embedding, wanted, n_layers=n_layers, **fixed)
 
 
 def plan(runs: Sequence[Run], on: Machine, corpus_name: str) -> list[Planned]:
@@ -81,21 +67,13 @@ def settings(run: Run, corpus_name: str) -> dict[str, Any]:
 
 
 def _planned(run: Run, on: Machine, corpus_name: str) -> Planned:
-    what, engine = settings(run, corpus_name), _engine()
+    what, engine = settings(run, corpus_name), torch_name()
 
     def failed(message: str) -> list[Measurement]:
-        row = Measurement.of(
-            "train", what, status="crash", engine=engine, machine=on.id, message=message
-        )
-        return [row]
+        ran = {"engine": engine, "machine": on.id, "message": message}
+        return [Measurement.of("train", what, status="crash", **ran)]
 
     return Planned((content_key("train", what, on.id, engine),), failed, run)
-
-
-def _engine() -> str:
-    import torch
-
-    return f"torch {torch.__version__}"
 
 
 def do(run: Run, progress: Any = None) -> list[Measurement]:
@@ -110,7 +88,7 @@ def do(run: Run, progress: Any = None) -> list[Measurement]:
     on = machine(run.recipe.device)
     what, start = settings(run, tokens.name), time.monotonic()
     common: dict[str, Any] = {
-        "engine": _engine(),
+        "engine": torch_name(),
         "machine": on.id,
         "environment": {**on.environment, "threads": run.threads, "compile": run.recipe.compile},
     }
@@ -129,11 +107,8 @@ def do(run: Run, progress: Any = None) -> list[Measurement]:
         )
     except torch.OutOfMemoryError as error:
         return [Measurement.of("train", what, status="oom", message=str(error)[:300], **common)]
-    values = {
-        "heldout_nats_per_token": outcome.heldout_nats_per_token,
-        "heldout_bits_per_byte": outcome.heldout_bits_per_byte,
-        "train_nats_per_token": outcome.train_nats_per_token,
-    }
+    names = ("heldout_nats_per_token", "heldout_bits_per_byte", "train_nats_per_token")
+    values = {name: getattr(outcome, name) for name in names}
     row = Measurement.of(
         "train",
         what,

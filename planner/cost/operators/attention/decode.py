@@ -80,12 +80,7 @@ def _bytes(s: System, w: Step) -> Bytes:
 
 
 ATTENTION_DECODE = Operator(
-    "attention_decode",
-    "decode attention (reading the KV cache)",
-    "cached elements a token",
-    cached_elements,
-    "decoding",
-    attention_decode_s,
-    flops=_flops,
-    bytes_=_bytes,
-)
+    "attention_decode", "decode attention (reading the KV cache)",
+    "cached elements a token", cached_elements,
+    "decoding", attention_decode_s, flops=_flops, bytes_=_bytes,
+)  # fmt: skip

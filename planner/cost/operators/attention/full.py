@@ -38,8 +38,5 @@ ATTENTION = Softmax(
     cached_pair_flops=pair_flops,
 )
 FULL = LayerKind(
-    "full",
-    "full attention",
-    lambda a: (1.0 - is_latent(a)) * (1.0 - a.local_fraction),
-    ATTENTION,
+    "full", "full attention", lambda a: (1.0 - is_latent(a)) * (1.0 - a.local_fraction), ATTENTION
 )

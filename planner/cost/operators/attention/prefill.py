@@ -107,21 +107,12 @@ def cached_elements(a: Arch) -> Scalar:
 
 
 ATTENTION_PREFILL = Operator(
-    "attention_prefill",
-    "prefill attention",
-    "query width over all layers",
-    lambda a: attention_layers(a) * a.n_heads * a.head_dim,
-    "prompts",
-    attention_prefill_s,
-    flops=_flops,
-    bytes_=_bytes,
-)
+    "attention_prefill", "prefill attention",
+    "query width over all layers", lambda a: attention_layers(a) * a.n_heads * a.head_dim,
+    "prompts", attention_prefill_s, flops=_flops, bytes_=_bytes,
+)  # fmt: skip
 KV_WRITE = Operator(
-    "kv_write",
-    "writing the KV cache",
-    "cached elements a token",
-    cached_elements,
-    "prompts",
-    kv_write_total_s,
-    bytes_=_written_bytes,
-)
+    "kv_write", "writing the KV cache",
+    "cached elements a token", cached_elements,
+    "prompts", kv_write_total_s, bytes_=_written_bytes,
+)  # fmt: skip

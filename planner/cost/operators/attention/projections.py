@@ -2,8 +2,8 @@
 
 from planner.columns import Arch, Step, System
 from planner.cost.operators.attention.kinds import attention_layers, kv_params, mean, q_params
-from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
-from planner.cost.operators.operator import Operator, step_tokens
+from planner.cost.operators.gemm import Gemm, gemm_s, product
+from planner.cost.operators.operator import step_tokens
 from planner.equation import equation
 from planner.units import Scalar, Seconds
 
@@ -41,25 +41,11 @@ def _output_weights(a: Arch) -> Scalar:
     return attention_layers(a) * a.d_model * a.n_heads * a.head_dim
 
 
-QKV = Operator(
-    "qkv",
-    "the QKV projections",
-    "weights in it",
-    _qkv_weights,
-    "rows",
-    qkv_s,
-    flops=lambda s, w: attention_layers(s.arch) * gemm_flops(qkv_gemm(s, w)),
-    bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, qkv_gemm(s, w)),
-    weights=_qkv_weights,
-)
-ATTENTION_OUTPUT = Operator(
-    "attention_output",
-    "the output projections",
-    "weights in it",
-    _output_weights,
-    "rows",
-    attention_output_s,
-    flops=lambda s, w: attention_layers(s.arch) * gemm_flops(attention_output_gemm(s, w)),
-    bytes_=lambda s, w: attention_layers(s.arch) * gemm_bytes(s, attention_output_gemm(s, w)),
-    weights=_output_weights,
-)
+QKV = product(
+    "qkv", "the QKV projections", ("weights in it", _qkv_weights),
+    qkv_s, qkv_gemm, attention_layers, _qkv_weights,
+)  # fmt: skip
+ATTENTION_OUTPUT = product(
+    "attention_output", "the output projections", ("weights in it", _output_weights),
+    attention_output_s, attention_output_gemm, attention_layers, _output_weights,
+)  # fmt: skip
