@@ -11,6 +11,7 @@ Exit code 2 is the command line's own: a flag or argument it could not parse.
 """
 
 import difflib
+import functools
 from collections.abc import Iterable
 
 
@@ -39,7 +40,8 @@ class UnknownName(SpecError):  # noqa: N818
     def among(cls, what: str, name: str, known: Iterable[str], *, see: str = "") -> "UnknownName":
         """Say which `what` is unknown and suggest the nearest of `known`, else where to look."""
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=1)
+        near = functools.partial(difflib.get_close_matches, possibilities=known, n=1)
+        close = near(name) or near(name.lower())
         hint = f"did you mean {close[0]!r}?" if close else see or f"one of: {', '.join(known)}"
         return cls(f"no {what} called {name!r}", hint=hint)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Table
+from planner.inputs.formats import alike
+from planner.inputs.presets import format_in_name
 from planner.results import Warned
 from planner.scenario.legal import NO_ROOM, REFUSED
 from planner.scenario.scenario import Scenario
@@ -50,6 +52,15 @@ def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
     ]
 
 
+def _stored(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    found: dict[str, None] = {}
+    for s in (scenarios[i] for i in rows):
+        said, asked = format_in_name(s.model.name), s.engine.dtype
+        if said and not alike(said, asked):
+            found[f"{s.model.name} is in {said} by its name, {asked} is assumed"] = None
+    return list(found)
+
+
 SERVING_WARNINGS = (
     Warning("no-room", "{n} of {all} settings do not fit in memory", _bound(NO_ROOM)),
     Warning(
@@ -66,6 +77,7 @@ SERVING_WARNINGS = (
         "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
         _bound("capacity"),
     ),
+    Warning("stored-format", "{names}: give --dtype", _stored),
     Warning("no-price", "no price known for {names}: give --usd-per-hour", _unpriced),
     Warning(
         "uncalibrated-layers",

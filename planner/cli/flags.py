@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from planner.scenario.options import Group, Option
 
 On = Annotated[
-    str | None, typer.Option("--on", metavar="HARDWARE", help="Device, by id or TOML path.")
+    str | None, typer.Option("--on", metavar="HARDWARE", help="Device, by name or TOML path.")
 ]
 Tokens = Annotated[
     str, typer.Option("--tokens", metavar="COUNT", help="Training tokens, e.g. 100B or 1e11.")
@@ -30,7 +30,7 @@ Out = Annotated[
 ]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw front and operating curves too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Model = Annotated[str, typer.Argument(help="Preset name, TOML, config.json, or its folder.")]
+Model = Annotated[str, typer.Argument(help="Preset or hub id, TOML, config.json, or its folder.")]
 SERVING: "tuple[Group, ...]" = ("deployment", "engine", "workload")
 
 

@@ -9,26 +9,35 @@ from planner.cli.flags import group
 app = group("Browse model presets, or look at any Hugging Face config.json.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print names, hub ids, counts and sources.")]
 
 
 @app.command("list")
-def list_models(as_json: AsJson = False) -> None:
-    """Print every preset with its shape and parameter count."""
+def list_models(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Print every preset with its shape and parameter count.
+
+    Example: planner models list --csv
+    """
     import json
 
+    from planner.cli import output
     from planner.inputs.loading import load_model, model_names
-    from planner.report.models import models_table
+    from planner.report.models import models_rows, models_table
 
     specs = {name: load_model(name) for name in model_names()}
     if as_json:
         typer.echo(json.dumps({name: spec.summary() for name, spec in specs.items()}, indent=2))
+    elif as_csv:
+        output.write(output.as_csv(models_rows(specs)), None)
     else:
         typer.echo(models_table(specs))
 
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A preset, a TOML, a config.json or its folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A preset or hub id, a TOML, a config.json or its folder.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Print one model: its shape, what follows from it, and where it comes from."""

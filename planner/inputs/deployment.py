@@ -8,9 +8,9 @@ DEFAULT_DEVICE = "a100-sxm-40gb"  # of Bian et al., arXiv 2510.18245
 
 
 class DeploymentSpec(Spec):
-    """A device by its id or path, how many replicas of the engine, and what an hour of it costs."""
+    """A device by its name or path, how many replicas of the engine, and what an hour of it costs."""
 
-    on: str = Field(DEFAULT_DEVICE, description="Device, by id or TOML path.")
+    on: str = Field(DEFAULT_DEVICE, description="Device, by name (h100-sxm, H100) or TOML path.")
     replicas: int = Field(1, ge=1, le=100_000, description="Copies of the engine.")
     prefill_replicas: int = Field(
         0,

@@ -1,7 +1,6 @@
 """A device and a node as their datasheets state them."""
 
 import functools
-import re
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from planner.columns import Device
 from planner.data import catalogue, find
-from planner.errors import SpecError
+from planner.errors import SpecError, UnknownName
 from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import (
     BytesField,
@@ -21,9 +20,11 @@ from planner.inputs.fields import (
     load_toml,
 )
 from planner.inputs.files import read_toml
-from planner.inputs.formats import FORMATS, SERVED
+from planner.inputs.formats import FORMATS, SERVED, Format
+from planner.inputs.names import slug, words
 
 README = "see hardware/README.md for the keys and units"
+Words = frozenset[str]
 RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
 
 
@@ -35,6 +36,7 @@ class DeviceSpec(Spec):
     """Nameplate numbers, each with the document it came from."""
 
     name: str
+    aliases: tuple[str, ...] = ()  # other names people give it, in lower case with dashes
     vendor: str
     architecture: str
     form_factor: str
@@ -64,6 +66,15 @@ class DeviceSpec(Spec):
             able = ", ".join(name for name in SERVED if FORMATS[name].computes_in in rates)
             raise NoSuchFormat(f"{self.name} has no {dtype} rate", hint=f"it computes in {able}")
         return rates[rate]
+
+    def runs(self, dtype: str) -> Format:
+        """Return the format that weights in `dtype` are in here: fp4 is a vendor's own.
+
+        Where the device lacks its rate, engines that can unpack such weights before each product.
+        """
+        meant = FORMATS[FORMATS[dtype].of.get(self.vendor, dtype)]
+        able = meant.computes_in in self.dense_flops_per_s or not meant.elsewhere
+        return meant if able else FORMATS[meant.elsewhere]
 
     def columns(self, dtype: str = "bf16", node: "NodeSpec | None" = None) -> Device:
         """Return the columns equations look at, for weights in `dtype`."""
@@ -113,46 +124,63 @@ def node_names() -> list[str]:
 
 
 def device_named(text: str) -> str:
-    """Return the hardware id of a GPU as people write it: "A100-SXM4-40GB" is a100-sxm-40gb.
+    """Return the id of a device as people write it: "NVIDIA H100 80GB HBM3" is h100-sxm.
+
+    Its id or one of its aliases must be there; beside it may stand what its full name says.
 
     Raises:
-        SpecError: none fits.
+        UnknownName: none fits; the nearest is suggested.
 
     """
-    return _device_like(text, tuple(device_names()))
+    known = catalogue("hardware")
+    devices = {n: known[n] for n in device_names()}
+    if text.lower() in devices:
+        return text.lower()
+    typed = words(text)
+    fits = [
+        (len(key), name)
+        for name, called, keys in _called(tuple(devices.items()))
+        for key in keys
+        if key <= typed <= key | called
+    ]
+    if not fits:
+        known_as = [*devices, *(a for n in devices for a in _aliases(known[n]))]
+        raise UnknownName.among("hardware", text, known_as, see="see `planner hardware list`")
+    return max(fits, key=lambda fit: fit[0])[1]
 
 
-@functools.cache
-def _device_like(gpu: str, known: tuple[str, ...]) -> str:
-    words = set(re.findall(r"[a-z]+\d+[a-z]*|\d+gb|pcie|nvl|sxm", gpu.lower()))
-    words = {re.sub(r"^sxm\d$", "sxm", w) for w in words} - {"nvidia"}
-    if gpu.lower() in known:
-        return gpu.lower()
-    form = words & {"pcie", "nvl"} or {"sxm"}
-    best, best_score = "", 0.0
-    for name in known:
-        parts = set(name.split("-"))
-        if not parts & words - {"sxm", "pcie", "nvl"}:
-            continue
-        model = 4 * len({p for p in parts & words if not p.endswith("gb")} - {"sxm", "pcie", "nvl"})
-        memory = {p for p in parts if p.endswith("gb")}
-        score = model + 2 * bool(memory & words) + bool(form & parts) - bool(memory - words) * 0.5
-        if model and score > best_score:
-            best, best_score = name, score
-    if not best:
-        raise SpecError(f"no hardware like {gpu!r}", hint="see `planner hardware list`")
-    return best
+@functools.lru_cache(maxsize=64)
+def _called(devices: tuple[tuple[str, Path], ...]) -> list[tuple[str, Words, list[Words]]]:
+    """Return each device with the words of its full name, and those of its id and aliases."""
+    found = []
+    for name, path in devices:
+        own = _keys(path)
+        full = words(" ".join(str(own.get(k, "")) for k in ("name", "vendor", "form_factor")))
+        found.append((name, full, [words(key) for key in (name, *_aliases(path))]))
+    return found
+
+
+def _aliases(path: Path) -> list[str]:
+    aliases = _keys(path).get("aliases")
+    return list(map(str, aliases)) if isinstance(aliases, list) else []
+
+
+def said_device(text: str) -> str:
+    """Say as which device `text` was read, where that is not plain: "H100 read as h100-sxm"."""
+    if Path(text).suffix == ".toml" or words(text) == words(name := device_named(text)):
+        return ""
+    return f"{text} read as {name}"
 
 
 def load_device(name: str) -> DeviceSpec:
-    """Load `name`, an id or a path, from the first folder on the search path that has it.
+    """Load `name`, an id, another name or a path, from the first folder that has it.
 
     Raises:
         UnknownName: no such device; the nearest is suggested.
         SpecError: the file is malformed.
 
     """
-    path = find("hardware", "hardware", name, see="see `planner hardware list`")
+    path = _device_path(name)
     if path.parent.name == "nodes":
         node = load_toml(NodeSpec, path, hint=README)
         raise SpecError(
@@ -162,6 +190,13 @@ def load_device(name: str) -> DeviceSpec:
     if path.parent.name == "engines":
         raise SpecError(f"{name} is an engine, not a device", hint=f"write --engine {name}")
     return load_toml(DeviceSpec, path, hint=README)
+
+
+def _device_path(name: str) -> Path:
+    known = catalogue("hardware")
+    if name.endswith(".toml") and Path(name).is_file():
+        return Path(name)
+    return known[next((n for n in (name, slug(name)) if n in known), "") or device_named(name)]
 
 
 def load_node(name: str) -> NodeSpec:

@@ -16,6 +16,7 @@ from planner.data import catalogue, search_path
 from planner.errors import UnknownName
 from planner.inputs.fields import Spec, load_toml
 from planner.inputs.formats import FORMATS, SERVED, Dtype
+from planner.inputs.names import slug, words
 
 
 class EngineLimits(Spec):
@@ -36,6 +37,7 @@ class EngineVersion(EngineLimits):
     """How an engine runs from a version on, until the next one listed."""
 
     since: str  # "0" where it has always been so
+    aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
     source: str = Field(pattern="^https://")  # where its makers say how it schedules
@@ -66,14 +68,30 @@ class EngineFile(Spec):
 
     def at(self, version: str) -> EngineVersion:
         """Return how `version` runs: the newest where it is empty or names no number."""
+        said = words(version)
+        if named := [v for v in self.versions if said & {*v.aliases}]:
+            return named[0]
         asked = _numbers(version)
         known = [v for v in self.versions if not asked or _numbers(v.since) <= asked]
         return known[-1] if known else self.versions[0]
 
+    def version_of(self, text: str) -> str:
+        """Return the version `text` speaks of, as ``0.8.3``, or ``0.8.3-v0`` where it ran as an older one.
+
+        A container's tag, a range, release candidates and post-releases are read as their release.
+        """
+        tag = text.lower().rpartition(":")[2]
+        named = [w for v in self.versions for w in v.aliases if w in words(tag)]
+        for word in named:
+            tag = tag.replace(word, "")
+        own = ".".join(map(str, _numbers(tag)))
+        moved = [w for w in named if self.at(w) is not self.at(own)]
+        return "-".join(filter(None, (own, *moved[:1])))
+
 
 def _numbers(version: str) -> tuple[int, ...]:
-    found = re.search(r"\d+(?:\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+    found = re.search(r"(?<![\w.])v?(\d+(?:\.\d+)*)", version.lower())
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,19 +112,19 @@ def engine_named(text: str, version: str = "") -> tuple[str, str]:
     """Return the id and the version of the engine that `text` names; "" is the newest.
 
     Args:
-        text: as people write it: ``vllm``, ``vLLM 0.6.3``, ``vllm==0.6.3``, ``TensorRT-LLM``, ``trtllm``.
-        version: where it is apart: ``0.6.3.post1``, ``v0.5.6-cu129``, a container's tag.
+        text: as people write it: ``vllm``, ``vLLM V1``, ``vllm==0.6.3``, ``TensorRT-LLM``, ``trtllm``,
+            ``vllm/vllm-openai:v0.10.1``.
+        version: where it is apart: ``0.6.3.post1``, ``v0.5.6-cu129``, ``0.8.3 (V0)``, a container's tag.
 
     Raises:
         UnknownName: no such engine.
 
     """
-    found = re.fullmatch(r"([a-z].*?)(?:(?:[ =-]+v?|==)(\d.*))?", text.strip().lower())
-    name, written = found.groups() if found else (text, None)
-    name = re.sub(r"[ _]", "-", name)
+    start = re.search(r"(?<![\w.])v?\d|:", text.lower())
+    name, written = (text[: start.start()], text[start.start() :]) if start else (text, "")
     for known, engine in engines().items():
-        if name == known or name in engine.aliases:
-            return known, ".".join(map(str, _numbers(written or version)))
+        if slug(name) in (known, *map(slug, engine.aliases)):
+            return known, engine.version_of(written.lstrip(":") or version)
     raise UnknownName.among("engine", text, engines())
 
 

@@ -1,23 +1,26 @@
 """A model by its name or by a path: a preset, a TOML, or a Hugging Face config.json."""
 
+import os
 from pathlib import Path
 
-from planner.data import catalogue, find
-from planner.errors import SpecError
+from planner.data import catalogue
+from planner.errors import SpecError, UnknownName
 from planner.inputs.fields import load_toml
 from planner.inputs.hf import from_hf
 from planner.inputs.model import ModelSpec
+from planner.inputs.names import slug
+from planner.inputs.presets import bare, format_in_name, preset_named, presets
 
 SEE = "see `planner models list`, or give a path to a TOML or a config.json"
 
 
 def model_names() -> list[str]:
-    """Return the ids of every preset on the search path."""
-    return list(catalogue("presets/models"))
+    """Return the names of every preset: the user's files, and the table of ours."""
+    return sorted({*catalogue("presets/models"), *presets()})
 
 
 def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
-    """Load a preset (``llama-3.1-8b``), a TOML, a config.json or a folder that holds one.
+    """Load a preset (``llama-3.1-8b``, or the model's hub id), a TOML, a config.json or its folder.
 
     A name is a preset, even where a file is called the same; a path has a slash or a suffix,
     or exists.
@@ -30,12 +33,23 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
     if isinstance(name_or_path, ModelSpec):
         return name_or_path
     text, path = str(name_or_path), Path(name_or_path)
-    if text in catalogue("presets/models"):
-        return load_toml(ModelSpec, find("presets/models", "model", text))
+    mine = catalogue("presets/models")
+    if own := next((n for n in (text, slug(text), slug(bare(text))) if n in mine), ""):
+        return load_toml(ModelSpec, mine[own])
+    if text in presets():
+        return presets()[text].spec
     if path.suffix == ".toml" and path.is_file():
         return load_toml(ModelSpec, path)
     if path.is_dir() or path.suffix == ".json":
         return from_hf(path)
-    if isinstance(name_or_path, Path) or path.suffix == ".toml" or len(path.parts) > 1:
+    if not isinstance(name_or_path, Path) and (name := preset_named(text)):
+        spec = load_model(name)  # a quantised copy keeps its own name: it says in which format
+        return spec.model_copy(update={"name": text}) if format_in_name(text) else spec
+    hub_id = len(path.parts) == 2 and path.parts[0] not in (os.sep, ".", "..", "~")
+    if (
+        isinstance(name_or_path, Path)
+        or path.suffix == ".toml"
+        or (path.name != text and not hub_id)
+    ):
         raise SpecError(f"{text}: no such file", hint=SEE)
-    return load_toml(ModelSpec, find("presets/models", "model", text, see=SEE))
+    raise UnknownName.among("model", text, model_names(), see=SEE)

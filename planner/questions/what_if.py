@@ -131,7 +131,8 @@ def basis(found: Evaluated, simulated: bool) -> dict[str, str]:
     """Return where the numbers are from, in words."""
     deployments = [e.resolved.deployment for e in found.groups]
     words = "simulated scheduler, mean and percentiles; closed form for the rest"
-    return {
+    names = "; ".join(dict.fromkeys(d.read_as for d in deployments if d.read_as))
+    return ({"names": names} if names else {}) | {
         "speed": "; ".join(dict.fromkeys(d.basis for d in deployments)),
         "latency": words if simulated else "closed form, means",
         "price": "; ".join(dict.fromkeys(d.price_basis for d in deployments)),

@@ -43,6 +43,7 @@ def spec_table(spec: Any) -> Table:
             for dtype, rate in value.items():
                 t.add_row(f"{key}.{dtype}", show(rate, "flop/s", 4))
         else:
-            text = show(value, units[key], 4) if key in units else str(value)
+            listed = ", ".join(value) if key == "aliases" else str(value)
+            text = show(value, units[key], 4) if key in units else listed
             t.add_row(key, text.replace("/s", "Hz") if key.endswith("_hz") else text)
     return t

@@ -1,8 +1,10 @@
 """Model shapes as text."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from planner.inputs.model import ModelSpec
+from planner.inputs.presets import presets
 from planner.report.parts import aligned
 from planner.units import show, significant
 
@@ -16,6 +18,22 @@ def models_table(specs: Mapping[str, ModelSpec]) -> str:
         shape = [str(getattr(spec, column)) for column in _COLUMNS]
         rows.append([name, spec.family, *shape, show(spec.n_params)])
     return aligned(rows, left=2)
+
+
+def models_rows(specs: Mapping[str, ModelSpec]) -> list[dict[str, Any]]:
+    """Return a row a model: its name here and on the hub, its parameters, and its source."""
+    ours = presets()
+    return [
+        {
+            "name": name,
+            "hub": " ".join(ours[name].hub) if name in ours else "",
+            "n_params": spec.n_params,
+            "n_active_params": spec.n_active_params,
+            "published": ours[name].published if name in ours else "",
+            "source": spec.source,
+        }
+        for name, spec in specs.items()
+    ]
 
 
 def model_text(spec: ModelSpec) -> str:

@@ -174,7 +174,8 @@ def require_weights_fit(c: Conditions, params: float, kind: str, tolerance: floa
         Infeasible: by how much, and what would help.
 
     """
-    e, device = c.engine, resolve(c).device
+    found = resolve(c)
+    e, device = found.engine, found.device
     weights = params * e.precision().weight_bytes / e.n_devices
     room = device.hbm_bytes * memory.GIB_PER_GB * memory.OFFERED * e.memory_fraction
     if kind == "non-embedding" and weights * (1 - tolerance) > room:

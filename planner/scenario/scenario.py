@@ -15,7 +15,7 @@ from planner.columns import Arch, Limits, Parallel, System, Workload, shared, st
 from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
-from planner.inputs.device import DeviceSpec, load_device
+from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
 from planner.inputs.engine import EngineSpec
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.inputs.loading import load_model
@@ -87,6 +87,7 @@ class Deployment:
     basis: str
     usd_per_device_hour: float  # NaN where no price is known
     price_basis: str
+    read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
     def sd(self, spread: str) -> float:
         """Return the standard deviation of the logarithm that `spread` of the profile has here."""
@@ -143,17 +144,24 @@ def resolve(c: Conditions) -> Deployment:
 
     """
     device = load_device(c.on)
-    device.flops_per_s(c.engine.dtype)
+    name = c.on if c.on.endswith(".toml") else device_named(c.on)
+    held = device.runs(c.engine.dtype).name
+    device.flops_per_s(held)
+    engine, read_as = c.engine, [said_device(c.on)]
+    if held != engine.dtype:
+        engine = engine.model_copy(update={"dtype": held})
+        read_as.append(f"{c.engine.dtype} read as {held}")
     if c.profile:
         profile, factor, basis = load_profile(c.profile), 1.0, f"profile {c.profile}, as asked"
     else:
-        profile, factor, basis = profile_for(c.on, device, c.engine.generation)
+        profile, factor, basis = profile_for(name, device, c.engine.generation)
     if c.usd_per_hour is not None:
         usd, price_basis = c.usd_per_hour, "as given"
     else:
         prices = load_prices(c.prices)
-        usd, price_basis = prices.usd_per_hour.get(c.on, float("nan")), prices.basis
-    return Deployment(device, c.engine, profile, factor, basis, usd, price_basis)
+        usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
+    said = "; ".join(filter(None, read_as))
+    return Deployment(device, engine, profile, factor, basis, usd, price_basis, said)
 
 
 def group_of(c: Conditions) -> tuple[Any, ...]:
@@ -315,7 +323,8 @@ class Resolved:
     @property
     def basis(self) -> dict[str, str]:
         """Where the numbers are from, in words."""
-        words = {"speed": self.deployment.basis}
+        names = self.deployment.read_as
+        words = ({"names": names} if names else {}) | {"speed": self.deployment.basis}
         if self.trained:
             words["loss"] = self.trained.basis
         if self.terms:

@@ -21,10 +21,40 @@ from planner.scenario.scenario import conditions, resolve
         ("TensorRT-LLM", "unpinned", ("tensorrt-llm", "")),
         ("trtllm", "1.2.0rc1", ("tensorrt-llm", "1.2.0")),
         ("Deepspeed-MII", "", ("deepspeed-mii", "")),
+        ("TRT-LLM", "v1.0.0", ("tensorrt-llm", "1.0.0")),
+        ("TensorRT_LLM", "1.2.0rc6.post3", ("tensorrt-llm", "1.2.0")),
+        ("trtllm", "nvcr.io/nvidia/tensorrt-llm/release:1.3.0rc14", ("tensorrt-llm", "1.3.0")),
+        ("vllm 0.15.1", "", ("vllm", "0.15.1")),
+        ("vllm/vllm-openai:v0.10.1", "", ("vllm", "0.10.1")),
+        ("vllm/vllm-openai:latest", "", ("vllm", "")),
+        ("vllm>=0.11.0.dev12+gabcdef0", "", ("vllm", "0.11.0")),
+        ("vllm", "~0.11", ("vllm", "0.11")),
+        ("vllm", "0.9.x", ("vllm", "0.9")),
+        ("sglang 0.5.3rc1", "", ("sglang", "0.5.3")),
+        ("sglang", "sglang 0.5.12", ("sglang", "0.5.12")),
+        ("sglang", "lmsysorg/sglang:v0.5.5.post3-rocm700-mi30x", ("sglang", "0.5.5")),
+        ("sglang", "lmsysorg/sglang:dev-cu13", ("sglang", "")),
     ],
 )
 def test_an_engine_is_known_by_the_names_people_write(text, version, known):
     assert engine_named(text, version) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "known", "generation"),
+    [
+        ("vLLM V1", "", "", "vllm"),
+        ("vLLM V0", "", "v0", "vllm-0.6"),
+        ("vllm", "0.8.3 (V0)", "0.8.3-v0", "vllm-0.6"),
+        ("vllm", "0.7.0 (V1)", "0.7.0-v1", "vllm"),
+        ("vllm", "0.8.5 (V1)", "0.8.5", "vllm"),
+        ("vllm", "0.6.4+ (V0)", "0.6.4", "vllm-0.6"),
+    ],
+)
+def test_an_older_engine_within_a_release_is_read(text, version, known, generation):
+    assert engine_named(text, version) == ("vllm", known)
+    assert engine_named("vllm", known) == ("vllm", known)
+    assert EngineSpec(name="vllm", version=known).generation == generation
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from planner.inputs.device import (
     node_names,
 )
 from planner.inputs.engine import engines
+from planner.inputs.names import slug
+from planner.questions.predict import predict
+from planner.questions.what_if import what_if
 
 FILES = sorted(bundled("hardware").rglob("*.toml"))
 PROMISED = [
@@ -36,23 +39,90 @@ PROMISED = [
     "rtx-4090",
     "mi250x",
     "mi300x",
+    "mi325x",
+    "mi355x",
+    "gb200",
+    "b300",
+    "gb300",
+    "rtx-3090",
+    "rtx-5090",
+    "a10g",
 ]
 
 
+# As people and their tools write devices: nvidia-smi, rocm-smi, clouds, benchmark files.
+WRITTEN = {
+    "a100-sxm-40gb": "A100-SXM4-40GB, NVIDIA A100-SXM4-40GB, A100 40GB, nvidia-tesla-a100",
+    "a100-sxm-80gb": "a100, A100-80GB, NVIDIA A100-SXM4-80GB, A100 80GB, a100_sxm_80gb, A100 SXM",
+    "a100-pcie-80gb": "NVIDIA A100 80GB PCIe, A100 PCIe",
+    "a100-pcie-40gb": "NVIDIA A100-PCIE-40GB",
+    "h100-sxm": "H100, h100, NVIDIA H100 80GB HBM3, H100-SXM5-80GB, H100 80 GB, nvidia-h100-80gb, "
+    "nvidia_h100_80gb_hbm3, NVIDIA H100 Tensor Core GPU, HGX H100",
+    "h100-pcie": "NVIDIA H100 PCIe, H100_PCIE",
+    "h100-nvl": "NVIDIA H100 NVL, H100-NVL-94GB",
+    "h200-sxm": "H200, NVIDIA H200, H200-SXM-141GB, nvidia-h200-141gb",
+    "gh200": "GH200, NVIDIA GH200 480GB",
+    "b200": "B200, NVIDIA B200, b200_sxm",
+    "gb200": "NVIDIA GB200, GB200 NVL72",
+    "b300": "B300, NVIDIA B300 SXM6 AC",
+    "gb300": "NVIDIA GB300",
+    "h20": "NVIDIA H20",
+    "a10": "NVIDIA A10, A10",
+    "a10g": "A10G, NVIDIA A10G",
+    "a40": "NVIDIA A40",
+    "l4": "L4, NVIDIA L4, nvidia-l4",
+    "l40s": "l40s, L40S, NVIDIA L40S",
+    "rtx-3090": "RTX 3090, NVIDIA GeForce RTX 3090, rtx3090",
+    "rtx-4090": "RTX4090, NVIDIA GeForce RTX 4090, GeForce RTX 4090, RTX_4090",
+    "rtx-5090": "RTX 5090, NVIDIA GeForce RTX 5090, 5090",
+    "mi250x": "AMD Instinct MI250X, MI250X",
+    "mi300x": "MI300X, AMD Instinct MI300X, AMD_Instinct_MI300X_OAM, amd instinct mi300x 192gb hbm3",
+    "mi325x": "AMD Instinct MI325X, MI325X",
+    "mi355x": "MI355X, AMD Instinct MI355X, AMD Instinct MI355X 288GB HBM3e",
+}
+
+
+@pytest.mark.parametrize("known", WRITTEN)
+def test_devices_are_known_by_the_names_people_write(known):
+    for text in WRITTEN[known].split(", "):
+        assert device_named(text) == known, text
+
+
+@pytest.mark.parametrize("text", ["unknown", "24 GB card", "NVIDIA", "80GB", "", "H100 96GB"])
+def test_what_is_no_device_is_not_read_as_one(text):
+    with pytest.raises(UnknownName):
+        device_named(text)
+
+
 @pytest.mark.parametrize(
-    ("text", "known"),
-    [
-        ("A100-SXM4-40GB", "a100-sxm-40gb"),
-        ("A100-80GB", "a100-sxm-80gb"),
-        ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
-        ("H100-SXM5-80GB", "h100-sxm"),
-        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
-        ("H200", "h200-sxm"),
-        ("l40s", "l40s"),
-    ],
+    ("text", "hint"),
+    [("8xH100", "did you mean 'h100'?"), ("RTX 5091", "5090"), ("Trainium2", "hardware list")],
 )
-def test_devices_are_known_by_the_names_people_write(text, known):
-    assert device_named(text) == known
+def test_an_unknown_device_gets_the_nearest(text, hint):
+    with pytest.raises(UnknownName) as caught:
+        load_device(text)
+    assert hint in caught.value.hint
+
+
+def test_a_node_by_its_name_is_still_a_node():
+    with pytest.raises(SpecError, match="is a node of 8"):
+        load_device("DGX H100")
+
+
+def test_no_name_means_two_devices():
+    names = [slug(n) for d in device_names() for n in (d, *load_device(d).aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_an_answer_says_which_device_a_name_was_read_as():
+    asked = {"model": "llama-3.1-8b", "concurrency": 4}
+    plain, loose = (predict(**asked, on=on) for on in ("h100-sxm", "H100"))
+    assert loose.basis["names"] == "H100 read as h100-sxm" and "names" not in plain.basis
+    assert loose.candidate.metrics == plain.candidate.metrics
+    varied = what_if("llama-3.1-8b", vary={"on": ["H100", "l4", "A100 80GB"]})
+    assert varied.basis["names"] == "H100 read as h100-sxm; A100 80GB read as a100-sxm-80gb"
+    cost = [p.metrics["usd_per_output_mtok"] for p in varied.points]
+    assert all(c is not None for c in cost)  # the price list knows them too
 
 
 def test_an_engine_is_no_device():
@@ -74,12 +144,25 @@ def test_the_promised_devices_are_there():
 
 @pytest.mark.parametrize("name", PROMISED)
 def test_no_sparse_number_slipped_in(name):
-    """Halving the bits doubles the rate; GeForce accumulates bf16 at half rate, so int8 is 4×."""
+    """Halving the bits doubles the rate.
+
+    But GeForce accumulates bf16 at half rate, so int8 is 4×; Blackwell Ultra has next to no int8.
+    """
     rates = load_device(name).dense_flops_per_s
     assert rates["bf16"] == rates["fp16"]
-    steps = {"rtx-4090": {"fp8": 2, "int8": 4}, "mi250x": {"int8": 1}}.get(name, {})
-    for narrow in {"fp8", "int8"} & set(rates):
-        expected = steps.get(narrow, 2)
+    geforce, ultra = {"int8": 4, "fp4": 8}, {"int8": 1 / 15, "fp4": 6}
+    steps = {
+        "rtx-3090": geforce,
+        "rtx-4090": geforce,
+        "rtx-5090": geforce,
+        "mi250x": {"int8": 1},
+        "b300": ultra,
+        "gb300": ultra,
+    }.get(name, {})
+    for narrow, usual in {"fp8": 2, "int8": 2, "fp4": 4}.items():
+        if narrow not in rates:
+            continue
+        expected = steps.get(narrow, usual)
         assert rates[narrow] / rates["bf16"] == pytest.approx(expected, rel=0.03)
 
 

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from planner.cost import params
 from planner.cost.operators.attention.kinds import kv_elements_per_token
-from planner.data import bundled
 from planner.errors import SpecError, UnknownName
 from planner.inputs.loading import load_model, model_names
 from planner.inputs.model import ModelSpec, llama_candidate, llama_extra_params
@@ -196,19 +195,30 @@ def test_a_misspelt_name_gets_the_nearest():
     assert "llama-3.2-1b" in caught.value.hint
 
 
+MINE = """
+name = "Mine"
+n_layers = 16
+d_model = 2048
+n_heads = 32
+n_kv_heads = 8
+head_dim = 64
+d_ff = 4096
+vocab_size = 128256
+"""
+
+
 def test_a_misspelt_key_in_toml_names_file_and_key(tmp_path):
     path = tmp_path / "mine.toml"
-    text = bundled("presets/models").joinpath("llama-3.2-1b.toml").read_text()
-    path.write_text(text.replace("d_model", "d_modell"))
+    path.write_text(MINE.replace("d_model", "d_modell"))
     with pytest.raises(SpecError, match=r"mine\.toml: d_model"):
         load_model(path)
 
 
 def test_a_users_preset_comes_first(tmp_path, monkeypatch):
-    text = bundled("presets/models").joinpath("llama-3.2-1b.toml").read_text()
-    (tmp_path / "llama-3.2-1b.toml").write_text(text.replace("8192", "4096"))
+    (tmp_path / "llama-3.2-1b.toml").write_text(MINE)
     monkeypatch.setenv("PLANNER_MODELS_PATH", str(tmp_path))
-    assert load_model("llama-3.2-1b").d_ff == 4096
+    for name in ("llama-3.2-1b", "meta-llama/Llama-3.2-1B-Instruct"):
+        assert load_model(name).d_ff == 4096
 
 
 @pytest.mark.parametrize("gone", ["no/such/place", "gone.toml", "gone.json"])

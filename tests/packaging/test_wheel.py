@@ -29,7 +29,7 @@ def test_the_wheel_carries_hardware_profiles_models_and_laws(names):
     for path in (
         "planner/_data/hardware/devices/nvidia/h100-sxm.toml",
         "planner/_data/calibration/class-default.toml",
-        "planner/presets/models/llama-3.2-1b.toml",
+        "planner/presets/models/models.csv",
         "planner/presets/laws/bian-1b.toml",
         "planner/py.typed",
     ):

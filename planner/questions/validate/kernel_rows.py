@@ -115,10 +115,10 @@ def kernel_system(device: Device, bytes_: Sequence[float]) -> System:
 
 def predicted_s(rows: KernelRows, kernels: Kernels) -> Floats:
     """Return the time of every row. Benchmarks run in short bursts, at the full clock."""
-    held, kept = rows.held, rows.cached.bytes if rows.cached else 2.0
-    device = load_device(rows.device_id).columns(held.name)
+    device = load_device(rows.device_id)
+    held, kept = device.runs(rows.held.name), rows.cached.bytes if rows.cached else 2.0
     s = replace(
-        kernel_system(device, (held.bytes, 2.0, kept, 2.0, held.input_bytes)),
+        kernel_system(device.columns(held.name), (held.bytes, 2.0, kept, 2.0, held.input_bytes)),
         parallel=Parallel(tp=np.nan_to_num(rows.columns["tp"], nan=1.0)),
         kernels=replace(kernels, sustained_clock=1.0),
     )

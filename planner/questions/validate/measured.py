@@ -5,7 +5,8 @@ The columns (a file may have more; `*` are required, of alternatives one):
     engine* engine_version    vLLM, SGLang, TensorRT-LLM, transformers, …
     gpu*                      a hardware id, or a name such as "A100-SXM4-40GB"
     tp pp ep                  parallel degrees (1)
-    dtype kv_dtype            bfloat16, float16, fp8, awq, gptq-int4, w_int8_kv_fp8, …
+    dtype kv_dtype            bfloat16, float16, fp8, awq, gptq-int4, w_int8_kv_fp8, fp4, …
+    quantization              in place of dtype where it is filled
     model*                    a name; its shape follows in columns, else it is a preset's or a path
     n_layers d_model n_heads n_kv_heads head_dim d_ff vocab
     tied_embeddings mlp_gated n_experts n_active_experts n_shared_experts
@@ -262,7 +263,7 @@ def _shaped(name: str, shape: tuple[float, ...], tied: bool, gated: bool) -> Mod
 
 
 def _named(name: str) -> ModelSpec:
-    found = _loaded(name.rpartition("/")[2].lower() if "/" in name else name.lower())
+    found = _loaded(name)
     if isinstance(found, PlannerError):
         raise found
     return found
@@ -279,6 +280,6 @@ def _loaded(name: str) -> ModelSpec | PlannerError:
 def engine_settings(row: Row) -> dict[str, Any]:
     """Return a row's engine and formats as far as it tells."""
     name, version = engine_named(row["engine"], row.get("engine_version") or "")
-    dtype, kv_dtype = ((row.get(c) or "").lower() for c in ("dtype", "kv_dtype"))
-    weights, cache = formats_in(dtype, kv_dtype)
+    dtype = row.get("quantization") or row.get("dtype") or ""
+    weights, cache = formats_in(dtype, row.get("kv_dtype") or "")
     return {"engine": name, "engine_version": version, "dtype": weights, "kv_dtype": cache}

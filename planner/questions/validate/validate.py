@@ -149,6 +149,7 @@ def validate_runs(
         source,
         sorted({d.basis for d in known.values() if isinstance(d, Deployment)}),
         worst,
+        names=_names(asked, known),
         overflow=_overflow(asked, over),
         cross_validated=refit is not None,
         command=command,
@@ -169,6 +170,14 @@ def refusal(r: Run, known: dict[tuple[object, ...], Deployment | str]) -> str:
             known[key] = str(error)
     found = known[key]
     return found if isinstance(found, str) else ""
+
+
+def _names(runs: Sequence[Run], known: Mapping[tuple[object, ...], Deployment | str]) -> str:
+    """Say what names of a file were read as, where that is not plain."""
+    read_as = {d.read_as for d in known.values() if isinstance(d, Deployment)} - {""}
+    engines = {r.scenario.engine.name for r in runs if not r.scenario.engine.version}
+    newest = f"{', '.join(sorted(engines))} of no version read as the newest" if engines else ""
+    return "; ".join(filter(None, (*sorted(read_as), newest)))
 
 
 def _deployment(s: Scenario, known: Mapping[tuple[object, ...], Deployment | str]) -> Deployment:
@@ -213,6 +222,7 @@ def _assemble(
     basis: Sequence[str],
     worst: int,
     *,
+    names: str = "",
     overflow: dict[str, int] | None = None,
     cross_validated: bool = False,
     command: str = "",
@@ -238,6 +248,7 @@ def _assemble(
     order = np.argsort(-errors, kind="stable")
     return Validation(
         command=command,
+        basis={"names": names} if names else {},
         source=source,
         overall=scored(unflagged if plain.any() else np.ones(len(rows), bool)),
         groups={

@@ -4,8 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planner.data import catalogue
-from planner.inputs.fields import load_toml
+from planner.inputs.loading import load_model, model_names
 from planner.inputs.model import ModelSpec
 from planner.metrics import METRICS
 from planner.picks import PICKS, title
@@ -34,8 +33,7 @@ def known_models(base: Candidate, r: Resolved) -> dict[str, Candidate]:
 @functools.cache
 def _llamas() -> dict[str, ModelSpec]:
     """Return the dense presets the law speaks of; read once, as a page of sliders asks often."""
-    files = catalogue("presets/models")
-    specs = {name: load_toml(ModelSpec, path) for name, path in files.items()}
+    specs = {name: load_model(name) for name in model_names()}
     return {n: s for n, s in specs.items() if s.family == "llama" and s.n_experts == 1}
 
 
