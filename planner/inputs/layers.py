@@ -7,8 +7,9 @@ from itertools import zip_longest
 from typing import Any
 
 from planner.errors import SpecError
+from planner.inputs.fields import validate
 from planner.inputs.recipe import Recipe, Switch
-from planner.inputs.stack import LARGEST, RecurrentSpec, Stack
+from planner.inputs.stack import LARGEST, Stack
 
 # A number of a shape: the keys that state it, first come first served.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -138,7 +139,8 @@ def stacks_of(c: Config) -> list[Stack]:
         for place, (mixer, mlp) in enumerate(pairs):
             mixer, mlp = mixer or nothing, mlp or nothing
             other = mixer.other + mlp.other + (norms * norm + extra if place == 0 else 0)
-            stack = Stack(n_layers=1, other_params=other, **mixer.fields, **mlp.fields)
+            fields = mixer.fields | mlp.fields | {"n_layers": 1, "other_params": other}
+            stack = validate(Stack, fields, c.where)
             found[stack] = found.get(stack, 0) + 1
     return [stack.model_copy(update={"n_layers": count}) for stack, count in found.items()]
 
@@ -355,7 +357,7 @@ def _shared(c: Config, i: int) -> Part:
 
 def _recurrent(inner: int, **widths: int) -> Part:
     """Return a recurrent mixer; convolution, decay and norms count, and cost no time of their own."""
-    return Part({"recurrent": RecurrentSpec(**widths)}, inner)
+    return Part({"recurrent": widths}, inner)
 
 
 def _delta(c: Config, i: int) -> Part:

@@ -189,7 +189,7 @@ def test_any_value_in_any_key_is_read_or_refused_in_words(config, key, value):
 )
 def test_a_bad_value_names_its_key(key, value, says):
     with pytest.raises(SpecError) as caught:
-        from_config(LLAMA | {key: value})
+        from_config({k: v for k, v in LLAMA.items() if k != "architectures"} | {key: value})
     assert says in str(caught.value)
 
 
