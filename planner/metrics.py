@@ -148,6 +148,8 @@ _ALL = (
             better="low", keep=2, hide_zero=True),
     _stored("weight_bytes", "byte", "weights", "weights on one device",
             lambda v: memory.weight_bytes(v.system), better="low", keep=2),
+    _stored("kv_capacity_tokens", "", "cache, tokens", "tokens the KV cache of a replica has room for",
+            lambda v: memory.kv_capacity_tokens(v.system), better="high", whole=True, keep=0),
     _stored("max_concurrency", "", "fits at once", "requests of full length a replica has room for",
             lambda v: memory.max_concurrency(v.system, v.workload),
             better="high", whole=True, keep=2),

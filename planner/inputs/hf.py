@@ -184,11 +184,15 @@ def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
     if r.positions:
         other += d * (c.number(r.positions) + r.positions_more)
     tied = c.get("tie_word_embeddings", True)
+    routed = max(stacks, key=lambda x: x.n_experts)
+    experts = {k: getattr(routed, k) for k in ("n_experts", "n_active_experts")}
+    experts |= {"d_ff_expert": routed.d_ff} if routed.n_experts > 1 else {}
     return {
         "family": "other",
         "n_layers": c.number("n_layers", low=1),
         "d_model": d,
         **{k: getattr(most, k) for k in ("n_heads", "n_kv_heads", "head_dim", "d_ff", "mlp_gated")},
+        **experts,
         "vocab_size": vocab,
         "tied_embeddings": bool(tied),
         "stacks": [x.model_dump() for x in stacks],

@@ -231,6 +231,7 @@ def mlps_of(c: Config, n: int) -> list[tuple[str, ...]]:
     if isinstance(pattern, str):
         blocks = [{"-": "mlp", "E": "moe"}.get(letter, "mixer") for letter in pattern[:n]]
     alone = {"mlp", "moe", "hybrid"}  # where these are layers, mixers have no MLP
+    blocks = [str(k) for k in blocks] if isinstance(blocks, list) else blocks
     if isinstance(blocks, list) and (alone & set(blocks) or isinstance(pattern, str)):
         named: dict[str, tuple[str, ...]] = {"mlp": ("dense",), "moe": ("experts",)}
         return [named.get(str(k), ()) for k in blocks]
@@ -342,7 +343,7 @@ def _shared(c: Config, i: int) -> Part:
     d, ff = c.number("d_model"), c.number("d_ff")
     wide = c.number("attention_hidden_size", 2 * d)
     heads, kv = c.number("n_heads"), c.number("n_kv_heads")
-    width = c.number("attention_head_dim", wide // heads)
+    width = c.number("attention_head_dim", wide // max(heads, 1))
     block = wide * (heads + 2 * kv) * width + heads * width * d + 3 * d * ff + wide + d
     stated = d * (heads + 2 * kv) * width + heads * width * d + 3 * d * ff
     kinds = layer_types(c, c.number("n_layers"))
@@ -457,7 +458,7 @@ def _lru(c: Config, i: int) -> Part:
     """Real-gated linear recurrent unit.  [Griffin, arXiv 2402.19427]"""
     d, heads = c.number("d_model"), c.number("n_heads")
     width, kernel = c.number("lru_width", d), c.number("conv1d_width", 4)
-    other = 2 * width + d + width * (kernel + 1) + 3 * width + 2 * width * (width // heads)
+    other = 2 * width + d + width * (kernel + 1) + 3 * width + 2 * width * (width // max(heads, 1))
     return _recurrent(
         other,
         in_width=2 * width,
@@ -481,7 +482,8 @@ def _dense(c: Config, i: int) -> Part:
     gated = c.on(c.recipe.gated)
     if c.get("block_auto_adjust_ff_dim"):  # LFM2's
         scale = c.get("block_ffn_dim_multiplier", 1.0)
-        ff = int((scale if isinstance(scale, int | float) else 1.0) * int(2 * ff / 3))
+        scale = scale if isinstance(scale, int | float) and 0 < scale < 100 else 1.0
+        ff = int(scale * int(2 * ff / 3))
         multiple = c.number("block_multiple_of", 1, low=1)
         ff = -(-ff // multiple) * multiple
     shared = i >= c.number("n_layers") - c.number("num_kv_shared_layers", 0)

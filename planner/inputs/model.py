@@ -173,6 +173,11 @@ class ModelSpec(Spec):
         return f"family {self.family} has no {what}"
 
     @property
+    def mixed(self) -> bool:
+        """Whether its layers are not all alike."""
+        return bool(self.stacks or self.n_dense_layers)
+
+    @property
     def traits(self) -> Traits:
         """What sets its family apart."""
         return FAMILIES[self.family]

@@ -1,36 +1,64 @@
 """Models that are known by name: one table, `presets/models/models.csv`, a row a model.
 
 A row has the preset's name, the model's on the hub (ids, and other names people give it), the
-parameters its makers state, and the fields of a model TOML, with the page they were read from.
+parameters its makers state, and the fields of a model TOML or what its config.json says beyond its
+type's defaults, with the page they were read from.
 """
 
 import functools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from planner.data import bundled
 from planner.errors import SpecError
 from planner.inputs.fields import validate
 from planner.inputs.files import read_csv
 from planner.inputs.formats import WORDS, formats_in
+from planner.inputs.hf import from_config
 from planner.inputs.model import ModelSpec
 from planner.inputs.names import slug
 
+_OWN = ("preset", "hub", "published")  # of the table; the other columns are fields of a model
 _TEXT = ("name", "family", "source")  # other cells are JSON
 _TUNED = {"instruct", "chat", "base", "it", "hf"}  # what sets a hub id apart, and not a shape
 _STORED = {"quantized", "gguf", "bnb", "4bit", "8bit", *WORDS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Preset:
     """One row of the table."""
 
-    hub: tuple[str, ...]  # ids, the one its source is of first, and further names
-    published: str  # parameters as its makers state them: exact, or in as many digits as printed
-    spec: ModelSpec
+    row: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The model's own name."""
+        return self.row["name"]
+
+    @property
+    def hub(self) -> tuple[str, ...]:
+        """Its ids, the one its source is of first, and further names."""
+        return tuple(self.row["hub"].split())
+
+    @property
+    def published(self) -> str:
+        """Parameters as its makers state them: exact, or in as many digits as printed."""
+        return self.row["published"]
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """Its shape: of the cells, or of what its config.json says."""
+        where = f"models.csv: {self.row['preset']}"
+        stated = {k: v for k, v in self.row.items() if v and k not in _OWN}
+        if config := stated.pop("config", ""):
+            spec = from_config(json.loads(config), where=where, name=self.name)
+            return spec.model_copy(update={"source": self.row["source"]})
+        values = {k: cell if k in _TEXT else json.loads(cell) for k, cell in stated.items()}
+        return validate(ModelSpec, values, where)
 
 
 def presets() -> dict[str, Preset]:
@@ -40,22 +68,14 @@ def presets() -> dict[str, Preset]:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path) -> dict[str, Preset]:
-    found = {}
-    for row in read_csv(path).rows:
-        name, hub, published = (row.pop(k) for k in ("preset", "hub", "published"))
-        values: dict[str, Any] = {
-            k: cell if k in _TEXT else json.loads(cell) for k, cell in row.items() if cell
-        }
-        spec = validate(ModelSpec, values, f"{path}: {name}")
-        found[name] = Preset(tuple(hub.split()), published, spec)
-    return found
+    return {row["preset"]: Preset(row) for row in read_csv(path).rows}
 
 
 @functools.lru_cache(maxsize=4)
 def _names(path: Path) -> dict[str, str]:
     names = {}
     for name, preset in _read(path).items():
-        for other in (name, preset.spec.name, *preset.hub):
+        for other in (name, preset.name, *preset.hub):
             names[slug(other)] = name
             names.setdefault(slug(bare(other)), name)
     return names | {slug(name): name for name in _read(path)}

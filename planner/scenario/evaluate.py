@@ -26,7 +26,7 @@ from planner.scenario.scenario import (
     Resolved,
     Scenario,
     arch_of,
-    group_of,
+    columns_of,
     load_of,
     load_row,
     resolve,
@@ -224,7 +224,7 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
     grouped: dict[tuple[Any, ...], list[int]] = {}
     for i, s in enumerate(scenarios):
         if refused[i] is None:
-            grouped.setdefault((*group_of(s), s.model.stacks), []).append(i)
+            grouped.setdefault(columns_of(s), []).append(i)
     n = len(scenarios)
     groups: list[Evaluation] = []
     places: dict[int, tuple[Evaluation, int]] = {}

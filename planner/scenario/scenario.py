@@ -179,6 +179,11 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
     )
 
 
+def columns_of(s: Scenario) -> tuple[Any, ...]:
+    """Return what scenarios must share to be rows of one table; layers that differ stand alone."""
+    return (*group_of(s), s.model if s.model.mixed else None)
+
+
 @functools.lru_cache(maxsize=8)
 def _seen(path: str, modified: float) -> Any:
     return read_trace(path)

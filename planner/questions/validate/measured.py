@@ -50,6 +50,7 @@ class Column:
     spread: str = ""  # in place of the metric's own
     batch: bool = False  # of one offline batch, where the file does not say how requests came
     per_device: bool = False
+    unit: float = 1.0  # of the column, in its metric's
 
 
 def _client(name: str, metric: str, words: str) -> dict[str, Column]:
@@ -63,6 +64,7 @@ def _client(name: str, metric: str, words: str) -> dict[str, Column]:
 
 _of_batch = functools.partial(Column, batch=True)
 _each = functools.partial(Column, per_device=True)
+GIB = 2.0**30
 COLUMNS: dict[str, Column] = {
     "e2e_latency_s": _of_batch(
         "duration_s", "wall time of one batch of identical requests, prefill included"
@@ -84,7 +86,15 @@ COLUMNS: dict[str, Column] = {
     "total_tokens_per_s_per_gpu": _each(
         "total_tokens_per_s", "tokens in and out a second a device"
     ),
+    "weights_gib": Column(
+        "weight_bytes", "weights on one device, as an engine's log says", unit=GIB
+    ),
+    "kv_cache_tokens": Column(
+        "kv_capacity_tokens", "tokens the cache holds, as an engine's log says"
+    ),
 }
+MEMORY = {"weights_gib", "kv_cache_tokens"}
+_LENGTHS = [("input_tokens", "input_len"), ("output_tokens", "output_len")]
 REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
 _SETTINGS = {n: n for n in ("max_num_seqs", "prefix_hit", "pp", "ep", "tp")} | {
@@ -138,8 +148,10 @@ def runs_of(sheet: Sheet) -> tuple[list[Run], list[Unread]]:
 
     """
     path = sheet.path
-    for names in (("engine",), ("gpu",), ("model",), ("input_tokens", "input_len"),
-                  ("output_tokens", "output_len")):  # fmt: skip
+    needed: list[tuple[str, ...]] = [("engine",), ("gpu",), ("model",)]
+    if not MEMORY & set(sheet.header):  # what an engine says when it starts has no requests
+        needed += _LENGTHS
+    for names in needed:
         if not any(name in sheet.header for name in names):
             raise SpecError(
                 f"{path}: no column {names[0]!r}",
@@ -215,9 +227,9 @@ def scenario_of(row: Row, column: str) -> Scenario:
         if row.get(name):
             value = _number(row, name)
             settings[option] = round(value) if OPTIONS[option].kind == "whole" else value
-    for option, names in (("input_tokens", ("input_tokens", "input_len")),
-                          ("output_tokens", ("output_tokens", "output_len"))):  # fmt: skip
-        settings[option] = max(round(_number({option: _first(row, *names)}, option)), 1)
+    for names in _LENGTHS:
+        said = _first(row, *names) or ("1" if column in MEMORY else "")
+        settings[names[0]] = max(round(_number({names[0]: said}, names[0])), 1)
     settings |= load_settings(row, column)
     return Scenario.of(model_of(row), conditions(**settings))
 

@@ -11,7 +11,7 @@ from planner.columns import Kernels, Overheads
 from planner.metrics import METRICS
 from planner.questions.validate.measured import COLUMNS, Run
 from planner.scenario.evaluate import Evaluation, group_evaluation
-from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
+from planner.scenario.scenario import Deployment, Scenario, columns_of, resolve
 
 Floats = NDArray[np.float64]
 
@@ -39,13 +39,15 @@ class Prepared:
             changed = replace(s, kernels=kernels or s.kernels, overheads=overheads or s.overheads)
             names = [c.metric] + ["n_devices"] * c.per_device
             table = Evaluation(group.resolved, group.arch, changed).table(names)
-            return table[c.metric] / (table["n_devices"] if c.per_device else 1.0)
+            return table[c.metric] / c.unit / (table["n_devices"] if c.per_device else 1.0)
 
         return self._filled(np.nan, of)
 
     def ln_sd(self) -> Floats:
         """Return the spread each prediction claims."""
-        return self._filled(np.nan, lambda e, c: e.resolved.deployment.sd(spread_of(c)))
+        return self._filled(
+            np.nan, lambda e, c: e.resolved.deployment.sd(s) if (s := spread_of(c)) else np.nan
+        )
 
     def fits(self) -> NDArray[np.bool_]:
         """Say of every run whether one of its requests fits at all."""
@@ -69,7 +71,7 @@ def prepare(
     """Group runs that one system and one equation predict together, and put their columns together."""
     grouped: dict[tuple[Any, ...], list[int]] = {}
     for i, r in enumerate(runs):
-        grouped.setdefault((*group_of(r.scenario), r.scenario.model.stacks, r.column), []).append(i)
+        grouped.setdefault((*columns_of(r.scenario), r.column), []).append(i)
     groups = []
     deployments: dict[int, Deployment] = {}
     for (*_, column), rows in grouped.items():
