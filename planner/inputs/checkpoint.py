@@ -6,7 +6,7 @@ from typing import Any
 
 Config = Mapping[str, Any]
 
-_DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp", re.IGNORECASE)
+_DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp|nextn", re.IGNORECASE)
 _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEncoder")
 _BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
 
