@@ -11,13 +11,20 @@ _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEn
 _BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
 
 
+def classes(config: Config) -> list[str]:
+    """Return the names of the classes a config says its model is of."""
+    found = config.get("architectures")
+    found = [found] if isinstance(found, str) else found
+    return [a for a in found if isinstance(a, str)] if isinstance(found, list) else []
+
+
 def head_of(config: Config) -> str:
     """Return what follows the layers, by the class that `architectures` names.
 
     `lm` is a product with the vocabulary, `score` one with a few labels, `none` nothing, and `draft`
     what the target of a draft has.
     """
-    names = [str(a) for a in config.get("architectures") or () if isinstance(a, str)]
+    names = classes(config)
     kinds = [str(config.get(k) or "") for k in ("model_type", "speculators_model_type")]
     if any(map(_DRAFTS.search, names)) or any(map(_DRAFTS.search, kinds)):
         return "draft"

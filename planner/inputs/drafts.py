@@ -70,16 +70,11 @@ def _three(c: Config) -> int:
     return _taps(c, 3) if c.on("use_aux_hidden_state") else 0
 
 
-def _classes(c: Mapping[str, Any]) -> list[str]:
-    found = c.get("architectures")
-    found = [found] if isinstance(found, str) else found
-    return [a for a in found if isinstance(a, str)] if isinstance(found, list) else []
-
-
 def _pair_fusion(c: Config) -> int:
     """Token and hidden state → d; SafeAILab's and SGLang's have a bias unless told otherwise."""
     said = [c.get(k) for k in ("fusion_bias", "eagle_fc_bias", "bias")]
-    usual = any(re.fullmatch(r"(?!Eagle)\w+ForCausalLM(Eagle)?", a) for a in _classes(c.stated))
+    names = checkpoint.classes(c.stated)
+    usual = any(re.fullmatch(r"(?!Eagle)\w+ForCausalLM(Eagle)?", a) for a in names)
     bias = next((bool(b) for b in said if b is not None), usual)
     return 2 * _width(c) ** 2 + _width(c) * bias
 
@@ -110,7 +105,8 @@ def _wide_layers(c: Config) -> int:
     else:
         heads, kv, width, values = layers.heads_of(c, 0)
         reading = heads * width + kv * (width + values)
-    every = "Qwen3Eagle3Model" in _classes(c.stated)  # DeepSpec's, in which all layers read both
+    # In DeepSpec's class all layers read both.
+    every = "Qwen3Eagle3Model" in checkpoint.classes(c.stated)
     return (c.number("n_layers") if every else 1) * (d * reading + d)
 
 
@@ -147,7 +143,7 @@ def _smaller_head(c: Config) -> int:
 
 
 def _markov(c: Config) -> int:
-    d, rank = _width(c), c.number("markov_rank", 256)
+    d, rank = _width(c), c.number("markov_rank")
     kind = str(c.get("markov_head_type", "vanilla")).lower()
     more = {"vanilla": 0, "gated": (d + rank + 1) * rank, "rnn": (2 * rank + d + 1) * 3 * rank}
     if kind not in more:
@@ -156,10 +152,8 @@ def _markov(c: Config) -> int:
 
 
 def _confidence(c: Config) -> int:
-    if not c.get("enable_confidence_head", True):
-        return 0
-    with_markov = c.get("confidence_head_with_markov", True)
-    return _width(c) + c.number("markov_rank", 256) * bool(with_markov) + 1
+    reads = _width(c) + c.number("markov_rank") * bool(c.get("confidence_head_with_markov"))
+    return (reads + 1) * bool(c.get("enable_confidence_head"))
 
 
 def _recurrence(c: Config) -> int:
@@ -261,7 +255,7 @@ def kind_of(config: Mapping[str, Any], name: str, where: str) -> Kind | None:
         SpecError: it is a draft of no kind that is read.
 
     """
-    names, stated = _classes(config), _merged(config)
+    names, stated = checkpoint.classes(config), _merged(config)
     said = [config.get(k) for k in ("speculators_model_type", "model_type")]
     plain = bool(names) and all(map(_PLAIN.fullmatch, names))
     found = next((k for k in KINDS if any(re.fullmatch(k.classes, a) for a in names)), None)
@@ -302,7 +296,8 @@ def config_of(kind: Kind, config: Mapping[str, Any], where: str) -> Config:
     stated = {"use_aux_hidden_state": True} | _merged(config)
     if stated.get("speculators_model_type") == "eagle":
         stated["num_hidden_layers"] = 1
-    names = [a for a in _classes(config) if re.fullmatch(kind.classes, a) or _PLAIN.fullmatch(a)]
+    classes = re.compile(f"{kind.classes}|{_PLAIN.pattern}")
+    names = [a for a in checkpoint.classes(config) if classes.fullmatch(a)]
     by_class = [t for word, t in _LAYERS.items() if any(re.search(word, a) for a in names)]
     own = kind.layers or [*by_class, str(stated.get("model_type"))][0]
     if own not in _LAYERS.values():

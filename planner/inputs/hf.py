@@ -145,7 +145,7 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     """
     known = recipes()
     named = [k for k in (text.get("model_type"), config.get("model_type")) if isinstance(k, str)]
-    classes = [a for a in config.get("architectures") or () if isinstance(a, str)]
+    classes = checkpoint.classes(config)
     found = [k for k in named if k in known]
     found += [k for k, r in known.items() if r.architecture and r.architecture in classes]
     if not found:

@@ -354,6 +354,11 @@ def test_dspark_is_dflash_and_two_heads(build, head, vocabulary, with_markov):
     assert from_config(config).n_params == count(*made)
 
 
+def test_a_dspark_without_its_heads_is_dflash():  # as deepseek-ai/dflash_qwen3_8b_block7
+    bare = DSPARK | {"markov_rank": 0, "enable_confidence_head": False}
+    assert from_config(bare).n_params == from_config(DFLASH).n_params
+
+
 def test_the_dflash_head_people_have():
     spec = load_model(FILES / "c02_dflash_head")
     assert spec.n_params == 1_048_626_432
