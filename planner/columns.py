@@ -30,7 +30,8 @@ class Arch:
     head_dim: Scalar
     d_ff: Scalar  # of one expert, where there are several
     vocab_size: Scalar
-    # 1 where the LM head has weights of its own, 0 where it shares the embedding's.
+    # 1 where the LM head has weights of its own, 0 where it shares the embedding's, -1 where a draft
+    # has neither.
     untied: Scalar = 0.0
     mlp_matrices: Scalar = 3.0  # 3 gated (gate, up, down), 2 plain
     n_experts: Scalar = 1.0

@@ -28,7 +28,7 @@ n_kv_heads | H_{kv} |  | key/value heads
 head_dim | d_h |  | width of a head
 d_ff | f |  | hidden width of the MLP (of one expert, where there are several)
 vocab_size | V |  | tokens in the vocabulary
-untied | u |  | 1 where the LM head has weights of its own, 0 where it shares the embedding's
+untied | u |  | 1 where the LM head has weights of its own, 0 where it shares the embedding's, -1 where a draft has neither
 mlp_matrices | m |  | matrices of an MLP: 3 gated, 2 plain
 n_experts | E_x |  | experts of a layer
 n_active_experts | k |  | routed experts a token visits

@@ -6,14 +6,15 @@ from typing import Any
 
 Config = Mapping[str, Any]
 
-_DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp", re.IGNORECASE)
+_DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp|nextn", re.IGNORECASE)
 _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEncoder")
 _BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
 
 
-def class_names(config: Config) -> list[str]:
-    """Return the classes that `architectures` names."""
+def classes(config: Config) -> list[str]:
+    """Return the names of the classes a config says its model is of."""
     found = config.get("architectures")
+    found = [found] if isinstance(found, str) else found
     return [a for a in found if isinstance(a, str)] if isinstance(found, list) else []
 
 
@@ -27,7 +28,7 @@ def head_of(config: Config) -> str:
     `lm` is a product with the vocabulary, `score` one with a few labels, `none` nothing, and `draft`
     what the target of a draft has.
     """
-    names = class_names(config)
+    names = classes(config)
     kinds = [str(config.get(k) or "") for k in ("model_type", "speculators_model_type")]
     if any(map(_DRAFTS.search, names)) or any(map(_DRAFTS.search, kinds)):
         return "draft"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs import checkpoint, layers
+from planner.inputs import checkpoint, drafts, layers
 from planner.inputs.family import FAMILIES, Family, Traits
 from planner.inputs.fields import validate
 from planner.inputs.files import read_json
@@ -94,21 +94,22 @@ def from_config(
 
     """
     text = text_part(config)
-    kind, recipe = recipe_of(text, config, where)
-    name = name or str(config.get("_name_or_path") or "") or kind
+    called = name or str(config.get("_name_or_path") or "")
     head = checkpoint.head_of(config)
-    c = layers.Config(text, recipe, where)
     more: dict[str, Any] = {"head": head, "other_params": 0}
     more["weights_format"] = checkpoint.format_of(config, beside)
     more["attention_kept"] = bool(more["weights_format"]) and checkpoint.keeps_attention(
         config, beside
     )
+    if (draft := drafts.kind_of(config, called, where)) is not None:
+        return _draft(draft, config, where, more | {"name": called or draft.name, "head": "draft"})
+    kind, recipe = recipe_of(text, config, where)
+    name = called or kind
+    c = layers.Config(text, recipe, where)
     if head == "score":
         said = config.get("id2label")
         labels = len(said) if isinstance(said, Mapping) and said else 2
         more["other_params"] = c.number("d_model") * c.number("num_labels", labels)
-    if head == "draft":
-        return _draft(c, name, more)
     if (family := _family(kind, text)) is not None:
         known = {k: v for k, v in recipe.defaults.items() if not isinstance(v, list)}
         stated = dict(text)
@@ -146,7 +147,7 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     """
     known = recipes()
     named = [k for k in (text.get("model_type"), config.get("model_type")) if isinstance(k, str)]
-    classes = checkpoint.class_names(config)
+    classes = checkpoint.classes(config)
     found = [k for k in named if k in known]
     found += [k for k, r in known.items() if r.architecture and r.architecture in classes]
     if not found:
@@ -201,15 +202,13 @@ def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
     }
 
 
-def _draft(c: layers.Config, name: str, more: dict[str, Any]) -> ModelSpec:
-    """Return a draft head: its layers and what joins them to the target, whose embedding it shares."""
-    d = c.number("d_model", low=1)
-    stacks = layers.stacks_of(c)
-    taps = len(c.inner("dflash_config").get("target_layer_ids") or ()) or 2
-    spec = _of_stacks(c, stacks)
-    join = taps * c.number("target_hidden_size", d) * d + d
-    more = more | {"other_params": spec["other_params"] + join, "name": name}
-    return validate(ModelSpec, spec | more, c.where, hint="correct that key")
+def _draft(kind: drafts.Kind, config: Config, where: str, more: dict[str, Any]) -> ModelSpec:
+    """Return a draft: its layers, and what it has besides that its target has not."""
+    c = drafts.config_of(kind, config, where)
+    spec = _of_stacks(c, layers.stacks_of(c))
+    more["other_params"] = spec["other_params"] + drafts.own_params(kind, c)
+    more["vocab_size"] = c.number("draft_vocab_size", spec["vocab_size"], low=1)
+    return validate(ModelSpec, spec | more, where, hint="correct that key")
 
 
 def _of_family(config: Config, family: Family, where: str) -> dict[str, Any]:

@@ -109,8 +109,8 @@ class ModelSpec(Spec):
         found: dict[str, Any] = dump(self)
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
-        said = {k: found[k] for k in ("stacks", "other_params", "weights_format", "attention_kept")}
-        unsaid = {"layers", *(k for k, v in said.items() if not v)}
+        said = ("stacks", "other_params", "weights_format", "attention_kept")
+        unsaid = {"layers", *(k for k in said if not found.get(k))}
         unsaid |= {"head"} if self.head == "lm" else set()
         return {k: v for k, v in found.items() if k not in unsaid} | (
             {"layers": tables} if tables else {}
@@ -185,9 +185,13 @@ class ModelSpec(Spec):
     @cached_property
     def n_params(self) -> int:
         """All weights, exactly, as transformers counts them."""
-        tables = {"lm": 1 if self.tied_embeddings else 2, "draft": 0}.get(self.head, 1)
-        embeddings = self.vocab_size * self.d_model * tables
+        embeddings = self.vocab_size * self.d_model * self._tables
         return self.n_params_non_embedding + embeddings + self._vectors()
+
+    @property
+    def _tables(self) -> int:
+        """Its tables of the vocabulary's size: embedding and LM head, of which a draft has neither."""
+        return {"lm": 1 if self.tied_embeddings else 2, "draft": 0}.get(self.head, 1)
 
     @cached_property
     def n_params_non_embedding(self) -> int:
@@ -266,7 +270,7 @@ class ModelSpec(Spec):
             head_dim=float(self.head_dim),
             d_ff=float(self.d_ff_expert if routed else self.d_ff),
             vocab_size=float(self.vocab_size),
-            untied=0.0 if self.tied_embeddings else 1.0,
+            untied=float(self._tables - 1),
             mlp_matrices=3.0 if self.mlp_gated else 2.0,
             n_experts=float(self.n_experts),
             n_active_experts=float(self.n_active_experts),

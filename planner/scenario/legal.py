@@ -27,7 +27,7 @@ __all__ = ["NoSuchFormat"]
 class Refusal:
     """Why a scenario may not be asked, and what may."""
 
-    code: str  # heads, experts, layers, pools, dtype
+    code: str  # draft, heads, experts, layers, pools, dtype
     message: str
     hint: str
 
@@ -45,6 +45,12 @@ def whole_heads(n_heads: Any, n_kv_heads: Any, tp: Any) -> Any:
 def refusal(s: Scenario) -> Refusal | None:
     """Return why `s` may not be asked: the first rule it breaks, or None."""
     m, e = s.model, s.engine
+    if m.head == "draft":
+        return Refusal(
+            "draft",
+            f"{m.name} is a draft: it proposes tokens to a target, and answers nothing by itself",
+            "name its target and give the draft by --draft",
+        )
     if not whole_heads(m.n_heads, m.n_kv_heads, e.tp):
         fits = [t for t in (1, 2, 4, 8, 16) if whole_heads(m.n_heads, m.n_kv_heads, t)]
         return Refusal(
