@@ -11,7 +11,6 @@ import numpy as np
 
 from planner.columns import Table
 from planner.inputs.formats import alike
-from planner.inputs.presets import format_in_name
 from planner.results import Warned
 from planner.scenario.legal import NO_ROOM, REFUSED
 from planner.scenario.scenario import Scenario
@@ -40,7 +39,11 @@ def _unpriced(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
 
 def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
     models = [(i, scenarios[i].model) for i in rows]
-    return [i for i, m in models if m.n_experts > 1 or m.window or m.kv_latent_dim or m.layers]
+    return [
+        i
+        for i, m in models
+        if m.n_experts > 1 or m.window or m.kv_latent_dim or m.layers or m.stacks
+    ]
 
 
 def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
@@ -55,10 +58,21 @@ def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
 def _stored(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
     found: dict[str, None] = {}
     for s in (scenarios[i] for i in rows):
-        said, asked = format_in_name(s.model.name), s.engine.dtype
-        if said and not alike(said, asked):
-            found[f"{s.model.name} is in {said} by its name, {asked} is assumed"] = None
+        stored, asked = s.model.weights_format, s.engine.dtype
+        if stored and not alike(stored, asked):
+            found[f"{s.model.name} is stored in {stored}, {asked} is asked for"] = None
     return list(found)
+
+
+def _positions(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    loads = [(scenarios[i].model, scenarios[i].workload) for i in rows]
+    return sorted(
+        {
+            f"{m.name} has {m.max_position_embeddings} positions"
+            for m, w in loads
+            if not w.trace and w.input_tokens + w.output_tokens > m.max_position_embeddings
+        }
+    )
 
 
 SERVING_WARNINGS = (
@@ -77,7 +91,20 @@ SERVING_WARNINGS = (
         "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
         _bound("capacity"),
     ),
-    Warning("stored-format", "{names}: give --dtype", _stored),
+    Warning("stored-format", "{names}: it would have to be converted", _stored),
+    Warning(
+        "beyond-positions",
+        "prompt and output are longer than the model was made for: {names}",
+        _positions,
+    ),
+    Warning(
+        "no-lm-head",
+        "{names} has no LM head: it embeds or scores prompts, and what is said of output tokens is "
+        "of a model that had one",
+        lambda scenarios, t, rows: sorted(
+            {m.name for i in rows if (m := scenarios[i].model).head in ("none", "score")}
+        ),
+    ),
     Warning("no-price", "no price known for {names}: give --usd-per-hour", _unpriced),
     Warning(
         "uncalibrated-layers",

@@ -199,6 +199,7 @@ def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
         "stacks": [x.model_dump() for x in stacks],
         "other_params": other,
         "max_position_embeddings": c.number("max_position_embeddings", 131072, low=1),
+        "rope_theta": _rope_theta(c.stated),
     }
 
 

@@ -44,7 +44,8 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
         return from_hf(path)
     if not isinstance(name_or_path, Path) and (name := preset_named(text)):
         spec = load_model(name)  # a quantised copy keeps its own name: it says in which format
-        return spec.model_copy(update={"name": text}) if format_in_name(text) else spec
+        stored = format_in_name(text)
+        return spec.model_copy(update={"name": text, "weights_format": stored}) if stored else spec
     hub_id = len(path.parts) == 2 and path.parts[0] not in (os.sep, ".", "..", "~")
     if (
         isinstance(name_or_path, Path)

@@ -1,9 +1,9 @@
 """A stack of like layers: what a model's layers are where they are not all alike."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from planner.columns import Arch
 from planner.cost.operators.attention.recurrent import Recurrent
@@ -47,6 +47,12 @@ class Stack(Spec):
     n_active_experts: PositiveInt = 1
     n_shared_experts: float = Field(0.0, ge=0)  # in widths of an expert
     other_params: int = 0  # norms, biases and what else costs no time, a layer
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what differs from nothing."""
+        fields = type(self).model_fields
+        return {k: v for k, v in dump(self).items() if v != fields[k].default}
 
     def arch(self, d_model: int) -> Arch:
         """Return its columns; the model's own (vocabulary, embeddings) are left at nothing."""

@@ -45,7 +45,12 @@ def model_text(spec: ModelSpec) -> str:
         for k, v in spec.summary().items()
         if k not in neutral
     }
-    lines = {k: v for k, v in stated.items() if k not in ("name", "source")} | derived
+    lines = {k: v for k, v in stated.items() if k not in ("name", "source", "stacks")} | derived
+    for i, stack in enumerate(spec.stacks, start=1):
+        own = {k: v for k, v in stack.model_dump().items() if k != "n_layers"}
+        own |= own.pop("recurrent", {})
+        said = ", ".join(k if v is True else f"{k} {v}" for k, v in own.items())
+        lines[f"stack {i}"] = f"{stack.n_layers} layers: {said}"
     width = max(map(len, lines))
     body = [f"  {key:{width}}  {value}" for key, value in lines.items()]
     return "\n".join(

@@ -9,6 +9,7 @@ MOST = {  # page: files it may touch
     "add-engine-version": 1,
     "add-device": 1,
     "add-model": 1,
+    "describe-a-model": 1,
     "add-number-format": 1,
     "add-metric": 1,
     "add-loss-term": 2,

@@ -13,11 +13,7 @@ from planner.inputs.loading import load_model, model_names
 from planner.inputs.model import ModelSpec
 
 LLAMA = to_hf(load_model("llama-3.2-1b"))
-BIASED = (
-    "gpt-oss-20b",
-    "gpt-oss-120b",
-)  # written as a Mixtral: 0.03 % of biases and sinks left out
-EXPORTED = [name for name in model_names() if name not in BIASED]
+EXPORTED = [name for name in model_names() if load_model(name).family != "other"]
 NOT_SHAPE = {"name", "source", "family"}
 
 

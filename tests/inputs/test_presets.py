@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -139,8 +140,10 @@ def test_models_are_known_by_the_names_people_write(known):
     for text in WRITTEN[known]:
         assert preset_named(text) == known, text
         spec = presets()[known].spec
-        assert load_model(text).model_dump(exclude={"name"}) == spec.model_dump(exclude={"name"})
-        assert load_model(text).name == (text if format_in_name(text) else spec.name)
+        found, own = load_model(text), {"name", "weights_format"}
+        assert found.model_dump(exclude=own) == spec.model_dump(exclude=own)
+        assert found.name == (text if format_in_name(text) else spec.name)
+        assert found.weights_format == (format_in_name(text) or spec.weights_format)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,15 @@ def test_no_name_means_two_models():
 
 @pytest.mark.parametrize(
     "text",
-    ["Qwen/Qwen3.5-9B", "llama", "instruct", "FP8", "", "meta-llama/Llama-3.1-9B", "Qwen3-8B-Next"],
+    [
+        "Qwen/Qwen3.5-11B",
+        "llama",
+        "instruct",
+        "FP8",
+        "",
+        "meta-llama/Llama-3.1-9B",
+        "Qwen3-8B-Next",
+    ],
 )
 def test_another_model_is_not_taken_for_a_neighbour(text):
     assert preset_named(text) is None
@@ -207,3 +218,30 @@ def test_the_table_prints_as_csv():
     row = rows["qwen3-30b-a3b"]
     assert (row["n_params"], row["hub"].split()[0]) == ("30532122624", "Qwen/Qwen3-30B-A3B")
     assert row["source"] == "https://huggingface.co/Qwen/Qwen3-30B-A3B/blob/main/config.json"
+
+
+CONFIGS = {n: json.loads(p.row["config"]) for n, p in presets().items() if p.row.get("config")}
+
+
+OTHERWISE = {
+    "longcat-flash": "this release makes weights for experts that do nothing",
+    "kimi-linear-48b-a3b": "this release has no linear_attn_config, and six full layers of its own",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_transformers_builds_what_a_config_counts(name):
+    """Without memory, from the words of the table alone; types of remote code it does not know."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    stated = {k: v for k, v in CONFIGS[name].items() if k != "quantization_config"}
+    kind = stated.pop("model_type")
+    if kind not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"transformers has no {kind}")
+    if why := OTHERWISE.get(name):
+        pytest.skip(why)
+    with torch.device("meta"):
+        config = transformers.CONFIG_MAPPING[kind](**stated)
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    model.tie_weights()
+    assert sum(p.numel() for p in model.parameters()) == presets()[name].spec.n_params

@@ -294,4 +294,5 @@ def engine_settings(row: Row) -> dict[str, Any]:
     name, version = engine_named(row["engine"], row.get("engine_version") or "")
     dtype = row.get("quantization") or row.get("dtype") or ""
     weights, cache = formats_in(dtype, row.get("kv_dtype") or "")
-    return {"engine": name, "engine_version": version, "dtype": weights, "kv_dtype": cache}
+    found = {"engine": name, "engine_version": version, "kv_dtype": cache}
+    return found | ({"dtype": weights} if dtype else {})  # else what the checkpoint is stored in

@@ -1,0 +1,96 @@
+"""Small configs of the kinds people have, with what each should give."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import planner as pl
+from planner.inputs.hf import from_config
+from planner.inputs.loading import load_model
+
+FILES = Path(__file__).parents[1] / "files"
+
+
+@pytest.mark.parametrize(
+    ("name", "n_params", "kv_bytes", "past_window", "head"),
+    [
+        ("c02_dflash_head", 1_048_626_432, 20_480, 20_480, "draft"),
+        ("c04_embedder", 7_110_660_096, 131_072, 0, "none"),
+        ("c08_kimi_k2", 1_026_408_209_408, 70_272, 70_272, "lm"),
+        ("c09_gemma1", 8_537_680_896, 458_752, 458_752, "lm"),
+        ("c10_vision_wrapper", 3_880_263_168, 139_264, 20_480, "lm"),
+    ],
+)
+def test_what_each_gives(name, n_params, kv_bytes, past_window, head):
+    m = load_model(FILES / name)
+    assert m.n_params == n_params and m.head == head
+    assert (m.kv_bytes_per_token, m.kv_bytes_past_window) == (kv_bytes, past_window)
+
+
+def test_a_checkpoint_in_fp8_is_served_in_fp8_and_another_dtype_is_said():
+    """8.03B weights, 1.05B of them embeddings in 16 bits: 9.08 GB."""
+    found = pl.predict(FILES / "c06_fp8_checkpoint", on="h100-sxm")
+    assert found.candidate.metrics["weight_bytes"] == pytest.approx(9.08e9, rel=1e-3)
+    asked = pl.predict(FILES / "c06_fp8_checkpoint", on="h100-sxm", dtype="bf16")
+    assert asked.candidate.metrics["weight_bytes"] == pytest.approx(16.06e9, rel=1e-3)
+    assert "stored-format" in {w.code for w in asked.warnings}
+    assert "stored-format" not in {w.code for w in found.warnings}
+
+
+def test_positions_beyond_the_models_own_are_said():
+    m = load_model(FILES / "c09_gemma1").model_copy(update={"max_position_embeddings": 4096})
+    long = pl.predict(m, on="h100-sxm", input_tokens=4000, output_tokens=200)
+    assert "beyond-positions" in {w.code for w in long.warnings}
+    short = pl.predict(m, on="h100-sxm", input_tokens=3000, output_tokens=200)
+    assert "beyond-positions" not in {w.code for w in short.warnings}
+
+
+def test_a_model_without_an_lm_head_is_said_to_be_one():
+    found = pl.predict(FILES / "c04_embedder", on="h100-sxm")
+    assert "no-lm-head" in {w.code for w in found.warnings}
+
+
+QUANTISED = {
+    "fp8": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+    "int4": {"quant_method": "awq", "bits": 4},
+    "w8a16": {"quant_method": "gptq", "bits": 8},
+    "nf4": {"quant_method": "bitsandbytes", "load_in_4bit": True},
+    "mxfp4": {"quant_method": "mxfp4"},
+    "nvfp4": {"quant_method": "modelopt", "quant_algo": "NVFP4"},
+    "int8": {
+        "quant_method": "compressed-tensors",
+        "config_groups": {
+            "group_0": {
+                "weights": {"num_bits": 8, "type": "int"},
+                "input_activations": {"num_bits": 8, "type": "int"},
+            }
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_formats_as_checkpoints_say_them(name):
+    config = json.loads((FILES / "c06_fp8_checkpoint" / "config.json").read_text())
+    m = from_config(config | {"quantization_config": QUANTISED[name]})
+    assert m.weights_format == name and not m.attention_kept
+
+
+def test_modelopts_own_file_beside_the_config(tmp_path):
+    config = json.loads((FILES / "c06_fp8_checkpoint" / "config.json").read_text())
+    config.pop("quantization_config")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    beside = {
+        "quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head", "*self_attn*"]}
+    }
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(beside))
+    m = load_model(tmp_path)
+    assert m.weights_format == "nvfp4" and m.attention_kept
+
+
+def test_what_a_checkpoint_keeps_in_16_bits_weighs_so():
+    """gpt-oss-120b in MXFP4: its weights on the hub are 65.2 GB of safetensors, experts alone quantised."""
+    m = load_model("gpt-oss-120b")
+    found = pl.predict(m, on="h200-sxm")
+    assert found.candidate.metrics["weight_bytes"] == pytest.approx(65.2e9, rel=0.02)
