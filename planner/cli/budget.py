@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.flags import SERVING, Csv, From, Json, Model, Out, takes
 from planner.cli.what_if import Set
 from planner.inputs.deployment import DEFAULT_DEVICE
 
@@ -25,8 +25,26 @@ At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90
 On = Annotated[
     str, typer.Option("--on", metavar="HARDWARE[,…]", help="Devices to consider, ids or paths.")
 ]
-Dtypes = Annotated[str, typer.Option("--dtype", metavar="FORMAT[,…]", help="Weight formats.")]
-Tps = Annotated[str, typer.Option("--tp", metavar="N[,N…]", help="Tensor-parallel degrees.")]
+COPIES = "how many copies it takes is the answer"
+DTYPES, TPS = "bf16", "1,2,4,8"
+Dtypes = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="FORMAT[,…]",
+        help=f"Weight formats [default: {DTYPES}]",
+        show_default=False,
+    ),
+]
+Tps = Annotated[
+    str | None,
+    typer.Option(
+        "--tp",
+        metavar="N[,N…]",
+        help=f"Tensor-parallel degrees [default: {TPS}]",
+        show_default=False,
+    ),
+]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="RATE", help="Arrivals to serve in all: 12/s.")
 ]
@@ -34,7 +52,8 @@ Rate = Annotated[
 
 @takes(*SERVING, without=("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests"))
 def budget(
-    model: Model,
+    model: Model = None,
+    from_: From = None,
     ttft: Ttft = None,
     tpot: Tpot = None,
     itl: Itl = None,
@@ -42,8 +61,8 @@ def budget(
     at: At = "p99",
     rate: Rate = None,
     on: On = DEFAULT_DEVICE,
-    dtype: Dtypes = "bf16",
-    tp: Tps = "1,2,4,8",
+    dtype: Dtypes = None,
+    tp: Tps = None,
     set_: Set = None,
     json_: Json = False,
     csv_: Csv = False,
@@ -55,10 +74,15 @@ def budget(
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
     from planner.cli.output import command_line, emit
+    from planner.cli.serve import served
     from planner.questions.budget.budget import budget as run
     from planner.scenario.options import read_set
     from planner.units import whole
 
+    own = {"dtype": dtype, "tp": tp}
+    given = settings | read_set(set_ or []) | {n: v for n, v in own.items() if v is not None}
+    model, given, serve = served(from_, model, given, without={"replicas": COPIES})
+    formats, degrees = str(given.pop("dtype", DTYPES)), str(given.pop("tp", TPS))
     result = run(
         model,
         ttft=ttft,
@@ -67,10 +91,10 @@ def budget(
         e2e=e2e,
         at=at,
         on=on.split(","),
-        dtypes=dtype.split(","),
-        tps=[whole(degree, "--tp") for degree in tp.split(",")],
+        dtypes=formats.split(","),
+        tps=[whole(degree, "--tp") for degree in degrees.split(",")],
         rate=rate,
         command=command_line(),
-        **settings | read_set(set_ or []),
+        **given,
     )
-    emit(result, json_=json_, csv_=csv_, out=out)
+    emit(result, serve=serve, json_=json_, csv_=csv_, out=out)

@@ -29,7 +29,18 @@ Out = Annotated[
 ]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw front and operating curves too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Model = Annotated[str, typer.Argument(help="Preset name, TOML, config.json, or its folder.")]
+Model = Annotated[
+    str | None,
+    typer.Argument(help="Preset name, TOML, config.json, or its folder; may be left to --from."),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="COMMAND",
+        help="Serve command of vLLM, SGLang or TensorRT-LLM, container args, or a file of either.",
+    ),
+]
 SERVING: "tuple[Group, ...]" = ("deployment", "engine", "workload")
 
 

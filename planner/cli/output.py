@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import OutputError
 from planner.writer import write_whole
+
+if TYPE_CHECKING:
+    from planner.inputs.serve_command import ServeCommand
 
 
 def write(text: str, out: Path | None) -> None:
@@ -69,8 +72,9 @@ def emit(
     kind: str = "",
     top: int | None = None,
     plot: bool = False,
+    serve: "ServeCommand | None" = None,
 ) -> None:
-    """Show a result in the form the flags ask for.
+    """Show a result in the form the flags ask for; `serve` is what it was asked by.
 
     `kind` puts JSON that does not name its schema and kind into the form `planner report` reads.
 
@@ -80,6 +84,8 @@ def emit(
     """
     from planner.results import SCHEMA, Result
 
+    if serve is not None:
+        result = result.model_copy(update={"serve_command": serve})
     if json_:
         plain = result.to_dict()
         head = {"schema": SCHEMA, "kind": kind, "command": command_line()} if kind else {}

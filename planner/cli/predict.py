@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, Plot, takes
+from planner.cli.flags import SERVING, Csv, From, Json, Model, Out, Plot, takes
 
 
 @takes(*SERVING, "training")
 def predict(
-    model: Model,
+    model: Model = None,
+    from_: From = None,
     json_: Json = False,
     csv_: Csv = False,
     plot: Plot = False,
@@ -19,7 +20,9 @@ def predict(
     Example: planner predict llama-3.2-1b --on h100-sxm --batch 32
     """
     from planner.cli.output import command_line, emit
+    from planner.cli.serve import served
     from planner.questions.predict import predict as run
 
+    model, settings, serve = served(from_, model, settings)
     result = run(model, command=command_line(), **settings)
-    emit(result, json_=json_, csv_=csv_, out=out, plot=plot)
+    emit(result, serve=serve, json_=json_, csv_=csv_, out=out, plot=plot)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Csv, Json, Model, Out, takes
+from planner.cli.flags import SERVING, Csv, From, Json, Model, Out, takes
 
 Vary = Annotated[
     list[str] | None,
@@ -27,7 +27,8 @@ CURVE = "concurrency=1..256"  # what is varied where nobody says how requests co
 
 @takes(*SERVING)
 def what_if(
-    model: Model,
+    model: Model = None,
+    from_: From = None,
     vary: Vary = None,
     set_: Set = None,
     simulate: Simulate = False,
@@ -42,10 +43,12 @@ def what_if(
     Example: planner what-if llama-3-8b --on h100-sxm --vary concurrency=1..256 --vary dtype=bf16,fp8
     """
     from planner.cli.output import command_line, emit
+    from planner.cli.serve import served
     from planner.questions.what_if import what_if as run
-    from planner.scenario.options import LOADS, read_set
+    from planner.scenario.options import LOADS, read_set, read_vary
 
     settings |= read_set(set_ or [])
+    model, settings, serve = served(from_, model, settings, beside=read_vary(vary or []))
     curve = [] if any(name in settings for name in LOADS) else [CURVE]
     result = run(
         model,
@@ -54,4 +57,4 @@ def what_if(
         command=command_line(),
         **settings,
     )
-    emit(result, json_=json_, csv_=csv_, out=out, top=top)
+    emit(result, serve=serve, json_=json_, csv_=csv_, out=out, top=top)

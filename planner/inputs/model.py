@@ -109,8 +109,8 @@ class ModelSpec(Spec):
         found: dict[str, Any] = dump(self)
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
-        said = {k: found[k] for k in ("stacks", "other_params", "weights_format", "attention_kept")}
-        unsaid = {"layers", *(k for k, v in said.items() if not v)}
+        said = ("stacks", "other_params", "weights_format", "attention_kept")
+        unsaid = {"layers", *(k for k in said if not found.get(k))}
         unsaid |= {"head"} if self.head == "lm" else set()
         return {k: v for k, v in found.items() if k not in unsaid} | (
             {"layers": tables} if tables else {}

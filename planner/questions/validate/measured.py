@@ -96,6 +96,9 @@ _SETTINGS = {
     "ep": "ep",
     "tp": "tp",
 }
+# Options by the columns that say them.
+COLUMN_OF = {"on": "gpu"} | {option: column for column, option in _SETTINGS.items()}
+COLUMN_OF |= {n: n for n in ("engine", "engine_version", "dtype", "kv_dtype", "model")}
 _WHOLE = ("max_batched_tokens", "max_num_seqs", "tp", "pp", "ep")
 
 
