@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import MissingExtra, SpecError
-from planner.inputs.files import read_text
+from planner.inputs.files import read_text as text_of
 from planner.inputs.serve_flags import Flags, flag_tables
 
 HINT = "write all of `vllm serve MODEL …`, `python -m sglang.launch_server …` or `trtllm-serve …`"
@@ -59,9 +59,9 @@ def calls_in(text: str | Path) -> list[Call]:
 def _content(text: str | Path) -> str:
     """Return the text, or what the file holds that it names."""
     if isinstance(text, Path) or os.path.exists(text):  # noqa: PTH110 - a long text is no path
-        return read_text(text, hint=HINT)
+        return text_of(text, hint=HINT)
     alone = len(text.split()) == 1 and not text.lstrip().startswith(("[", "{"))
-    return read_text(text, hint=HINT) if alone else text
+    return text_of(text, hint=HINT) if alone else text
 
 
 def _commands(text: str) -> Iterator[_Words]:
