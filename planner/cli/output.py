@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -18,6 +19,13 @@ from planner.writer import write_whole
 
 if TYPE_CHECKING:
     from planner.inputs.serve_command import ServeCommand
+
+
+# What a serve command holds that nobody else should read: variables and flags of keys and tokens.
+_KEY = re.compile(
+    r"(\b\w*(?:TOKEN|SECRET|PASSWORD|_KEY)=[\"']*|--[\w-]*(?:api|hf)[_-](?:key|token)[= ][\"']*)"
+    r"[^\s\"'$]+"
+)
 
 
 def write(text: str, out: Path | None) -> None:
@@ -111,8 +119,8 @@ def plots(result: Any) -> str:
 
 
 def command_line() -> str:
-    """Return the command as typed, so that a result can say how to get it again."""
-    return "planner " + shlex.join(sys.argv[1:])
+    """Return the command as typed, but for keys, so that a result can say how to get it again."""
+    return _KEY.sub(r"\1…", "planner " + shlex.join(sys.argv[1:]))
 
 
 @contextmanager

@@ -51,6 +51,15 @@ def test_a_serve_command_answers_as_its_flags_do(planner, command, more, tmp_pat
     assert "--enforce-eager" in shown.stdout
 
 
+def test_a_result_holds_no_key(planner):
+    line = (
+        "HF_TOKEN=hf_1 docker run -e X_API_KEY='sk 2' vllm/vllm-openai:v0.11.0 --model llama-3.1-8b"
+    )
+    run = planner("predict", "--from", f"{line} --api-key sk-3 --hf-token=hf_4", *ON)
+    assert "HF_TOKEN=…" in json.loads(run.stdout)["command"]
+    assert not [key for key in ("hf_1", "sk 2", "sk-3", "hf_4") if key in run.stdout]
+
+
 def test_flags_beside_it_win_and_that_is_said(planner):
     run = planner("predict", "llama-3.2-1b", "--from", COMMAND, "--tp", "1", "--on", "h100-sxm")
     lines = run.stdout.splitlines()
