@@ -303,7 +303,7 @@ def _whole(_: Flags | None, text: str) -> int:
         power = "kmg".find(found[2].lower() or "-") + 1
         n = round(float(found[1]) * (1000 if found[2].islower() else 1024) ** power)
     if n <= 0:
-        raise SpecError(f"{text!r} is no number of them")
+        raise SpecError(f"{text!r} is no count above 0")
     return n
 
 

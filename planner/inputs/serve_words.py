@@ -214,7 +214,7 @@ def _image(words: Sequence[str], start: int) -> tuple[int, list[str]]:
         flag, equals, value = words[i].partition("=")
         alone = flag in _DOCKER_SWITCHES.split() or re.fullmatch("-[ditPq]+", flag)
         i += 1 if equals or alone else 2
-        value = value or (words[i - 1] if not alone else "")
+        value = value or "".join([] if alone else words[i - 1 : i])
         variable = flag in ("-e", "--env")
         around.append(value.partition("=")[0] if variable else flag)
     return i, around

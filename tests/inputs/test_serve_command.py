@@ -194,6 +194,7 @@ def test_a_file_is_read_like_its_text(tmp_path):
         ("vllm serve --port 8000", "names no model", "MODEL"),
         ("vllm serve $MODEL", "$MODEL", "MODEL"),
         ("vllm serve 'm --port 8000", "no closing quotation", "quote"),
+        ("docker run --rm -v", "no serve command", "vllm serve"),
         ("vllm serve a && vllm serve b", "2 serve commands", "keep"),
         ("no-such-file.sh", "no-such-file.sh", "vllm serve"),
         ("{'a'", "JSON", "vllm serve"),
