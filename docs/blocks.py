@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLLOWED = ("add-", "change-")  # pages that tests/how_to follows, block by block
+FOLLOWED = ("add-", "change-", "describe-")  # pages that tests/how_to follows, block by block
 GENERATED = "<!-- made by "  # pages of docs/generate.py, which its own check keeps fresh
 _COMMENT = re.compile(
     r"<!-- (?P<kind>run|output|runs|python|prints|not run)(?: exit=(?P<exit>\d+))?"

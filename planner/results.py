@@ -26,6 +26,7 @@ from planner.inputs.conditions import Conditions
 from planner.inputs.files import read_json
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
+from planner.inputs.serve_command import ServeCommand
 from planner.interval import Z
 from planner.metrics import METRICS, SIMULATED
 
@@ -210,6 +211,14 @@ class Result(Record):
     command: str = ""
     basis: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    serve_command: ServeCommand | None = None  # what was asked by --from
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; of a serve command only where there was one."""
+        plain = super().to_dict()
+        if self.serve_command is None:
+            del plain["serve_command"]
+        return plain
 
     @property
     def shapes(self) -> dict[str, Candidate]:

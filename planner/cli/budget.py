@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Form, Model, takes
+from planner.cli.flags import SERVING, Form, From, Model, takes
 from planner.cli.what_if import Set
 from planner.inputs.deployment import DEFAULT_DEVICE
 
@@ -25,8 +25,26 @@ At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90
 On = Annotated[
     str, typer.Option("--on", metavar="HARDWARE[,…]", help="Devices to consider, ids or paths.")
 ]
-Dtypes = Annotated[str, typer.Option("--dtype", metavar="FORMAT[,…]", help="Weight formats.")]
-Tps = Annotated[str, typer.Option("--tp", metavar="N[,N…]", help="Tensor-parallel degrees.")]
+COPIES = "how many copies it takes is the answer"
+DTYPES, TPS = "bf16", "1,2,4,8"
+Dtypes = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="FORMAT[,…]",
+        help=f"Weight formats [default: {DTYPES}]",
+        show_default=False,
+    ),
+]
+Tps = Annotated[
+    str | None,
+    typer.Option(
+        "--tp",
+        metavar="N[,N…]",
+        help=f"Tensor-parallel degrees [default: {TPS}]",
+        show_default=False,
+    ),
+]
 Rate = Annotated[
     str | None, typer.Option("--rate", metavar="RATE", help="Arrivals to serve in all: 12/s.")
 ]
@@ -37,9 +55,9 @@ OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
 
 @takes(*SERVING, form=("json_", "csv_", "out"), without=OWN)
 def budget(
-    form: Form, model: Model,
+    form: Form, model: Model = None, from_: From = None,
     ttft: Ttft = None, tpot: Tpot = None, itl: Itl = None, e2e: E2e = None, at: At = "p99",
-    rate: Rate = None, on: On = DEFAULT_DEVICE, dtype: Dtypes = "bf16", tp: Tps = "1,2,4,8",
+    rate: Rate = None, on: On = DEFAULT_DEVICE, dtype: Dtypes = None, tp: Tps = None,
     set_: Set = None, **settings: Any,
 ) -> None:  # fmt: skip
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
@@ -47,12 +65,23 @@ def budget(
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
     from planner.cli.output import command_line
+    from planner.cli.serve import served
+    from planner.inputs.loading import load_model
     from planner.questions.budget.budget import budget as run
     from planner.scenario.options import read_set
     from planner.units import whole
 
     limits: dict[str, Any] = {"ttft": ttft, "tpot": tpot, "itl": itl, "e2e": e2e, "at": at}
-    tps = [whole(degree, "--tp") for degree in tp.split(",")]
-    grid: dict[str, Any] = {"on": on.split(","), "dtypes": dtype.split(","), "tps": tps}
-    settings |= read_set(set_ or [])
-    form.show(run(model, rate=rate, command=command_line(), **limits, **grid, **settings))
+    own = {"dtype": dtype, "tp": tp}
+    given = settings | read_set(set_ or []) | {n: v for n, v in own.items() if v is not None}
+    model, given, serve = served(from_, model, given, without={"replicas": COPIES})
+    stored = load_model(model).weights_format or DTYPES
+    formats, degrees = str(given.pop("dtype", stored)), str(given.pop("tp", TPS))
+    grid: dict[str, Any] = {
+        "on": str(given.pop("on", on)).split(","),
+        "dtypes": formats.split(","),
+        "tps": [whole(degree, "--tp") for degree in degrees.split(",")],
+    }
+    rate = given.pop("rate", rate)
+    found = run(model, rate=rate, command=command_line(), **limits, **grid, **given)
+    form.show(found, serve=serve)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from planner.inputs.serve_command import ServeCommand
     from planner.scenario.options import Group, Option
 
 On = Annotated[
@@ -30,7 +31,20 @@ Out = Annotated[
 ]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw front and operating curves too.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Model = Annotated[str, typer.Argument(help="Preset or hub id, TOML, config.json, or its folder.")]
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="Preset or hub id, TOML, config.json or its folder; may be left to --from."
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="COMMAND",
+        help="Serve command of vLLM, SGLang or TensorRT-LLM, container args, or a file of either.",
+    ),
+]
 SERVING: "tuple[Group, ...]" = ("deployment", "engine", "workload")
 
 
@@ -44,11 +58,21 @@ class Form:
     out: Out = None
     quiet: Quiet = False
 
-    def show(self, result: Any, top: int | None = None) -> None:
+    def show(
+        self, result: Any, top: int | None = None, serve: "ServeCommand | None" = None
+    ) -> None:
         """Write a result as the flags ask; raises as `planner.cli.output.emit` does."""
         from planner.cli.output import emit
 
-        emit(result, json_=self.json_, csv_=self.csv_, out=self.out, plot=self.plot, top=top)
+        emit(
+            result,
+            json_=self.json_,
+            csv_=self.csv_,
+            out=self.out,
+            plot=self.plot,
+            top=top,
+            serve=serve,
+        )
 
 
 def group(words: str) -> typer.Typer:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -11,10 +12,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import OutputError
 from planner.writer import write_whole
+
+if TYPE_CHECKING:
+    from planner.inputs.serve_command import ServeCommand
+
+
+# What a serve command holds that nobody else should read: variables and flags of keys and tokens.
+_KEY = re.compile(
+    r"(\b\w*(?:TOKEN|SECRET|PASSWORD|_KEY)=[\"']*|--[\w-]*(?:api|hf)[_-](?:key|token)[= ][\"']*)"
+    r"[^\s\"'$]+"
+)
 
 
 def write(text: str, out: Path | None) -> None:
@@ -69,8 +80,9 @@ def emit(
     kind: str = "",
     top: int | None = None,
     plot: bool = False,
+    serve: "ServeCommand | None" = None,
 ) -> None:
-    """Show a result in the form the flags ask for.
+    """Show a result in the form the flags ask for; `serve` is what it was asked by.
 
     `kind` puts JSON that does not name its schema and kind into the form `planner report` reads.
 
@@ -80,6 +92,8 @@ def emit(
     """
     from planner.results import SCHEMA, Result
 
+    if serve is not None:
+        result = result.model_copy(update={"serve_command": serve})
     if json_:
         plain = result.to_dict()
         head = {"schema": SCHEMA, "kind": kind, "command": command_line()} if kind else {}
@@ -105,8 +119,8 @@ def plots(result: Any) -> str:
 
 
 def command_line() -> str:
-    """Return the command as typed, so that a result can say how to get it again."""
-    return "planner " + shlex.join(sys.argv[1:])
+    """Return the command as typed, but for keys, so that a result can say how to get it again."""
+    return _KEY.sub(r"\1…", "planner " + shlex.join(sys.argv[1:]))
 
 
 @contextmanager

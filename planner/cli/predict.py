@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from planner.cli.flags import SERVING, Form, Model, takes
+from planner.cli.flags import SERVING, Form, From, Model, takes
 
 
 @takes(*SERVING, "training", form=("json_", "csv_", "plot", "out"))
-def predict(form: Form, model: Model, **settings: Any) -> None:
+def predict(form: Form, model: Model = None, from_: From = None, **settings: Any) -> None:
     """Predict speed, memory, loss and accuracy of one model, operator by operator.
 
     Example: planner predict llama-3.2-1b --on h100-sxm --batch 32
     """
     from planner.cli.output import command_line
+    from planner.cli.serve import served
     from planner.questions.predict import predict as run
 
-    form.show(run(model, command=command_line(), **settings))
+    model, settings, serve = served(from_, model, settings)
+    form.show(run(model, command=command_line(), **settings), serve=serve)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Form, takes
+from planner.cli.flags import SERVING, Form, From, takes
 
 if TYPE_CHECKING:
     from planner.questions.validate.validate import Refit
@@ -22,7 +22,13 @@ Worst = Annotated[int, typer.Option(help="How many of the worst rows to show.")]
 
 @takes(*SERVING, form=("json_", "out"))
 def validate(
-    form: Form, data: Data, cv: Cv = False, model: Model = "", worst: Worst = 10, **settings: Any
+    form: Form,
+    data: Data,
+    cv: Cv = False,
+    model: Model = "",
+    from_: From = None,
+    worst: Worst = 10,
+    **settings: Any,
 ) -> None:
     """Score predictions against measured runs, measured kernels, or a result of `vllm bench`.
 
@@ -32,17 +38,26 @@ def validate(
     n_kv_heads, head_dim, d_ff, vocab; else the model's name says it), engine_version, dtype, kv_dtype,
     tp, pp, ep, arrival (batch, closed, burst, rate), concurrency or batch, n_requests, rate_per_s,
     flag, kv_overflow. A CSV of kernels has op, gpu, dtype, time_s and the operator's shape. The flags
-    of an engine and a workload say what a file of vllm bench leaves out.
+    of an engine and a workload, and --from, say what a file of runs or of vllm bench leaves out.
 
     Example: planner validate runs.csv --cv
     """
     from planner.cli.output import command_line
+    from planner.inputs.serve_command import read_serve_command
+    from planner.questions.validate.measured import COLUMN_OF
     from planner.questions.validate.validate import validate_file
 
-    known = {"gpu" if name == "on" else name: str(value) for name, value in settings.items()}
+    serve = None
+    if from_ is not None:
+        serve = read_serve_command(from_, model=model).beside(settings)
+        lacking = serve.options.keys() - COLUMN_OF.keys()
+        serve = serve.without(lacking, "rows of measurements do not say it")
+        model, settings = serve.model, {**serve.options, **settings}
+    known = {COLUMN_OF.get(name, name): str(value) for name, value in settings.items()}
     known, refit = {"model": model, **known}, _refit() if cv else None
     command = command_line()
-    form.show(validate_file(data, known=known, refit=refit, worst=worst, command=command))
+    found = validate_file(data, known=known, refit=refit, worst=worst, command=command)
+    form.show(found, serve=serve)
 
 
 def _refit() -> "Refit":

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.cli.flags import SERVING, Form, Model, takes
+from planner.cli.flags import SERVING, Form, From, Model, takes
 
 VARIED = "What to vary: concurrency=1..256, tp=1,2,4, dtype=bf16,fp8, d_ff=0.5x,1x. Repeatable."
 Vary = Annotated[list[str] | None, typer.Option("--vary", metavar="OPTION=VALUES", help=VARIED)]
@@ -22,7 +22,8 @@ CURVE = "concurrency=1..256"  # what is varied where nobody says how requests co
 @takes(*SERVING, form=("json_", "csv_", "out"))
 def what_if(
     form: Form,
-    model: Model,
+    model: Model = None,
+    from_: From = None,
     vary: Vary = None,
     set_: Set = None,
     simulate: Simulate = False,
@@ -34,11 +35,13 @@ def what_if(
     Example: planner what-if llama-3-8b --on h100-sxm --vary concurrency=1..256 --vary dtype=bf16,fp8
     """
     from planner.cli.output import command_line
+    from planner.cli.serve import served
     from planner.questions.what_if import what_if as run
-    from planner.scenario.options import LOADS, read_set
+    from planner.scenario.options import LOADS, read_set, read_vary
 
     settings |= read_set(set_ or [])
+    model, settings, serve = served(from_, model, settings, beside=read_vary(vary or []))
     curve = [] if any(name in settings for name in LOADS) else [CURVE]
     simulate = simulate or "trace" in settings
     found = run(model, vary or curve, simulate=simulate, command=command_line(), **settings)
-    form.show(found, top)
+    form.show(found, top, serve)

@@ -15,7 +15,7 @@ import select
 import stat
 import tomllib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,13 @@ class Sheet:
         return Sheet(
             self.path, self.header, [self.rows[i] for i in kept], [self.lines[i] for i in kept]
         )
+
+    def filled(self, known: Mapping[str, str]) -> "Sheet":
+        """Return it with what is known where a row says nothing."""
+        known = {name: value for name, value in known.items() if value}
+        rows = [known | {n: v for n, v in row.items() if v or n not in known} for row in self.rows]
+        header = tuple(dict.fromkeys((*self.header, *known)))
+        return Sheet(self.path, header, rows, self.lines)
 
     def numbers(self, name: str) -> "NDArray[np.float64]":
         """Return a column of numbers, NaN where a cell is empty or says NaN, NA, none, -.

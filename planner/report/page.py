@@ -1,7 +1,8 @@
 """Which sections a result's page has: every kind is put together from the same parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from planner.errors import SpecError
 from planner.metrics import METRICS
@@ -235,11 +236,37 @@ def closing(result: Result) -> list[Section]:
     warned = list(map(str, result.warnings))
     basis = [f"{k}: {v}" for k, v in result.basis.items()]
     sections = [
+        Section("serve-command", "From the serve command", items=serve_lines(result)),
         Section("warnings", "Warnings", items=warned),
         Section("basis", "What this rests on", items=basis),
         Section("command", "Get this again", code=result.command),
     ]
     return [s for s in sections if s.items or s.code]
+
+
+def serve_lines(result: Result) -> list[str]:
+    """Return what became of each part of a serve command, a line a fate."""
+    c = result.serve_command
+    if c is None:
+        return []
+
+    def sets(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        return [
+            f"{flag} ({', '.join(f'{n} {rows.plain(v)}' for n, v in of.items())})"
+            for flag, of in found.items()
+        ]
+
+    why: dict[str, list[str]] = {}
+    for flag, reason in c.not_used.items():
+        why.setdefault(reason, []).append(flag)
+    lines = {
+        "used": sets(c.used),
+        "overruled by flags beside it": sets(c.overruled),
+        "not used by planner": [f"{', '.join(flags)} ({reason})" for reason, flags in why.items()],
+        "ignored, costing nothing": c.ignored,
+        "unknown": [f"{f} (did you mean {n}?)" if n else f for f, n in c.unknown.items()],
+    }
+    return [f"{fate}: {', '.join(parts)}" for fate, parts in lines.items() if parts]
 
 
 def _front_text(r: Recommendation) -> str:

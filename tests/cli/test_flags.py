@@ -17,7 +17,7 @@ def flags(name):
 # What a command has besides the options of the specs.
 OWN = {
     "recommend": "--why-not --export-hf --top --json --csv --plot --out --quiet --hardware-path",
-    "predict": "--json --csv --plot --out --hardware-path",
+    "predict": "--from --json --csv --plot --out --hardware-path",
 }
 SPECS = {
     "recommend": {*ASKED, *(o.name for o in OPTIONS.values() if o.group != "model")},

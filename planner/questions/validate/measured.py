@@ -101,6 +101,9 @@ _SETTINGS = {n: n for n in ("max_num_seqs", "prefix_hit", "pp", "ep", "tp")} | {
     "max_num_batched_tokens": "max_batched_tokens",
     "gpu_memory_utilization": "memory_fraction",
 }
+# Options by the columns that say them.
+COLUMN_OF = {"on": "gpu"} | {option: column for column, option in _SETTINGS.items()}
+COLUMN_OF |= {n: n for n in ("engine", "engine_version", "dtype", "kv_dtype", "model")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def validate_file(
 
     Args:
         path: a CSV (gzipped or not), or a JSON of `vllm bench`.
-        known: columns that a file of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
+        known: columns that a file of runs or of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
         refit: see `validate_runs`.
         worst: how many of the worst rows to keep.
         command: recorded in the result.
@@ -103,6 +103,7 @@ def validate_file(
         sheet = Sheet.of([read_bench(path, BENCH | dict(known or {}))], path)
     else:
         sheet = read_csv(path, hint="a header line and a line for each measurement")
+        sheet = sheet if "op" in sheet.header else sheet.filled(known or {})
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
     runs, unread = runs_of(sheet)
