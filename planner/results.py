@@ -42,7 +42,7 @@ SHAPE_KEYS = (
 class Record(BaseModel):
     """A frozen part of a result, without NaN or infinities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

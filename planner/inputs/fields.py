@@ -16,7 +16,7 @@ COUNT: dict[str, JsonValue] = {"reads": "count"}  # of a field: 3e9, 3B, 100k
 class Spec(BaseModel):
     """A frozen record that refuses unknown keys, NaN and infinities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _quantity(unit: str) -> BeforeValidator:

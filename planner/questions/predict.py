@@ -6,10 +6,9 @@ from planner.columns import as_rows
 from planner.inputs.engine import EngineSpec
 from planner.inputs.model import ModelSpec
 from planner.inputs.workload import WorkloadSpec
-from planner.metrics import QUALITY, SERVING
 from planner.results import Asked, Prediction
 from planner.scenario import legal
-from planner.scenario.evaluate import Evaluation, operators
+from planner.scenario.evaluate import CANDIDATE, Evaluation, operators
 from planner.scenario.intervals import candidate, draw_losses
 from planner.scenario.scenario import Resolved, Scenario, conditions
 from planner.warnings import serving_warnings
@@ -49,7 +48,7 @@ def predict_scenario(s: Scenario, *, command: str = "") -> Prediction:
     one = Evaluation(resolved, s.model.arch())
     if float(one["max_concurrency"]) < 1:
         raise legal.does_not_fit(s, float(legal.missing_bytes(one.system, one.workload)))
-    table = one.table((*QUALITY, *SERVING, "bound"))
+    table = one.table(CANDIDATE)
     arch = as_rows(s.model.arch())
     assert resolved.trained
     draws = draw_losses(table, arch, resolved.trained)

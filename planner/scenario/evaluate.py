@@ -19,7 +19,7 @@ from planner.cost.step import breakdown
 from planner.equation import remembering
 from planner.law.accuracy import NINE_TASKS, accuracy
 from planner.law.law import loss
-from planner.metrics import METRICS, SERVING
+from planner.metrics import METRICS, QUALITY, SERVING
 from planner.scenario import legal
 from planner.scenario.scenario import (
     Deployment,
@@ -48,6 +48,10 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
     "gqa": params.gqa,
     "d_over_sqrt_n": params.d_over_sqrt_n,
 }
+
+PARTS = ("weights", "activations", "engine", "states", "kv_cache", "free")  # of a device's memory
+MEMORY = tuple(f"memory.{name}" for name in PARTS)
+CANDIDATE = (*QUALITY, *SERVING, *MEMORY, "bound")  # columns a candidate is made of
 
 
 class Evaluation:
@@ -116,6 +120,9 @@ class Evaluation:
     def _compute(self, name: str) -> Any:
         if name in self.means:
             return self.means[name]()
+        if name in MEMORY:
+            self._known |= self._memory()
+            return self._known[name]
         if name in ("bound", "mfu", "mbu"):
             self._known |= self._work()
             return self._known[name]
@@ -142,6 +149,22 @@ class Evaluation:
         return {
             phase: (step, per_s * span_s, span_s) for phase, (step, per_s) in self["mix"].items()
         }
+
+    def _memory(self) -> dict[str, Any]:
+        """Return bytes on one device by part, as columns."""
+        s, w = self.system, self.workload
+        share = s.parallel.tp * s.parallel.pp
+        tokens = self["in_flight"] * (w.input_tokens + w.output_tokens)
+        held = memory.kv_bytes_per_token(s) * tokens / share
+        used = {
+            "weights": memory.weight_bytes(s),
+            "activations": memory.activation_peak_bytes(s),
+            "engine": s.limits.reserve_bytes,
+            "states": memory.state_room_bytes(s),
+            "kv_cache": np.minimum(held, memory.kv_room_bytes(s)),
+        }
+        free = np.maximum(0.0, memory.usable_bytes(s) - sum(used.values()))
+        return {f"memory.{name}": size for name, size in (used | {"free": free}).items()}
 
     def _work(self) -> dict[str, Any]:
         """Return what most of the time goes to, and the shares of nameplate rates in use."""
@@ -299,19 +322,16 @@ def evaluate_all(
             waiting += start(1)
 
 
-def memory_by_part(e: Evaluation) -> dict[str, float]:
-    """Return bytes on one device of a single row: weights, cache in use, activations, engine, free."""
-    s, w = e.system, e.workload
-    tokens = float(e["in_flight"]) * float(w.input_tokens + w.output_tokens)
-    share = s.parallel.tp * s.parallel.pp
-    held = float(memory.kv_bytes_per_token(s)) * tokens / share
-    used = {
-        "weights": float(memory.weight_bytes(s)),
-        "activations": float(memory.activation_peak_bytes(s)),
-        "engine": float(s.limits.reserve_bytes),
-        "kv_cache": min(held, float(memory.kv_room_bytes(s))),
-    }
-    return used | {"free": max(0.0, float(memory.usable_bytes(s)) - sum(used.values()))}
+def memory_by_part(table: Any, row: int = 0) -> dict[str, float]:
+    """Return bytes on one device of a row: weights, cache in use, activations, engine, states, free.
+
+    Args:
+        table: an `Evaluation` of one row, or a table with the columns `MEMORY`.
+        row: of the table.
+
+    """
+    found = {name: float(np.ravel(table[f"memory.{name}"])[row]) for name in PARTS}
+    return {name: size for name, size in found.items() if size or name != "states"}
 
 
 def operators(e: Evaluation) -> dict[str, dict[str, Any]]:

@@ -15,9 +15,9 @@ from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.compare import Comparison, compare, loss_draws
 from planner.law.evidence import warnings, widening_sd
 from planner.law.law import shapes
-from planner.metrics import METRICS, QUALITY, SERVING
+from planner.metrics import METRICS, SERVING
 from planner.results import Candidate, Estimate, Value, Warned
-from planner.scenario.evaluate import SHAPE, Evaluation, memory_by_part
+from planner.scenario.evaluate import CANDIDATE, SHAPE, Evaluation, memory_by_part
 from planner.scenario.scenario import Deployment, Resolved, Trained
 
 N_DRAWS = 1000
@@ -135,7 +135,7 @@ def candidate(
         model=model,
         metrics={m: metrics[m] for m in METRICS if m in metrics},
         bound=str(draws.table["bound"][row]),
-        memory_bytes=memory_by_part(Evaluation(r, arch)),
+        memory_bytes=memory_by_part(draws.table, row),
         warnings=law_warnings(r.trained, arch),
         **(more or {}),
     )
@@ -148,8 +148,7 @@ def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candid
     assert r.trained
     archs = [m.arch() for m in models.values()]
     arch = stack(archs)
-    names = (*SHAPE, *QUALITY, *SERVING, "bound")
-    draws = draw_losses(Evaluation(r, arch).table(names), arch, r.trained)
+    draws = draw_losses(Evaluation(r, arch).table((*SHAPE, *CANDIDATE)), arch, r.trained)
     return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}
 
 

@@ -236,7 +236,7 @@ def load_of(rows: Sequence[Conditions]) -> Load:
     return Load(workload, **columns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trained:
     """A law and the tokens it is asked about."""
 
@@ -245,7 +245,7 @@ class Trained:
     depth_term: bool
     basis: str
 
-    @property
+    @functools.cached_property
     def columns(self) -> LawColumns:
         """The law's numbers, with the terms that are switched on."""
         return switched(self.law.columns(), depth=float(self.depth_term))

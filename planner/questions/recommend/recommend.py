@@ -17,14 +17,13 @@ from planner.errors import SpecError
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.law.terms.depth import reference_depth
-from planner.metrics import QUALITY, SERVING
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.limits import Tally, binding, checks, limits_of, shape_asked
 from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
-from planner.scenario.evaluate import RATIOS, SHAPE, Evaluation, evaluate_all
+from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all
 from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
 from planner.scenario.legal import require_weights_fit
 from planner.scenario.options import question
@@ -214,7 +213,7 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     base = baseline(space, depth, space.head_dims[0])
     own = {name: np.atleast_1d(getattr(base, name)) for name in SHAPE}
     arch = arch_of(join([own, {name: kept[name] for name in SHAPE}]))
-    names = [*SHAPE, *RATIOS, *QUALITY, *SERVING, "bound"] + ["lifetime_usd"] * bool(r.terms)
+    names = [*SHAPE, *RATIOS, *CANDIDATE] + ["lifetime_usd"] * bool(r.terms)
     table = Evaluation(r, arch).table(names)
     require_sense(table, q)
     draws = draw_losses(table, arch, r.trained)
@@ -292,7 +291,7 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     pair = w.model("baseline", 0).arch(), m.arch()
     arch = stack(pair)
     assert w.resolved.trained
-    table = Evaluation(w.resolved, arch).table((*RATIOS, *QUALITY, *SERVING, "bound"))
+    table = Evaluation(w.resolved, arch).table((*RATIOS, *CANDIDATE))
     draws = draw_losses(table, arch, w.resolved.trained)
     sure = float(draws.p_at_most(w.question.max_loss)[1])
     found = candidate(text, m, draws, 1, w.resolved, {"p_loss_at_most_target": sure})
