@@ -23,17 +23,32 @@ IDLE_SHARE = 0.15  # an idle A100 or H100 with a model loaded draws 60 to 120 W 
 
 @equation
 def utilisation(d: Draw) -> Scalar:
-    """The busier of arithmetic and memory: what sets a device's draw between idle and TDP."""
+    """The busier of arithmetic and memory: what sets a device's draw between idle and TDP.
+
+    Args:
+        d: power in W, devices, shares of nameplate rates, tokens a second.
+
+    """
     return minimum(maximum(d.mfu, d.mbu), 1.0)
 
 
 @equation
 def watts(d: Draw) -> Watts:
-    """Power of all devices; linear between idle and TDP, within 20 % of measured.  [Patel 2024]"""
+    """Power of all devices; linear between idle and TDP, within 20 % of measured.  [Patel 2024]
+
+    Args:
+        d: power in W, devices, shares of nameplate rates, tokens a second.
+
+    """
     return d.n_devices * d.tdp_w * (d.idle_share + (1 - d.idle_share) * utilisation(d))
 
 
 @equation
 def joules_per_token(d: Draw) -> Joules:
-    """Energy of one generated token, its share of the prompt's included."""
+    """Energy of one generated token, its share of the prompt's included.
+
+    Args:
+        d: power in W, devices, shares of nameplate rates, tokens a second.
+
+    """
     return watts(d) / d.tokens_per_s

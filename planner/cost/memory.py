@@ -23,13 +23,23 @@ LOGIT_COPIES = 3.0  # float32 logits, the same with penalties and temperature ap
 
 @equation
 def usable_bytes(s: System) -> Bytes:
-    """Memory a program finds on one device."""
+    """Memory a program finds on one device.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return s.device.hbm_bytes * (GIB_PER_GB * OFFERED)
 
 
 @equation
 def weight_bytes(s: System) -> Bytes:
-    """Weights on one device; embedding, LM head and what a checkpoint keeps have their own precision."""
+    """Weights on one device; embedding, LM head and what a checkpoint keeps have their own precision.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     kept = embedding_params(s.arch) + s.arch.kept_params
     matrices = (n_params(s.arch) - kept) * s.precision.weight_bytes
     return (matrices + kept * s.precision.embedding_bytes) / (s.parallel.tp * s.parallel.pp)
@@ -44,7 +54,12 @@ def _stack_kv_bytes(s: System) -> Bytes:
 
 @equation
 def kv_bytes_per_token(s: System) -> Bytes:
-    """KV cache of one token over all devices; heads replicate where tp > n_kv_heads."""
+    """KV cache of one token over all devices; heads replicate where tp > n_kv_heads.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return over_stacks(_stack_kv_bytes, has_attention)(s)
 
 
@@ -53,7 +68,12 @@ all_states_bytes = over_stacks(state_bytes)
 
 @equation
 def state_bytes_per_sequence(s: System) -> Bytes:
-    """State the layers keep of a sequence, however long it is, over all devices."""
+    """State the layers keep of a sequence, however long it is, over all devices.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return all_states_bytes(s)
 
 
@@ -72,7 +92,12 @@ def state_room_bytes(s: System) -> Bytes:
 
 @equation
 def activation_peak_bytes(s: System) -> Bytes:
-    """Residual, normed copy, gate and up of a full step, and float32 logits of every sequence."""
+    """Residual, normed copy, gate and up of a full step, and float32 logits of every sequence.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     a = s.arch
     step = s.limits.max_batched_tokens * s.precision.activation_bytes
     logits = (
@@ -83,7 +108,12 @@ def activation_peak_bytes(s: System) -> Bytes:
 
 @equation
 def kv_room_bytes(s: System) -> Bytes:
-    """What the KV cache may take of one device, beside the state of all sequences it may run."""
+    """What the KV cache may take of one device, beside the state of all sequences it may run.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     used = weight_bytes(s) + activation_peak_bytes(s) + s.limits.reserve_bytes
     if not is_zero(states := state_room_bytes(s)):
         used = used + states
@@ -92,14 +122,25 @@ def kv_room_bytes(s: System) -> Bytes:
 
 @equation
 def kv_capacity_tokens(s: System) -> Scalar:
-    """Tokens the cache holds, in whole blocks."""
+    """Tokens the cache holds, in whole blocks.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     per_device = kv_bytes_per_token(s) / (s.parallel.tp * s.parallel.pp)
     return floor(kv_room_bytes(s) / (per_device * s.limits.block_tokens)) * s.limits.block_tokens
 
 
 @equation
 def max_concurrency(s: System, w: Workload) -> Scalar:
-    """Requests of full length that fit at once, by cache and by the engine's own limit."""
+    """Requests of full length that fit at once, by cache and by the engine's own limit.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     length = ceil((w.input_tokens + w.output_tokens) / s.limits.block_tokens)
     fit = floor(kv_capacity_tokens(s) / (length * s.limits.block_tokens))
     return minimum(fit, s.limits.max_num_seqs)

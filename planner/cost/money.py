@@ -23,19 +23,34 @@ class Bill:
 
 @equation
 def usd_per_request(b: Bill) -> Usd:
-    """A deployment's price over the requests it serves."""
+    """A deployment's price over the requests it serves.
+
+    Args:
+        b: USD an hour and device, devices, requests a second, tokens.
+
+    """
     return b.usd_per_device_hour / HOUR_S * b.n_devices / b.requests_per_s
 
 
 @equation
 def usd_per_input_mtok(b: Bill) -> Usd:
-    """Million prompt tokens, charged with the time that goes to prompts."""
+    """Million prompt tokens, charged with the time that goes to prompts.
+
+    Args:
+        b: USD an hour and device, devices, requests a second, tokens.
+
+    """
     return usd_per_request(b) * b.prompt_share / b.input_tokens * MTOK
 
 
 @equation
 def usd_per_output_mtok(b: Bill) -> Usd:
-    """Million generated tokens, charged with the rest of the time."""
+    """Million generated tokens, charged with the rest of the time.
+
+    Args:
+        b: USD an hour and device, devices, requests a second, tokens.
+
+    """
     return usd_per_request(b) * (1 - b.prompt_share) / b.output_tokens * MTOK
 
 
@@ -57,19 +72,33 @@ def train_flops(m: Life) -> Flops:
     """Six FLOPs a weight and token: two forward, four backward.  [Kaplan 2020; Hoffmann 2022]
 
     Attention's own FLOPs are left out, under 10 % at a context of 4096 above 1B weights.
+
+    Args:
+        m: parameters, tokens, FLOP/s and USD of a model's life.
+
     """
     return 6 * m.n_active_params * m.n_tokens
 
 
 @equation
 def train_device_s(m: Life) -> Seconds:
-    """Device seconds of training."""
+    """Device seconds of training.
+
+    Args:
+        m: parameters, tokens, FLOP/s and USD of a model's life.
+
+    """
     return train_flops(m) / (m.flops_per_s * m.train_mfu)
 
 
 @equation
 def train_usd(m: Life) -> Usd:
-    """What training costs."""
+    """What training costs.
+
+    Args:
+        m: parameters, tokens, FLOP/s and USD of a model's life.
+
+    """
     return train_device_s(m) / HOUR_S * m.usd_per_device_hour
 
 
@@ -78,5 +107,9 @@ def lifetime_usd(m: Life) -> Usd:
     """Training and serving together: what Sardana et al. (arXiv 2401.00448) minimise.
 
     They count inference as 2 N FLOPs a token; here it is what the cost model says a request takes.
+
+    Args:
+        m: parameters, tokens, FLOP/s and USD of a model's life.
+
     """
     return train_usd(m) + m.served_requests * m.usd_per_request

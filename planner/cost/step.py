@@ -38,7 +38,13 @@ OPERATORS: tuple[Operator, ...] = (*map(of_stacks, OF_LAYERS), LM_HEAD, COMMUNIC
 
 @equation
 def device_s(s: System, w: Step) -> Seconds:
-    """What the devices are busy with: every operator of the step."""
+    """What the devices are busy with: every operator of the step.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return seconds_of(OPERATORS, s, w)
 
 
@@ -60,13 +66,24 @@ def seconds_of(operators: tuple[Operator, ...], s: System, w: Step) -> Seconds:
 
 @equation
 def launching_s(s: System) -> Seconds:
-    """What the CPU needs to launch a step's kernels one by one; nothing where a graph replays them."""
+    """What the CPU needs to launch a step's kernels one by one; nothing where a graph replays them.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return s.overheads.eager_layer_s * s.arch.n_layers
 
 
 @equation
 def overhead_s(s: System, w: Step) -> Seconds:
-    """Scheduler, input preparation, gaps between kernels, sampling and output processing."""
+    """Scheduler, input preparation, gaps between kernels, sampling and output processing.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     o = s.overheads
     blocks = w.decode_seqs * w.decode_context / s.limits.block_tokens
     ranks_s = at_most_one(s.parallel.tp - 1.0) * (o.ranks_s + o.rank_block_s * blocks)
@@ -75,7 +92,13 @@ def overhead_s(s: System, w: Step) -> Seconds:
 
 @equation
 def step_s(s: System, w: Step) -> Seconds:
-    """Time of one engine step: devices wait where the CPU launches more slowly than they work."""
+    """Time of one engine step: devices wait where the CPU launches more slowly than they work.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return maximum(device_s(s, w), launching_s(s)) + overhead_s(s, w)
 
 

@@ -29,6 +29,10 @@ class NDefinition(StrEnum):
     def require(self, other: "NDefinition", *, where: str) -> None:
         """Refuse to combine a law in one definition with numbers in another.
 
+        Args:
+            other: the other way of counting.
+            where: names it in an error.
+
         Raises:
             SpecError: `other` is a different definition.
 
@@ -109,7 +113,12 @@ class LawColumns:
     drawn: Mapping[str, Any] | None = None  # of draws: coefficients that only a term's file knows
 
     def asked(self, switch: str) -> float:
-        """Return the number a term was turned on with; 0 where it is off."""
+        """Return the number a term was turned on with; 0 where it is off.
+
+        Args:
+            switch: name of a switch.
+
+        """
         return dict(self.switches).get(switch, 0.0)
 
     def has(self, *coefficients: str) -> bool:

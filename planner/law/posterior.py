@@ -120,7 +120,12 @@ def drift(law: LawColumns, n: Number) -> Number:
 
 
 def drift_variance(law: LawColumns) -> np.ndarray:
-    """Return the variance by which each shape coordinate drifts over `DRIFT_FACTOR` in N."""
+    """Return the variance by which each shape coordinate drifts over `DRIFT_FACTOR` in N.
+
+    Args:
+        law: coefficients of a law, or draws of them.
+
+    """
     return np.square([getattr(law, c.sd_field) for c in SHAPE.coefficients])
 
 

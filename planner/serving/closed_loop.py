@@ -32,6 +32,11 @@ def in_flight(s: System, w: Workload) -> Scalar:
 
     The engine starts more than the cache can hold to their end, and sets some back as others grow:
     each holds its prompt and half its output on average.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     held = w.input_tokens + w.output_tokens / 2
     places = maximum(kv_capacity_tokens(s) / held, max_concurrency(s, w))
@@ -41,13 +46,23 @@ def in_flight(s: System, w: Workload) -> Scalar:
 
 @equation
 def prompt_tokens(w: Workload) -> Scalar:
-    """Prompt tokens a request computes: those the prefix cache does not hold, one at least."""
+    """Prompt tokens a request computes: those the prefix cache does not hold, one at least.
+
+    Args:
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return maximum(w.input_tokens * (1 - w.prefix_hit), 1.0)
 
 
 @equation
 def decode_steps(w: Workload) -> Scalar:
-    """Steps after the one that yields the first token."""
+    """Steps after the one that yields the first token.
+
+    Args:
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return maximum(w.output_tokens - 1, 0.0)
 
 
@@ -57,6 +72,11 @@ def riding(s: System, w: Workload) -> Scalar:
 
     Where prompts are the bottleneck, m prompt tokens a step start m / prompt sequences that stay
     for decode_steps: decoding = decode_steps · (budget - decoding) / prompt.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     budget, steps = s.limits.max_batched_tokens, decode_steps(w)
     sustained = steps * budget / (prompt_tokens(w) + steps)
@@ -67,6 +87,12 @@ def prompts_within(s: System, w: Workload, decoding: Scalar) -> Scalar:
     """Prompts a step completes on average, beside `decoding` sequences; below 1 for long prompts.
 
     Where all prompts fit in one step, nobody decodes beside them.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+        decoding: decoding sequences, a count.
+
     """
     m, prompt, n = s.limits.max_batched_tokens, prompt_tokens(w), in_flight(s, w)
     mixed = maximum(m - decoding, 1.0) / prompt
@@ -78,7 +104,15 @@ def prompts_within(s: System, w: Workload, decoding: Scalar) -> Scalar:
 
 
 def prompt_step(s: System, w: Workload, decoding: Scalar, prompts: Scalar) -> Step:
-    """A step that computes `prompts` prompts, beside `decoding` sequences in the chunked engine."""
+    """A step that computes `prompts` prompts, beside `decoding` sequences in the chunked engine.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+        decoding: decoding sequences, a count.
+        prompts: prompts in a step, a count.
+
+    """
     return Step(
         prefill_tokens=prompts * prompt_tokens(w),
         prefill_seqs=prompts,
@@ -90,13 +124,24 @@ def prompt_step(s: System, w: Workload, decoding: Scalar, prompts: Scalar) -> St
 
 @equation
 def mean_context(w: Workload) -> Scalar:
-    """Cached tokens of a decoding sequence, mean over its life; step time is linear in it."""
+    """Cached tokens of a decoding sequence, mean over its life; step time is linear in it.
+
+    Args:
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return w.input_tokens + w.output_tokens / 2
 
 
 @equation
 def prompts_a_full_step(s: System, w: Workload) -> Scalar:
-    """Prompts completed in a step that computes as many as it can; a fraction of a long one."""
+    """Prompts completed in a step that computes as many as it can; a fraction of a long one.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return prompts_within(s, w, riding(s, w))
 
 
@@ -106,6 +151,11 @@ def prompts_a_step(s: System, w: Workload) -> Scalar:
 
     A group of which the last prompt is cut in two starts apart next time: groups become whole,
     unless there are then more of them than steps in a cycle.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     full = prompts_a_full_step(s, w)
     enough = in_flight(s, w) / (decode_steps(w) + 1)
@@ -114,47 +164,89 @@ def prompts_a_step(s: System, w: Workload) -> Scalar:
 
 @equation
 def riding_beside(s: System, w: Workload) -> Scalar:
-    """Sequences that decode in a step that computes prompts."""
+    """Sequences that decode in a step that computes prompts.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     others = in_flight(s, w) - maximum(prompts_a_step(s, w), 1.0)
     return minimum(maximum(others, 0.0), decode_steps(w) * prompts_a_step(s, w))
 
 
 @equation
 def prompt_step_s(s: System, w: Workload) -> Seconds:
-    """Time of a step that computes prompts."""
+    """Time of a step that computes prompts.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return engine_step_s(s, prompt_step(s, w, riding_beside(s, w), prompts_a_step(s, w)))
 
 
 @equation
 def decode_step_s(s: System, w: Workload) -> Seconds:
-    """Time of a step in which all in flight decode."""
+    """Time of a step in which all in flight decode.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return engine_step_s(s, Step(decode_seqs=in_flight(s, w), decode_context=mean_context(w)))
 
 
 @equation
 def steps_for_others(s: System, w: Workload) -> Scalar:
-    """Steps that compute others' prompts while a request decodes, in a full cycle."""
+    """Steps that compute others' prompts while a request decodes, in a full cycle.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     own = maximum(prompts_a_step(s, w), 1.0)
     return maximum(in_flight(s, w) - own, 0.0) / prompts_a_step(s, w)
 
 
 @equation
 def full_prompt_step_s(s: System, w: Workload) -> Seconds:
-    """Time of a step that computes as many prompt tokens as it can."""
+    """Time of a step that computes as many prompt tokens as it can.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     prompts = prompts_a_full_step(s, w)
     return engine_step_s(s, prompt_step(s, w, riding_beside(s, w), prompts))
 
 
 @equation
 def own_prompt_s(s: System, w: Workload) -> Seconds:
-    """A prompt that need not wait: full steps for its tokens, and the rest of the last one."""
+    """A prompt that need not wait: full steps for its tokens, and the rest of the last one.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     steps = 1 / minimum(prompts_a_step(s, w), 1.0)
     return steps * prompt_step_s(s, w) + (ceil(steps) - steps) * decode_step_s(s, w)
 
 
 @equation
 def spread_decode_s(s: System, w: Workload) -> Seconds:
-    """Chunked: from first token to last; some steps carry others' prompts and take longer."""
+    """Chunked: from first token to last; some steps carry others' prompts and take longer.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     steps = decode_steps(w)
     shared = minimum(steps_for_others(s, w), steps)
     return shared * prompt_step_s(s, w) + (steps - shared) * decode_step_s(s, w)
@@ -166,6 +258,11 @@ def spreading(s: System, w: Workload) -> Scalar:
 
     In each cycle the groups that a step cuts in two move apart by one step, so it takes about as
     many cycles as there are groups; 0 in a run without end.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     groups = in_flight(s, w) / prompts_a_full_step(s, w)
     return 1 / (1 + w.n_requests / w.batch / groups)
@@ -173,7 +270,13 @@ def spreading(s: System, w: Workload) -> Scalar:
 
 @equation
 def crowded_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time to first token while starts crowd: full steps, and one more for a prompt cut in two."""
+    """Time to first token while starts crowd: full steps, and one more for a prompt cut in two.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     full, n = prompts_a_full_step(s, w), in_flight(s, w)
     short = 1 + (full - floor(full)) / full * (1 - full / n)
     steps = maximum(minimum(full * 1e9, 1.0) * ceil(1 / full - 1e-9), short)
@@ -185,6 +288,11 @@ def own_ttft_s(s: System, w: Workload) -> Seconds:
     """Time from a place to the first token, where prompts are not the bottleneck.
 
     Steps that a long prompt shares with the next are full; alone, the last one is not.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     alone, crowded = own_prompt_s(s, w), crowded_ttft_s(s, w)
     long = minimum(floor(1 / prompts_a_full_step(s, w)), 1.0)
@@ -194,21 +302,39 @@ def own_ttft_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def burst_rest(s: System, w: Workload) -> Scalar:
-    """Share of a burst's last step that no prompt fills."""
+    """Share of a burst's last step that no prompt fills.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     steps = in_flight(s, w) / burst_prompts_a_step(s, w)
     return ceil(steps - 1e-9) - steps
 
 
 @equation
 def burst_s(s: System, w: Workload) -> Seconds:
-    """Time until every prompt of a burst that fits is computed."""
+    """Time until every prompt of a burst that fits is computed.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     steps = in_flight(s, w) / burst_prompts_a_step(s, w)
     return steps * burst_step_s(s, w) + burst_rest(s, w) * decode_step_s(s, w)
 
 
 @equation
 def cycle_s(s: System, w: Workload) -> Seconds:
-    """From one start in a place to the next: own prompt and decoding, or all prompts in turn."""
+    """From one start in a place to the next: own prompt and decoding, or all prompts in turn.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     chunked = s.limits.chunked_prefill
     all_prompts = in_flight(s, w) / prompts_a_full_step(s, w) * full_prompt_step_s(s, w)
     spread = maximum(own_prompt_s(s, w) + spread_decode_s(s, w), all_prompts)
@@ -218,14 +344,26 @@ def cycle_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def place_wait_s(s: System, w: Workload) -> Seconds:
-    """Wait for a place in memory, in the steady state: one frees each cycle_s / in_flight."""
+    """Wait for a place in memory, in the steady state: one frees each cycle_s / in_flight.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     queued = w.batch / s.parallel.pp - in_flight(s, w)
     return queued * cycle_s(s, w) / in_flight(s, w)
 
 
 @equation
 def placed_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time from a place in memory to the first token: its own prompt, and those ahead in the queue."""
+    """Time from a place in memory to the first token: its own prompt, and those ahead in the queue.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     chunked = s.limits.chunked_prefill
     queued = cycle_s(s, w) - decode_steps(w) * full_prompt_step_s(s, w)
     spread = maximum(own_ttft_s(s, w), queued)
@@ -236,13 +374,25 @@ def placed_ttft_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def steady_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time to first token once the start is forgotten: a place, the prompts ahead, its own."""
+    """Time to first token once the start is forgotten: a place, the prompts ahead, its own.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return place_wait_s(s, w) + placed_ttft_s(s, w)
 
 
 @equation
 def steady_decode_s(s: System, w: Workload) -> Seconds:
-    """From first token to last, once the start is forgotten."""
+    """From first token to last, once the start is forgotten.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return (cycle_s(s, w) - placed_ttft_s(s, w)) * minimum(decode_steps(w), 1.0)
 
 
@@ -253,13 +403,25 @@ def _burst_decoding(s: System, w: Workload) -> Scalar:
 
 @equation
 def burst_prompts_a_step(s: System, w: Workload) -> Scalar:
-    """Prompts completed in a step of the start-up burst, while few decode yet."""
+    """Prompts completed in a step of the start-up burst, while few decode yet.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return prompts_within(s, w, _burst_decoding(s, w))
 
 
 @equation
 def burst_step_s(s: System, w: Workload) -> Seconds:
-    """Time of a step of the start-up burst."""
+    """Time of a step of the start-up burst.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     step = prompt_step(s, w, _burst_decoding(s, w), burst_prompts_a_step(s, w))
     return engine_step_s(s, replace(step, decode_context=w.input_tokens))
 
@@ -268,6 +430,11 @@ def mean_rounds(n: Scalar, each: Scalar) -> Scalar:
     """Return the mean over the i-th of `n` of ⌈i / each⌉: the step in which it is done.
 
     Counted out for numbers; a formula shows what the count comes to for `each` no whole number.
+
+    Args:
+        n: a count, or counts.
+        each: requests an engine serves, a count.
+
     """
     if not all(isinstance(v, float | int | np.ndarray) for v in (n, each)):
         return (n + 1) / (2 * each) + 1 / 2
@@ -285,7 +452,13 @@ def mean_rounds(n: Scalar, each: Scalar) -> Scalar:
 
 @equation
 def waves_ahead(s: System, w: Workload) -> Scalar:
-    """Full cycles the mean request of a burst waits, where not all fit at once."""
+    """Full cycles the mean request of a burst waits, where not all fit at once.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     arrived = w.batch / s.parallel.pp
     waves = ceil(arrived / in_flight(s, w))
     return (waves - 1) * (1 - waves * in_flight(s, w) / (2 * arrived))
@@ -293,7 +466,13 @@ def waves_ahead(s: System, w: Workload) -> Scalar:
 
 @equation
 def placed_burst_ttft_s(s: System, w: Workload) -> Seconds:
-    """Mean time to first token of those of a burst that fit at once."""
+    """Mean time to first token of those of a burst that fit at once.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     n, each = in_flight(s, w), burst_prompts_a_step(s, w)
     # Share that ends with the last step.
     last = 1 - floor(each * (ceil(n / each - 1e-9) - 1) + 1e-9) / n
@@ -304,13 +483,25 @@ def placed_burst_ttft_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def burst_ttft_s(s: System, w: Workload) -> Seconds:
-    """Mean time to first token of `batch` requests that arrive at once at an idle engine."""
+    """Mean time to first token of `batch` requests that arrive at once at an idle engine.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return placed_burst_ttft_s(s, w) + waves_ahead(s, w) * cycle_s(s, w)
 
 
 @equation
 def closed_ttft_s(s: System, w: Workload) -> Seconds:
-    """Mean time to first token over a run of n_requests that starts with a burst of `batch`."""
+    """Mean time to first token over a run of n_requests that starts with a burst of `batch`.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     first = minimum(w.batch / w.n_requests, 1.0)
     return first * burst_ttft_s(s, w) + (1 - first) * steady_ttft_s(s, w)
 
@@ -321,6 +512,11 @@ def drain_decode_s(s: System, w: Workload) -> Seconds:
 
     The mean request there sees half of the others' prompts, and later a batch that shrinks. Where
     prompts are the bottleneck, only those still decoding at the end are in that wave.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
     """
     chunked, steps = s.limits.chunked_prefill, decode_steps(w)
     after = (burst_s(s, w) - placed_burst_ttft_s(s, w)) / burst_step_s(s, w)
@@ -335,7 +531,13 @@ def drain_decode_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def last_decode_s(s: System, w: Workload) -> Seconds:
-    """From first token to last of the run's last request: alone in the end."""
+    """From first token to last of the run's last request: alone in the end.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     chunked, steps = s.limits.chunked_prefill, decode_steps(w)
     shared = minimum(steps_for_others(s, w), steps)
     half = Step(decode_seqs=riding_beside(s, w) / 2 + 1 / 2, decode_context=mean_context(w))
@@ -345,7 +547,13 @@ def last_decode_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def closed_tpot_s(s: System, w: Workload) -> Seconds:
-    """Mean time per output token after the first, over the run."""
+    """Mean time per output token after the first, over the run.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     last = minimum(s.parallel.pp * in_flight(s, w) / w.n_requests, 1.0)
     whole = last * drain_decode_s(s, w) + (1 - last) * steady_decode_s(s, w)
     return whole / maximum(decode_steps(w), 1.0)
@@ -353,25 +561,49 @@ def closed_tpot_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def closed_e2e_s(s: System, w: Workload) -> Seconds:
-    """Mean time from arrival to last token, over the run."""
+    """Mean time from arrival to last token, over the run.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return closed_ttft_s(s, w) + decode_steps(w) * closed_tpot_s(s, w)
 
 
 @equation
 def requests_per_s(s: System, w: Workload) -> PerS:
-    """Requests completed per second in the steady state."""
+    """Requests completed per second in the steady state.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return s.parallel.pp * in_flight(s, w) / cycle_s(s, w)
 
 
 @equation
 def run_s(s: System, w: Workload) -> Seconds:
-    """Wall time of a run of n_requests, burst and drain included."""
+    """Wall time of a run of n_requests, burst and drain included.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     waves = maximum(w.n_requests / (s.parallel.pp * in_flight(s, w)), 1.0)
     return burst_s(s, w) + (waves - 1) * cycle_s(s, w) + last_decode_s(s, w)
 
 
 @equation
 def closed_output_tokens_per_s(s: System, w: Workload) -> PerS:
-    """Output tokens per second over the run; over the steady state where n_requests is endless."""
+    """Output tokens per second over the run; over the steady state where n_requests is endless.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     endless = minimum(w.n_requests, 1e15)  # so that the arithmetic stays finite
     return endless * w.output_tokens / run_s(s, replace(w, n_requests=endless))

@@ -48,18 +48,36 @@ class OpenLoop:
 
 @equation
 def saturation_per_s(s: System, w: Workload) -> PerS:
-    """Most requests per second one engine completes, with as many in flight as fit."""
+    """Most requests per second one engine completes, with as many in flight as fit.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     full = replace(w, batch=s.limits.max_num_seqs * s.parallel.pp, n_requests=np.inf)
     return steady.requests_per_s(s, full) / s.parallel.pp
 
 
 def places(s: System, w: Workload) -> Scalar:
-    """Sequences one engine has room for."""
+    """Sequences one engine has room for.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     return steady.in_flight(s, replace(w, batch=s.limits.max_num_seqs * s.parallel.pp))
 
 
 def halved(high: Any, more: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """Return the ends of an interval from 0 to `high`, halved towards where there are `more`."""
+    """Return the ends of an interval from 0 to `high`, halved towards where there are `more`.
+
+    Args:
+        high: upper end of where the answer lies.
+        more: says of a value whether the answer lies above it.
+
+    """
     low = 0.0 * high
     for _ in range(ROUNDS):
         middle = (low + high) / 2
@@ -69,7 +87,14 @@ def halved(high: Any, more: Callable[[Any], Any]) -> tuple[Any, Any]:
 
 
 def open_loop(s: System, w: Workload, flow: Flow) -> OpenLoop:
-    """Return the means of an open loop; `w.batch` is not looked at."""
+    """Return the means of an open loop; `w.batch` is not looked at.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+        flow: what is asked of an open loop: rates in 1/s.
+
+    """
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = np.asarray(saturation_per_s(s, w), dtype=np.float64)
         rate = np.asarray(flow.rate_per_s, dtype=np.float64)

@@ -22,12 +22,23 @@ class Summary:
     max: float
 
     def at(self, point: str) -> float:
-        """Return the statistic called ``mean``, ``p50``, ``p90``, ``p95``, ``p99`` or ``max``."""
+        """Return the statistic called ``mean``, ``p50``, ``p90``, ``p95``, ``p99`` or ``max``.
+
+        Args:
+            point: mean, or a percentile such as p99.
+
+        """
         return float(getattr(self, point))
 
 
 def summary(values: Floats, weights: Floats | None = None) -> Summary:
-    """Summarise `values`, each counted `weights` times; NaN among them is left out."""
+    """Summarise `values`, each counted `weights` times; NaN among them is left out.
+
+    Args:
+        values: numbers of one unit.
+        weights: weights, a count, or one number a value.
+
+    """
     keep = np.isfinite(values)
     values = values[keep]
     if not values.size:

@@ -27,7 +27,13 @@ class Pools:
 
 
 def transfer_s(s: System, w: Workload) -> Seconds:
-    """A request's cache over the network from one replica to another, every device its share."""
+    """A request's cache over the network from one replica to another, every device its share.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     held = kv_bytes_per_token(s) * w.input_tokens + state_bytes_per_sequence(s)
     share = held / (s.parallel.tp * s.parallel.pp)
     return s.kernels.link_latency_s + share / (s.device.node_link_bytes_per_s * s.kernels.link_eff)
@@ -70,7 +76,15 @@ def _means(
 
 
 def disaggregated(s: System, w: Workload, pools: Pools, flow: Flow) -> OpenLoop:
-    """Return the means of an open loop over both pools; `flow` is what arrives at all of them."""
+    """Return the means of an open loop over both pools; `flow` is what arrives at all of them.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+        pools: prefill and decode pools.
+        flow: what is asked of an open loop: rates in 1/s.
+
+    """
     with remembering(), np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         most = _most(s, w, pools)
         at_most = places(s, w) + 0.0 * np.asarray(flow.rate_per_s)
@@ -79,7 +93,14 @@ def disaggregated(s: System, w: Workload, pools: Pools, flow: Flow) -> OpenLoop:
 
 
 def closed(s: System, w: Workload, pools: Pools) -> tuple[Scalar, OpenLoop]:
-    """Return the rate at which `w.batch` requests are in flight over both pools, and its means."""
+    """Return the rate at which `w.batch` requests are in flight over both pools, and its means.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+        pools: prefill and decode pools.
+
+    """
 
     def fewer(decoding: Scalar) -> Scalar:
         rate = _flow(s, w, pools, decoding)

@@ -21,15 +21,31 @@ class Requests:
         return len(self.arrival_s)
 
     def every(self, n: int, offset: int) -> "Requests":
-        """Return each n-th request from `offset`: one replica's share, dealt in turn."""
+        """Return each n-th request from `offset`: one replica's share, dealt in turn.
+
+        Args:
+            n: a count, or counts.
+            offset: place of the first.
+
+        """
         return self.at(slice(offset, None, n))
 
     def at(self, rows: slice | NDArray[np.bool_] | Ints) -> "Requests":
-        """Return the chosen requests."""
+        """Return the chosen requests.
+
+        Args:
+            rows: which requests, or rows of a step.
+
+        """
         return Requests(self.arrival_s[rows], self.input_tokens[rows], self.output_tokens[rows])
 
     def faster(self, factor: float) -> "Requests":
-        """Return the same requests, arriving `factor` times as often."""
+        """Return the same requests, arriving `factor` times as often.
+
+        Args:
+            factor: how many times faster they come.
+
+        """
         return replace(self, arrival_s=self.arrival_s / factor)
 
 
@@ -61,7 +77,12 @@ class Drawn:
 
 
 def draw(d: Drawn) -> Requests:
-    """Draw requests, once: at any rate they can be replayed faster."""
+    """Draw requests, once: at any rate they can be replayed faster.
+
+    Args:
+        d: means of lengths in tokens with their spread, arrivals a second, how many, and the seed.
+
+    """
     rng = np.random.default_rng(d.seed)
     input_tokens = _lognormal(rng, d.input_tokens, d.input_cv, d.n)
     output_tokens = _lognormal(rng, d.output_tokens, d.output_cv, d.n)
@@ -81,5 +102,12 @@ def _lognormal(rng: np.random.Generator, mean: float, cv: float, n: int) -> Ints
 
 
 def fixed(n: int, input_tokens: int, output_tokens: int) -> Requests:
-    """Return `n` requests of one length, all there at the start."""
+    """Return `n` requests of one length, all there at the start.
+
+    Args:
+        n: a count, or counts.
+        input_tokens: tokens of a prompt.
+        output_tokens: tokens of an answer.
+
+    """
     return draw(Drawn(n, input_tokens, output_tokens))

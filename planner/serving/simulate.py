@@ -78,16 +78,31 @@ class Simulation:
         return self._rate(float(self.served.sum()))
 
     def met(self, slo: Slo) -> NDArray[np.bool_]:
-        """Which requests met every limit; a limit on ITL holds for a request's longest gap."""
+        """Which requests met every limit; a limit on ITL holds for a request's longest gap.
+
+        Args:
+            slo: limits, s.
+
+        """
         times = {"ttft_s": self.ttft_s, "tpot_s": self.tpot_s, "e2e_s": self.e2e_s}
         return met(slo, times | {"itl_s": self.longest_gap_s}) & self.served
 
     def goodput(self, slo: Slo) -> float:
-        """Requests per second that met every limit."""
+        """Requests per second that met every limit.
+
+        Args:
+            slo: limits, s.
+
+        """
         return self._rate(float(self.met(slo).sum()))
 
     def met_share(self, slo: Slo) -> float:
-        """Share of all requests, refused ones included, that met every limit."""
+        """Share of all requests, refused ones included, that met every limit.
+
+        Args:
+            slo: limits, s.
+
+        """
         good = self.met(slo)
         return float(good.mean()) if len(good) else 1.0
 
@@ -118,7 +133,12 @@ class Simulation:
         return sum(log.preemptions for log in self.logs)
 
     def timeline(self, engine: int = 0) -> dict[str, Floats]:
-        """Return one engine's state after each event, as columns that can be plotted."""
+        """Return one engine's state after each event, as columns that can be plotted.
+
+        Args:
+            engine: number of an engine.
+
+        """
         rows = np.array(self.logs[engine].timeline, dtype=float).reshape(-1, 6)
         names = ("time_s", "decoding", "running", "waiting", "kv_blocks", "busy_s")
         columns = dict(zip(names, rows.T, strict=True))
@@ -146,7 +166,12 @@ class Simulation:
 
 
 def rules(s: System) -> Rules:
-    """Return the limits of one pipeline batch of a replica: a pp-th of places and blocks."""
+    """Return the limits of one pipeline batch of a replica: a pp-th of places and blocks.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     pp = max(int(s.parallel.pp), 1)
     block = int(s.limits.block_tokens)
     seqs = max(int(s.limits.max_num_seqs) // pp, 1)
@@ -175,6 +200,16 @@ def simulate(
     as it ends. `prefix_hit` is the share of every prompt already cached; `cached`, that prompts
     arrive computed, with their first token made. A request longer than the cache is refused, and
     the rest served. Deterministic.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        requests: arrivals in s, lengths in tokens, a request each.
+        concurrency: requests kept in flight, or None.
+        replicas: engines, a count.
+        prefix_hit: share of the prompt in the prefix cache.
+        cached: whether step times are looked up.
+        times: step times to look up, s.
+
     """
     pp = max(int(s.parallel.pp), 1)
     engines = pp * replicas
@@ -211,6 +246,12 @@ def longest_gaps(log: Log, first_s: Floats, finish_s: Floats) -> Floats:
 
     Every request that decodes when an event ends has met its gap, or the part of it since its first
     token. A preempted one also waited for its own prompt.
+
+    Args:
+        log: what happened, step by step.
+        first_s: time of each first token, s.
+        finish_s: time of each last token, s.
+
     """
     longest = np.full(len(first_s), np.nan)
     ends, gaps = np.array(log.met, dtype=float).reshape(-1, 2).T
@@ -237,6 +278,14 @@ def simulate_pools(
 
     A cache of mean size travels in mean time. Requests longer than a decode replica's cache are
     refused before they start.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        requests: arrivals in s, lengths in tokens, a request each.
+        prefill: engines of the prefill pool.
+        decode: engines of the decode pool.
+        prefix_hit: share of the prompt in the prefix cache.
+
     """
     probe = simulate(s, requests.at(slice(0, 0)), replicas=1)
     fits = requests.input_tokens + requests.output_tokens <= probe.capacity_tokens

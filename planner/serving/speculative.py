@@ -18,25 +18,47 @@ from planner.units import Scalar, Seconds
 
 @equation
 def tokens_a_check(p: Speculation) -> Scalar:
-    """Tokens a check yields on average: those accepted and one of its own.  [Leviathan 2023, eq. 1]"""
+    """Tokens a check yields on average: those accepted and one of its own.  [Leviathan 2023, eq. 1]
+
+    Args:
+        p: draft, tokens drafted at a time, chance that one is kept.
+
+    """
     acceptance = minimum(p.acceptance, 1 - 1e-9)
     return (1 - acceptance ** (p.draft_tokens + 1)) / (1 - acceptance)
 
 
 def draft_system(s: System) -> System:
-    """Return the draft model on the same devices, engine and precision."""
+    """Return the draft model on the same devices, engine and precision.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     assert s.speculation is not None
     return replace(s, arch=s.speculation.draft, speculation=None)
 
 
 def check_step(p: Speculation, w: Step) -> Step:
-    """The served model's step: each sequence's keys read once, its proposed tokens as further rows."""
+    """The served model's step: each sequence's keys read once, its proposed tokens as further rows.
+
+    Args:
+        p: draft, tokens drafted at a time, chance that one is kept.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     proposed = w.decode_seqs * p.draft_tokens
     return Step(proposed, proposed, w.decode_context, w.decode_seqs, w.decode_context)
 
 
 def engine_step_s(s: System, w: Step) -> Seconds:
-    """Time of one engine step that gives every decoding sequence one token, drafts included."""
+    """Time of one engine step that gives every decoding sequence one token, drafts included.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     p = s.speculation
     if p is None:
         return step_s(s, w)
@@ -54,7 +76,15 @@ def engine_step_s(s: System, w: Step) -> Seconds:
 
 
 def with_draft(s: System, draft: Arch, draft_tokens: Scalar, acceptance: Scalar) -> System:
-    """Return `s` with speculation; the draft's weights and cache take their part of the memory."""
+    """Return `s` with speculation; the draft's weights and cache take their part of the memory.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        draft: the shape: counts, as numbers or columns of one length.
+        draft_tokens: tokens drafted at a time.
+        acceptance: chance that a drafted token is kept.
+
+    """
     speculating = replace(s, speculation=Speculation(draft, draft_tokens, acceptance))
     small = draft_system(speculating)
     weights = weight_bytes(small)

@@ -83,14 +83,26 @@ class StepTimes:
         return np.asarray(seconds_of(_PROMPTS, self.system, step)).tolist()  # type: ignore[no-any-return]
 
     def bare(self, rows: int, logits: int) -> float:
-        """Device seconds of rows and logits, attention left out; beyond the table, computed."""
+        """Device seconds of rows and logits, attention left out; beyond the table, computed.
+
+        Args:
+            rows: which requests, or rows of a step.
+            logits: positions that need logits.
+
+        """
         try:
             return self._rows[rows] + self._logits[logits]
         except IndexError:
             return float(self._bare(float(rows), float(logits)))
 
     def prompt_attention(self, tokens: int, keys: float) -> float:
-        """Device seconds that `tokens` prompt tokens take to look at `keys` keys each."""
+        """Device seconds that `tokens` prompt tokens take to look at `keys` keys each.
+
+        Args:
+            tokens: tokens.
+            keys: keys a token sees.
+
+        """
         table = self._prompts
         i, x = self._place(tokens, len(table))
         j, y = self._place(keys, len(table[0]))
@@ -123,7 +135,13 @@ class StepTimes:
         return known
 
     def decode(self, seqs: int, context: float) -> float:
-        """Seconds of a step in which `seqs` sequences of mean `context` decode one token each."""
+        """Seconds of a step in which `seqs` sequences of mean `context` decode one token each.
+
+        Args:
+            seqs: sequences.
+            context: keys a query sees, tokens.
+
+        """
         row, _ = self._row(seqs)
         i, x = self._place(context, len(row))
         return row[i] + (row[i + 1] - row[i]) * x
@@ -132,6 +150,12 @@ class StepTimes:
         """Seconds of `steps` decode steps in a row, each a token further.
 
         The sum over whole steps is the integral over half a step more at either end.
+
+        Args:
+            seqs: sequences.
+            context: keys a query sees, tokens.
+            steps: steps, a count.
+
         """
         if steps == 1:
             return self.decode(seqs, context)
@@ -147,6 +171,14 @@ class StepTimes:
         """Seconds of a step with `tokens` prompt tokens beside `seqs` decoding sequences.
 
         `keys` is the mean number a prompt token sees, `prompts` those that yield a token.
+
+        Args:
+            tokens: tokens.
+            keys: keys a token sees.
+            prompts: prompts in a step, a count.
+            seqs: sequences.
+            context: keys a query sees, tokens.
+
         """
         device = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
         if self._draft is not None:  # prompts pass the draft model too, and drafts go on meanwhile
@@ -169,7 +201,15 @@ class StepTimes:
         return self._whole(device, prompts + seqs)
 
     def steps_until(self, seqs: int, context: float, steps: int, seconds: float) -> int:
-        """Return the fewest of `steps` decode steps that last at least `seconds`; else all."""
+        """Return the fewest of `steps` decode steps that last at least `seconds`; else all.
+
+        Args:
+            seqs: sequences.
+            context: keys a query sees, tokens.
+            steps: steps, a count.
+            seconds: its time, s.
+
+        """
         if self.run(seqs, context, steps) < seconds:
             return steps
         low, high = 0, steps  # run(low) < seconds <= run(high)

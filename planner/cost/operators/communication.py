@@ -7,37 +7,72 @@ from planner.units import Bytes, BytesPerS, Scalar, Seconds
 
 
 def link_rate(s: System) -> BytesPerS:
-    """Bandwidth between tensor-parallel peers: the node's network where they span nodes."""
+    """Bandwidth between tensor-parallel peers: the node's network where they span nodes.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return linked(s, s.parallel.tp)
 
 
 def linked(s: System, devices: Scalar) -> BytesPerS:
-    """Bandwidth among so many devices: their links within a node, its network beyond."""
+    """Bandwidth among so many devices: their links within a node, its network beyond.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        devices: how many devices talk.
+
+    """
     across = minimum(ceil(devices / s.parallel.devices_per_node) - 1.0, 1.0)
     slower = s.device.node_link_bytes_per_s - s.device.link_bytes_per_s
     return (s.device.link_bytes_per_s + across * slower) * s.kernels.link_eff
 
 
 def all_reduce_bytes(s: System, bytes_: Bytes) -> Bytes:
-    """A ring sends and receives 2 (tp - 1) / tp of the data on each device."""
+    """A ring sends and receives 2 (tp - 1) / tp of the data on each device.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        bytes_: bytes on one device.
+
+    """
     return 2.0 * (s.parallel.tp - 1.0) / s.parallel.tp * bytes_
 
 
 def all_reduce_s(s: System, bytes_: Bytes) -> Seconds:
-    """Every device gets the sum: a latency, one more for each further peer, and the ring's bytes."""
+    """Every device gets the sum: a latency, one more for each further peer, and the ring's bytes.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        bytes_: bytes on one device.
+
+    """
     k, peers = s.kernels, s.parallel.tp - 1.0
     latency_s = at_most_one(peers) * k.link_latency_s + peers * k.link_peer_s
     return latency_s + all_reduce_bytes(s, bytes_) / link_rate(s)
 
 
 def gather_s(s: System, bytes_: Bytes) -> Seconds:
-    """Every device gets all parts: half of an all-reduce."""
+    """Every device gets all parts: half of an all-reduce.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        bytes_: bytes on one device.
+
+    """
     latency_s = at_most_one(s.parallel.tp - 1.0) * s.kernels.link_latency_s
     return latency_s + all_reduce_bytes(s, bytes_) / 2.0 / link_rate(s)
 
 
 def hand_over_s(s: System, bytes_: Bytes) -> Seconds:
-    """Activations passed from each pipeline stage to the next, over the slower link if nodes differ."""
+    """Activations passed from each pipeline stage to the next, over the slower link if nodes differ.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        bytes_: bytes on one device.
+
+    """
     hops, rate = s.parallel.pp - 1.0, linked(s, s.parallel.tp * s.parallel.pp)
     return hops * (s.kernels.link_latency_s + bytes_ / rate)
 
@@ -52,7 +87,13 @@ def _logit_bytes(s: System, w: Step) -> Bytes:
 
 @equation
 def communication_s(s: System, w: Step) -> Seconds:
-    """Two all-reduces a layer and the gathered logits under tp, hand-overs under pp."""
+    """Two all-reduces a layer and the gathered logits under tp, hand-overs under pp.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     if is_zero(s.parallel.tp * s.parallel.pp - 1.0):
         return 0.0
     hidden = _hidden_bytes(s, w)
@@ -61,7 +102,13 @@ def communication_s(s: System, w: Step) -> Seconds:
 
 
 def sent_bytes(s: System, w: Step) -> Bytes:
-    """What a device sends in a step."""
+    """What a device sends in a step.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     hidden = _hidden_bytes(s, w)
     reduced = 2.0 * s.arch.n_layers * hidden + _logit_bytes(s, w) / 2.0
     return all_reduce_bytes(s, reduced) + (s.parallel.pp - 1.0) * hidden

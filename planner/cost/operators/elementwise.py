@@ -10,7 +10,13 @@ from planner.units import Bytes, Seconds
 
 @equation
 def elementwise_bytes(s: System, w: Step) -> Bytes:
-    """A layer's two norms with residual, rotary embedding and activation: read and written."""
+    """A layer's two norms with residual, rotary embedding and activation: read and written.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a, tp = s.arch, s.parallel.tp
     norms = 8.0 * a.d_model
     rotary = 2.0 * a.head_dim * (a.n_heads / tp + kv_heads_per_device(s))
@@ -19,13 +25,25 @@ def elementwise_bytes(s: System, w: Step) -> Bytes:
 
 
 def elementwise_s(s: System, bytes_: Bytes) -> Seconds:
-    """Norms, rotary, activations: read and write, nothing else."""
+    """Norms, rotary, activations: read and write, nothing else.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        bytes_: bytes on one device.
+
+    """
     return s.kernels.launch_s + bytes_ / (s.device.hbm_bytes_per_s * s.kernels.elementwise_hbm_eff)
 
 
 @equation
 def elementwise_total_s(s: System, w: Step) -> Seconds:
-    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed."""
+    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     launches = 3.0 + minimum(s.arch.n_experts - 1.0, 1.0)
     launches_s = launches * s.kernels.launch_s
     return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))

@@ -32,29 +32,56 @@ def whole_waves(tiles: Scalar, n_sms: Scalar) -> Scalar:
     """Waves of tiles over the multiprocessors: the last one counts whole.
 
     Less than one wave keeps everyone busy all the same, by splitting the depth.  [cuBLAS split-K]
+
+    Args:
+        tiles: tiles of a product, a count.
+        n_sms: multiprocessors, a count.
+
     """
     waves = tiles / n_sms
     return minimum(waves, 1.0) + ceil(maximum(waves - 1.0, 0.0))
 
 
 def gemm_flops(g: Gemm) -> Flops:
-    """A multiply and an add for each weight and row."""
+    """A multiply and an add for each weight and row.
+
+    Args:
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
     return 2.0 * g.rows * g.width * g.depth
 
 
 def gemm_bytes(s: System, g: Gemm) -> Bytes:
-    """Weights once; activations in and out."""
+    """Weights once; activations in and out.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
     moved = g.rows * (g.width + g.depth) * s.precision.activation_bytes
     return g.groups * g.width * g.depth * g.weight_bytes + moved
 
 
 def matrix_rate(s: System) -> FlopsPerS:
-    """Matrix rate the kernels reach, at the clock that long runs keep."""
+    """Matrix rate the kernels reach, at the clock that long runs keep.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return s.device.flops_per_s * (s.kernels.gemm_compute_eff * s.kernels.sustained_clock)
 
 
 def gemm_s(s: System, g: Gemm) -> Seconds:
-    """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first."""
+    """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
     k, n_sms = s.kernels, s.device.n_sms
     tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
     wave_s = (g.depth + k.gemm_start_depth) * (
@@ -73,13 +100,24 @@ def stored_bytes(s: System, g: Gemm) -> Bytes:
     """What reading one weight costs: formats below the width they compute in have to be unpacked.
 
     Unpacking costs as if a share of the bytes they save had been read after all.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
     """
     saved = maximum(s.precision.gemm_input_bytes - g.weight_bytes, 0.0 * g.weight_bytes)
     return named("stored_bytes", g.weight_bytes + s.kernels.unpack_share * saved)
 
 
 def quantising_s(s: System, g: Gemm) -> Seconds:
-    """Activations brought to 8 bits before a product that computes in them."""
+    """Activations brought to 8 bits before a product that computes in them.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
     p, k = s.precision, s.kernels
     narrower = minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
     rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
@@ -97,7 +135,19 @@ def product(
     weights: Callable[[Arch], Scalar],
     is_in: Callable[[Arch], bool],
 ) -> Operator:
-    """Return the operator that is one product in each of some layers."""
+    """Return the operator that is one product in each of some layers.
+
+    Args:
+        name: a name.
+        words: what people call it.
+        cause: what its time hangs on, and how much of it a shape has.
+        seconds: its time, s.
+        gemm: its product in one layer.
+        layers: how many layers have it.
+        weights: weights, a count, or one number a value.
+        is_in: which stacks have it.
+
+    """
     return Operator(
         name,
         words,

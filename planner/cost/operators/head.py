@@ -12,12 +12,23 @@ SAMPLING_PASSES = 4.0  # over the float32 logits: write, maximum, normalise, cho
 
 @equation
 def embedding_params(arch: Arch) -> Scalar:
-    """Weights of the embedding and of the LM head, counted once where they are tied."""
+    """Weights of the embedding and of the LM head, counted once where they are tied.
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
+    """
     return arch.vocab_size * arch.d_model * (1.0 + arch.untied)
 
 
 def lm_head_gemm(s: System, w: Step) -> Gemm:
-    """Product with the vocabulary, for the rows that need logits."""
+    """Product with the vocabulary, for the rows that need logits.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a = s.arch
     width = a.vocab_size / s.parallel.tp
     return Gemm(maximum(logit_rows(w), 1.0), width, a.d_model, s.precision.embedding_bytes)
@@ -25,7 +36,13 @@ def lm_head_gemm(s: System, w: Step) -> Gemm:
 
 @equation
 def lm_head_bytes(s: System, w: Step) -> Bytes:
-    """Embeddings looked up, and float32 logits gone over by the sampler."""
+    """Embeddings looked up, and float32 logits gone over by the sampler.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a, p = s.arch, s.precision
     logits = SAMPLING_PASSES * 2.0 * p.activation_bytes * logit_rows(w) * a.vocab_size
     return 2.0 * step_tokens(w) * a.d_model * p.activation_bytes + logits
@@ -33,7 +50,13 @@ def lm_head_bytes(s: System, w: Step) -> Bytes:
 
 @equation
 def lm_head_s(s: System, w: Step) -> Seconds:
-    """Embedding lookup, product with the vocabulary and sampling; a chunk that ends no prompt has none."""
+    """Embedding lookup, product with the vocabulary and sampling; a chunk that ends no prompt has none.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     product_s = at_most_one(logit_rows(w)) * gemm_s(s, lm_head_gemm(s, w))
     return product_s + elementwise_s(s, lm_head_bytes(s, w))
 

@@ -35,33 +35,65 @@ class Operator:
 
 @equation
 def step_tokens(w: Step) -> Scalar:
-    """Rows of every matrix product of the layers."""
+    """Rows of every matrix product of the layers.
+
+    Args:
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return w.prefill_tokens + w.decode_seqs
 
 
 @equation
 def logit_rows(w: Step) -> Scalar:
-    """Only the last position of a sequence needs logits."""
+    """Only the last position of a sequence needs logits.
+
+    Args:
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return w.prefill_seqs + w.decode_seqs
 
 
 def is_zero(count: Scalar) -> bool:
-    """Whether a count is the number 0 for all rows, so that its terms need not be computed."""
+    """Whether a count is the number 0 for all rows, so that its terms need not be computed.
+
+    Args:
+        count: a count.
+
+    """
     return isinstance(count, float | int) and count == 0
 
 
 def at_most_one(count: Scalar) -> Scalar:
-    """Return 1 where there is anything to do, 0 where not."""
+    """Return 1 where there is anything to do, 0 where not.
+
+    Args:
+        count: a count.
+
+    """
     return minimum(count, 1.0)
 
 
 def overlapped(math_s: Seconds, memory_s: Seconds) -> Seconds:
-    """Arithmetic and traffic at once: the longer, and a bit of the shorter near the knee."""
+    """Arithmetic and traffic at once: the longer, and a bit of the shorter near the knee.
+
+    Args:
+        math_s: seconds of arithmetic.
+        memory_s: seconds of traffic.
+
+    """
     return (math_s * math_s + memory_s * memory_s) ** 0.5
 
 
 def over_layers(a: Arch, of: Callable[[Arch], Scalar]) -> Scalar:
-    """Sum over all layers what `of` says of one, stack by stack of like layers."""
+    """Sum over all layers what `of` says of one, stack by stack of like layers.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+        of: a quantity of like layers.
+
+    """
     if a.stacks is None:
         return a.n_layers * of(a)
     first, *others = a.stacks
@@ -74,7 +106,13 @@ def over_layers(a: Arch, of: Callable[[Arch], Scalar]) -> Scalar:
 def over_stacks(
     of: Callable[..., Any], is_in: Callable[[Arch], bool] = lambda a: True
 ) -> Callable[..., Any]:
-    """Return `of`, a quantity of like layers, as that of a model: the sum over its stacks."""
+    """Return `of`, a quantity of like layers, as that of a model: the sum over its stacks.
+
+    Args:
+        of: a quantity of like layers.
+        is_in: which stacks have it.
+
+    """
 
     def total(s: System, *more: Any) -> Any:
         if s.arch.stacks is None:
@@ -86,7 +124,12 @@ def over_stacks(
 
 
 def of_stacks(o: Operator) -> Operator:
-    """Return an operator of like layers as one of models whose layers may differ."""
+    """Return an operator of like layers as one of models whose layers may differ.
+
+    Args:
+        o: an operator of like layers.
+
+    """
 
     def of_shape(of: Callable[[Arch], Scalar]) -> Callable[[Arch], Scalar]:
         return lambda a: sum(map(of, filter(o.is_in, a.stacks))) if a.stacks else of(a)

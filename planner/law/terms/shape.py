@@ -69,7 +69,11 @@ def shape_multiplier(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
 def shape_offset(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
     """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form.
 
-    Args: as those of `shape_multiplier`.
+    Args:
+        law: coefficients of a law, or draws of them.
+        x: d_model / √N.
+        r: MLP over attention parameters.
+
     """
     return width_penalty(law, x) + ratio_penalty(law, r)
 
@@ -104,7 +108,12 @@ class Pinned:
 
     @classmethod
     def from_paper(cls, c: PaperCoefficients) -> "Pinned":
-        """Return the identifiable form of `c`, its scale and its gauge."""
+        """Return the identifiable form of `c`, its scale and its gauge.
+
+        Args:
+            c: coefficients as the paper prints them.
+
+        """
         x_opt, r_opt = c.a2 / c.a1, c.b2 / c.b1
         at_x = c.a0 + c.a1 * math.log(x_opt) + c.a1
         at_r = c.b0 + c.b1 * math.log(r_opt) + c.b1

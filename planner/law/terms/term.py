@@ -48,13 +48,24 @@ class Coefficient:
         return f"ln_{self.name}" if self.ln else self.name
 
     def of(self, law: LawColumns) -> Any:
-        """Return the law's own value, or a draw of it; without either the prior's mean."""
+        """Return the law's own value, or a draw of it; without either the prior's mean.
+
+        Args:
+            law: coefficients of a law, or draws of them.
+
+        """
         if self.sd_field:
             return getattr(law, self.name)
         return (law.drawn or {}).get(self.name, self.mean)
 
     def draws(self, n_draws: int, seed: int) -> Any:
-        """Return draws of the prior, (n_draws, 1): the same whichever other terms there are."""
+        """Return draws of the prior, (n_draws, 1): the same whichever other terms there are.
+
+        Args:
+            n_draws: how many draws.
+            seed: of the draws.
+
+        """
         z = np.random.default_rng([seed, crc32(self.name.encode())]).standard_normal((n_draws, 1))
         return self.mean * np.exp(self.sd * z) if self.ln else self.mean + self.sd * z
 
@@ -62,7 +73,17 @@ class Coefficient:
 def of_law(
     name: str, words: str, sd_field: str, *, source: str, ln: bool = False, sd: float | None = None
 ) -> Coefficient:
-    """Return a coefficient that is a field of `LawColumns`, its prior the default there."""
+    """Return a coefficient that is a field of `LawColumns`, its prior the default there.
+
+    Args:
+        name: a name.
+        words: what people call it.
+        sd_field: field of its standard deviation.
+        source: citation.
+        ln: whether it is drawn as a logarithm.
+        sd: standard deviation, in its own unit.
+
+    """
     default: dict[str, Any] = {f.name: f.default for f in fields(LawColumns)}
     mean = default[name] if isinstance(default[name], float) else float("nan")
     return Coefficient(
@@ -81,7 +102,12 @@ class Guard:
     instead_of: str = ""  # code of the guard whose warning this one's includes
 
     def say(self, law: LawColumns) -> str:
-        """Return the warning in words, with the law's own numbers."""
+        """Return the warning in words, with the law's own numbers.
+
+        Args:
+            law: coefficients of a law, or draws of them.
+
+        """
         return self.words.format(law=law, shown=_Shown(law))
 
 
@@ -123,7 +149,13 @@ class Term:
     when: Callable[[LawColumns, Shapes], Any] = lambda law, s: True
 
     def on(self, law: LawColumns, s: Shapes) -> bool:
-        """Whether the term acts on these candidates."""
+        """Whether the term acts on these candidates.
+
+        Args:
+            law: coefficients of a law, or draws of them.
+            s: shapes: n, x and r by candidate.
+
+        """
         asked = self.switch is None or law.asked(self.switch.name)
         return bool(asked and self.when(law, s))
 

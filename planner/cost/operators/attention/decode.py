@@ -31,6 +31,16 @@ def decode_attention_s(
     `query_rows` query heads share a key/value head; `key_bytes` are what one cached token of a layer
     takes on this device. A block of work is a sequence and a key/value head: it has a cost of its
     own, and draws only so much bandwidth; splitting the keys of a head makes more blocks.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        seqs: sequences.
+        context: keys a query sees, tokens.
+        n_kv_heads: key/value heads on a device.
+        query_rows: query heads that share a key/value head.
+        key_bytes: bytes of one cached token of a layer on a device.
+        pair_flops: FLOP of a query and a key, by query head.
+
     """
     k, n_sms = s.kernels, s.device.n_sms
     blocks = seqs * n_kv_heads
@@ -52,7 +62,13 @@ def decode_attention_s(
 
 @equation
 def attention_decode_s(s: System, w: Step) -> Seconds:
-    """The cached keys and values of every decoding sequence, read once."""
+    """The cached keys and values of every decoding sequence, read once.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a = s.arch
     if is_zero(w.decode_seqs):
         return 0.0

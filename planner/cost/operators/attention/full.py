@@ -8,18 +8,33 @@ from planner.units import Flops, Scalar
 
 
 def kv_heads_per_device(s: System) -> Scalar:
-    """Key/value heads on a device: at least one, so they replicate where tp > n_kv_heads."""
+    """Key/value heads on a device: at least one, so they replicate where tp > n_kv_heads.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return maximum(s.arch.n_kv_heads / s.parallel.tp, 1.0)
 
 
 def kv_elements(a: Arch) -> Scalar:
-    """A key and a value by head."""
+    """A key and a value by head.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return 2.0 * a.head_dim * a.n_kv_heads
 
 
 @equation
 def pair_flops(a: Arch) -> Flops:
-    """A query meets a key: a score and a weighted value, by query head."""
+    """A query meets a key: a score and a weighted value, by query head.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return 4.0 * a.head_dim + 2.0 * a.rope_dim
 
 

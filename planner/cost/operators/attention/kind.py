@@ -51,5 +51,11 @@ class LayerKind:
 
 
 def own_columns(a: Arch, kind: type[C]) -> C | None:
-    """Return a further kind's own columns; None where a shape has no such layer."""
+    """Return a further kind's own columns; None where a shape has no such layer.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+        kind: the record of its columns.
+
+    """
     return next((c for c in a.further or () if isinstance(c, kind)), None)

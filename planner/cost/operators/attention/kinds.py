@@ -24,7 +24,13 @@ FURTHER = tuple(k for k in KINDS if k.columns is not None)  # those with columns
 
 
 def mean(a: Arch, of: Callable[[Softmax], Scalar]) -> Scalar:
-    """Return the mean of a quantity over the layers that have softmax attention."""
+    """Return the mean of a quantity over the layers that have softmax attention.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+        of: a quantity of like layers.
+
+    """
     total: Scalar = 0.0
     for kind in KINDS:
         if kind.softmax is None or is_zero(share := kind.share(a)):
@@ -36,7 +42,12 @@ def mean(a: Arch, of: Callable[[Softmax], Scalar]) -> Scalar:
 
 
 def attention_layers(a: Arch) -> Scalar:
-    """Layers that have softmax attention: all but those of further kinds."""
+    """Layers that have softmax attention: all but those of further kinds.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     layers = a.n_layers
     for own in a.further or ():
         layers = layers - own.n_layers
@@ -44,25 +55,45 @@ def attention_layers(a: Arch) -> Scalar:
 
 
 def has_attention(a: Arch) -> bool:
-    """Whether any layer of a stack has softmax attention."""
+    """Whether any layer of a stack has softmax attention.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return not (is_zero(attention_layers(a)) or is_zero(a.n_heads))
 
 
 @equation
 def q_params(arch: Arch) -> Scalar:
-    """Weights of a layer's query projection, mean over the layers with softmax attention."""
+    """Weights of a layer's query projection, mean over the layers with softmax attention.
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
+    """
     return mean(arch, lambda k: k.q_params(arch))
 
 
 @equation
 def kv_params(arch: Arch) -> Scalar:
-    """Weights of a layer's key and value projections, mean over the layers with softmax attention."""
+    """Weights of a layer's key and value projections, mean over the layers with softmax attention.
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
+    """
     return mean(arch, lambda k: k.kv_params(arch))
 
 
 @equation
 def kv_elements_per_token(arch: Arch) -> Scalar:
-    """Elements one layer caches for a token: a key and a value by head, or one latent vector."""
+    """Elements one layer caches for a token: a key and a value by head, or one latent vector.
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
+    """
     return mean(arch, lambda k: k.kv_elements(arch))
 
 
@@ -71,6 +102,10 @@ def attn_params(arch: Arch) -> Scalar:
     """Weights of a layer's attention: query, key, value and output projections; mean over layers.
 
     With grouped queries this is d_model · head_dim · (2 n_heads + 2 n_kv_heads).
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
     """
     softmax = q_params(arch) + kv_params(arch) + arch.n_heads * arch.head_dim * arch.d_model
     if not arch.further:
@@ -81,27 +116,53 @@ def attn_params(arch: Arch) -> Scalar:
 
 @equation
 def cached_pair_flops(a: Arch) -> Flops:
-    """A query meets a cached key, by query head: on the latent vector itself where there is one."""
+    """A query meets a cached key, by query head: on the latent vector itself where there is one.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return mean(a, lambda k: k.cached_pair_flops(a))
 
 
 def kv_elements_per_device(s: System) -> Scalar:
-    """Elements a device caches of one token in one layer; a latent vector is on every device."""
+    """Elements a device caches of one token in one layer; a latent vector is on every device.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return mean(s.arch, lambda k: k.kv_elements_per_device(s))
 
 
 def cache_heads(a: Arch) -> Scalar:
-    """Parts in which the cache can be divided over devices; more devices keep copies."""
+    """Parts in which the cache can be divided over devices; more devices keep copies.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return mean(a, lambda k: k.cache_heads(a))
 
 
 def mean_keys(a: Arch, context: Scalar) -> Scalar:
-    """Keys a query looks at of a context, mean over layers."""
+    """Keys a query looks at of a context, mean over layers.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+        context: keys a query sees, tokens.
+
+    """
     return mean(a, lambda k: k.keys(a, context))
 
 
 def state_bytes(s: System) -> Bytes:
-    """State the layers keep of a sequence, however long it is, over all devices."""
+    """State the layers keep of a sequence, however long it is, over all devices.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     total: Bytes = 0.0 * s.precision.activation_bytes
     for kind in KINDS:
         if not is_zero(each := kind.state_bytes(s)):

@@ -10,12 +10,22 @@ from planner.units import Flops, Scalar
 
 
 def is_latent(a: Arch) -> Scalar:
-    """Return 1 where keys and values are cached as one latent vector, 0 where by head."""
+    """Return 1 where keys and values are cached as one latent vector, 0 where by head.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return minimum(a.kv_latent_dim, 1.0)
 
 
 def q_params(a: Arch) -> Scalar:
-    """Weights of the query projection, in two factors where it has a latent rank."""
+    """Weights of the query projection, in two factors where it has a latent rank.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     low_rank = minimum(a.q_latent_dim, 1.0)
     width = a.n_heads * (a.head_dim + a.rope_dim)
     return (1.0 - low_rank) * a.d_model * width + a.q_latent_dim * (a.d_model + width)
@@ -25,13 +35,22 @@ def kv_params(a: Arch) -> Scalar:
     """Weights from d_model to the cached vector, and up to a key and a value for every head.
 
     Its rotary part, which heads share, needs no way up.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
     """
     up = 2.0 * (a.kv_latent_dim - a.rope_dim) * a.head_dim * a.n_heads
     return a.d_model * a.kv_latent_dim + up
 
 
 def cached_pair_flops(a: Arch) -> Flops:
-    """A query meets a key on the latent vector itself; its rotary part has no value."""
+    """A query meets a key on the latent vector itself; its rotary part has no value.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return 4.0 * a.kv_latent_dim - 2.0 * a.rope_dim
 
 

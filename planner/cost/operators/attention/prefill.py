@@ -28,6 +28,15 @@ def prefill_attention_s(
     A tile of query rows passes over its keys after a start that costs as much as so many keys. The
     work is spread over multiprocessors, but the last row's tile alone sees every key: no kernel
     is faster than that one. A prompt shorter than a tile still takes a whole one.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        tokens: tokens.
+        context: keys a query sees, tokens.
+        n_heads: query heads on a device.
+        n_kv_heads: key/value heads on a device.
+        pair_flops: FLOP of a query and a key, by query head.
+
     """
     k = s.kernels
     packed = 1.0 + k.packs_gqa * (n_heads / n_kv_heads - 1.0)  # query heads that share a tile
@@ -41,7 +50,12 @@ def prefill_attention_s(
 
 
 def unpacking(s: System) -> Scalar:
-    """How much more a key takes that is cached in fewer bits than it is used in."""
+    """How much more a key takes that is cached in fewer bits than it is used in.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return 1.0 + s.kernels.kv_unpack_share * (
         s.precision.activation_bytes / s.precision.kv_bytes - 1.0
     )
@@ -51,6 +65,12 @@ def kv_write_s(s: System, tokens: Scalar, elements: Scalar) -> Seconds:
     """Keys and values of new tokens, so many elements each, scattered into the blocks of the cache.
 
     A token is a block of work: it has a cost of its own besides the bytes read and written.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        tokens: tokens.
+        elements: elements.
+
     """
     bytes_ = elements * (s.precision.activation_bytes + s.precision.kv_bytes)
     token_s = s.kernels.kv_write_token_s / s.device.n_sms
@@ -59,7 +79,13 @@ def kv_write_s(s: System, tokens: Scalar, elements: Scalar) -> Seconds:
 
 @equation
 def attention_prefill_s(s: System, w: Step) -> Seconds:
-    """Scores and values of the new prompt tokens: causal, by query head."""
+    """Scores and values of the new prompt tokens: causal, by query head.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a = s.arch
     if is_zero(w.prefill_tokens):
         return 0.0
@@ -75,14 +101,25 @@ def attention_prefill_s(s: System, w: Step) -> Seconds:
 
 @equation
 def kv_write_total_s(s: System, w: Step) -> Seconds:
-    """Keys and values of the new prompt tokens put into the cache; decoding's are part of its kernel."""
+    """Keys and values of the new prompt tokens put into the cache; decoding's are part of its kernel.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     if is_zero(w.prefill_tokens):
         return 0.0
     return attention_layers(s.arch) * kv_write_s(s, w.prefill_tokens, kv_elements_per_device(s))
 
 
 def query_bytes(s: System) -> Bytes:
-    """A query read and its output written, of a token in one layer."""
+    """A query read and its output written, of a token in one layer.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     return 2.0 * s.arch.n_heads / s.parallel.tp * s.arch.head_dim * s.precision.activation_bytes
 
 
@@ -103,7 +140,12 @@ def _written_bytes(s: System, w: Step) -> Bytes:
 
 
 def cached_elements(a: Arch) -> Scalar:
-    """Elements all layers cache of a token."""
+    """Elements all layers cache of a token.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return attention_layers(a) * kv_elements_per_token(a)
 
 

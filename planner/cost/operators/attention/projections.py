@@ -15,13 +15,25 @@ from planner.units import Scalar, Seconds
 
 
 def qkv_gemm(s: System, w: Step) -> Gemm:
-    """Query, key and value projections, fused."""
+    """Query, key and value projections, fused.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     width = mean(s.arch, lambda k: k.projected_width(s))
     return Gemm(step_tokens(w), width, s.arch.d_model, s.precision.weight_bytes)
 
 
 def attention_output_gemm(s: System, w: Step) -> Gemm:
-    """Output projection."""
+    """Output projection.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     a = s.arch
     width = a.n_heads * a.head_dim / s.parallel.tp
     return Gemm(step_tokens(w), a.d_model, width, s.precision.weight_bytes)
@@ -29,13 +41,25 @@ def attention_output_gemm(s: System, w: Step) -> Gemm:
 
 @equation
 def qkv_s(s: System, w: Step) -> Seconds:
-    """Query, key and value projections."""
+    """Query, key and value projections.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return attention_layers(s.arch) * gemm_s(s, qkv_gemm(s, w))
 
 
 @equation
 def attention_output_s(s: System, w: Step) -> Seconds:
-    """Output projection."""
+    """Output projection.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return attention_layers(s.arch) * gemm_s(s, attention_output_gemm(s, w))
 
 

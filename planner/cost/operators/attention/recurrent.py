@@ -45,18 +45,33 @@ def _own(a: Arch) -> Recurrent:
 
 
 def is_in(a: Arch) -> bool:
-    """Whether a stack of like layers has any that are recurrent."""
+    """Whether a stack of like layers has any that are recurrent.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     return own_columns(a, Recurrent) is not None
 
 
 def weights(a: Arch) -> Scalar:
-    """Weights of a layer: projections in and out, and what is between."""
+    """Weights of a layer: projections in and out, and what is between.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
     own = _own(a)
     return a.d_model * (own.in_width + own.out_width) + own.inner_params
 
 
 def state_layer_bytes(s: System) -> Bytes:
-    """State of a sequence in one layer, over all devices."""
+    """State of a sequence in one layer, over all devices.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
     own = _own(s.arch)
     convolution = own.conv_elements * s.precision.activation_bytes
     return own.state_elements * own.state_element_bytes + convolution
@@ -74,7 +89,13 @@ def _out_gemm(s: System, w: Step) -> Gemm:
 
 @equation
 def recurrent_projections_s(s: System, w: Step) -> Seconds:
-    """Projections into the recurrence and out of it."""
+    """Projections into the recurrence and out of it.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     return _own(s.arch).n_layers * (gemm_s(s, _in_gemm(s, w)) + gemm_s(s, _out_gemm(s, w)))
 
 
@@ -104,7 +125,13 @@ def _prefill_bytes(s: System, w: Step) -> Bytes:
 
 @equation
 def recurrent_prefill_s(s: System, w: Step) -> Seconds:
-    """Prompts through the recurrence, chunk by chunk."""
+    """Prompts through the recurrence, chunk by chunk.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     if is_zero(w.prefill_tokens):
         return 0.0
     k = s.kernels
@@ -121,7 +148,13 @@ def _decode_layer_bytes(s: System, w: Step) -> Bytes:
 
 @equation
 def recurrent_decode_s(s: System, w: Step) -> Seconds:
-    """The state of every decoding sequence, read and written."""
+    """The state of every decoding sequence, read and written.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
     if is_zero(w.decode_seqs):
         return 0.0
     layer_s = elementwise_s(s, _decode_layer_bytes(s, w))
