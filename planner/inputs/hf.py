@@ -8,49 +8,18 @@ from typing import Any
 
 from planner.errors import SpecError
 from planner.inputs import checkpoint, drafts, layers
-from planner.inputs.family import FAMILIES, Family, Traits
+from planner.inputs.family import FAMILIES, Family
 from planner.inputs.fields import validate
 from planner.inputs.files import read_json
 from planner.inputs.hf_export import export_hf, to_hf
 from planner.inputs.layers import TOML_HINT
 from planner.inputs.model import ModelSpec
 from planner.inputs.recipe import Recipe, recipes
-from planner.inputs.stack import LARGEST, Stack
+from planner.inputs.stack import Stack
 
 __all__ = ["export_hf", "from_config", "from_hf", "to_hf"]
 
 Config = Mapping[str, Any]
-
-
-class _Reader:
-    """Looks up keys of one config, and names the file and key when one will not do."""
-
-    def __init__(self, config: Config, where: str) -> None:
-        self.config, self.where = config, where
-
-    def fault(self, key: str, message: str, hint: str) -> SpecError:
-        return SpecError(f"{self.where}: {key}: {message}", hint=hint)
-
-    def whole(self, key: str, default: int | None = None, *, low: int = 1) -> int:
-        """Return a whole number from `low`; `default` stands in where the key is absent or null."""
-        value = self.config.get(key)
-        if value is None and default is not None:
-            return default
-        if value is None:
-            raise self.fault(key, "missing", f"a config.json states {key}")
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.fault(key, f"{value!r} is not a whole number", "write e.g. 4096")
-        if not low <= value <= LARGEST:
-            raise self.fault(key, f"{value} is not between {low} and {LARGEST}", "write e.g. 4096")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.config.get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self.fault(key, f"{value!r} is not true or false", "write true or false")
-        return default if value is None else value
 
 
 def from_hf(path: str | Path) -> ModelSpec:
@@ -110,14 +79,11 @@ def from_config(
         said = config.get("id2label")
         labels = len(said) if isinstance(said, Mapping) and said else 2
         more["other_params"] = c.number("d_model") * c.number("num_labels", labels)
-    if (family := _family(kind, text)) is not None:
-        known = {k: v for k, v in recipe.defaults.items() if not isinstance(v, list)}
-        stated = dict(text)
-        if FAMILIES[family].experts:
-            stated[FAMILIES[family].experts] = c.number("n_experts")
-        spec = _of_family({**known, **stated}, family, where)
-    else:
-        spec = _of_stacks(c, layers.stacks_of(c))
+    stacks = layers.stacks_of(c)
+    family = next((f for f in FAMILIES if f == kind), None)
+    spec = _of_family(c, family, stacks) if family else None
+    if spec is None:
+        spec = _of_stacks(c, stacks)
         more["other_params"] += spec["other_params"]
     return validate(
         ModelSpec,
@@ -164,16 +130,6 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     return found[0], known[found[0]]
 
 
-def _family(kind: str, config: Config) -> Family | None:
-    """Return the family that is written as well as read, unless a config has more than its plain form."""
-    more = (
-        config.get("mlp_only_layers")
-        or config.get("decoder_sparse_step", 1) != 1
-        or config.get("qk_nope_head_dim") != config.get("v_head_dim")
-    )
-    return next((f for f in FAMILIES if f == kind and not more), None)
-
-
 def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
     """Return the fields of a model of stacks; the model's own are those of most layers."""
     r, d = c.recipe, c.number("d_model", low=1)
@@ -212,27 +168,43 @@ def _draft(kind: drafts.Kind, config: Config, where: str, more: dict[str, Any]) 
     return validate(ModelSpec, spec | more, where, hint="correct that key")
 
 
-def _of_family(config: Config, family: Family, where: str) -> dict[str, Any]:
-    """Return the fields of a model of one of the families that are written, too."""
-    traits, read = FAMILIES[family], _Reader(config, where)
-    d_model, n_heads = read.whole("hidden_size"), read.whole("num_attention_heads")
-    n_layers = read.whole("num_hidden_layers")
-    shape: dict[str, Any] = {
+def _of_family(c: layers.Config, family: Family, stacks: list[Stack]) -> dict[str, Any] | None:
+    """Return the fields of a model of one of the families that are written, too.
+
+    None where its layers differ by more than these say: a window, and dense layers before experts.
+    """
+    traits, first = FAMILIES[family], stacks[0]
+    n = sum(x.n_layers for x in stacks)
+    routed, dense = ([x for x in stacks if (x.n_experts > 1) == has] for has in (True, False))
+    n_dense = sum(x.n_layers for x in dense) if routed else 0
+    windows = {x.window for x in stacks} - {None}
+    shape = ("n_heads", "n_kv_heads", "head_dim", "kv_latent_dim", "q_latent_dim", "rope_dim")
+    alike = len({tuple(getattr(x, k) for k in shape) for x in stacks}) == 1 and len(windows) < 2
+    last = layers.mlps_of(c, n)[:n_dense] == [("dense",)] * n_dense
+    values = c.number("v_head_dim", first.head_dim) == first.head_dim
+    if not (alike and last and values) or (n_dense and not traits.latent):
+        return None
+    fields: dict[str, Any] = {
         "family": family,
-        "n_layers": n_layers,
-        "d_model": d_model,
-        "n_heads": n_heads,
-        "n_kv_heads": read.whole("num_key_value_heads", n_heads),
-        "head_dim": read.whole("head_dim", traits.default_head_dim or d_model // n_heads),
-        "d_ff": read.whole("intermediate_size"),
-        "vocab_size": read.whole("vocab_size"),
-        "tied_embeddings": read.flag("tie_word_embeddings", traits.tied_by_default),
-        "attention_bias": read.flag("attention_bias", False),
-        "mlp_bias": read.flag("mlp_bias", False),
-        "max_position_embeddings": read.whole("max_position_embeddings", 131072),
-        "rope_theta": _rope_theta(config),
+        "n_layers": n,
+        "d_model": c.number("d_model"),
+        **{k: getattr(first, k) for k in shape},
+        "d_ff": c.number("d_ff"),
+        "vocab_size": c.number("vocab_size", low=1),
+        "tied_embeddings": c.on("tie_word_embeddings"),
+        "attention_bias": c.on("attention_bias"),
+        "mlp_bias": c.on("mlp_bias"),
+        "max_position_embeddings": c.number("max_position_embeddings", 131072, low=1),
+        "rope_theta": _rope_theta(c.stated),
     }
-    return shape | _experts(traits, read) | _latent(traits, read) | _window(traits, read, n_layers)
+    if routed:
+        own = {k: getattr(routed[0], k) for k in ("n_experts", "n_active_experts")}
+        fields |= own | {"d_ff_expert": routed[0].d_ff, "n_dense_layers": n_dense}
+        fields["n_shared_experts"] = round(routed[0].n_shared_experts)
+    if windows:
+        local = sum(x.n_layers for x in stacks if x.window)
+        fields |= {"window": windows.pop(), "local_fraction": local / n}
+    return fields
 
 
 def _rope_theta(config: Config) -> Any:
@@ -240,52 +212,3 @@ def _rope_theta(config: Config) -> Any:
     theta = nested.get("rope_theta") if isinstance(nested, dict) else None
     theta = config.get("rope_theta") if theta is None else theta
     return 10000.0 if theta is None else theta
-
-
-def _experts(traits: Traits, read: _Reader) -> dict[str, Any]:
-    if not traits.experts:
-        return {}
-    if read.whole("decoder_sparse_step", 1) != 1 or read.config.get("mlp_only_layers"):
-        raise read.fault(
-            "decoder_sparse_step", "dense layers in between are not supported", "use 1 and []"
-        )
-    dense_first = traits.latent
-    return {
-        "n_experts": read.whole(traits.experts),
-        "n_active_experts": read.whole("num_experts_per_tok"),
-        "n_shared_experts": read.whole("n_shared_experts", 0, low=0) if dense_first else 0,
-        "d_ff_expert": read.whole("moe_intermediate_size", read.whole("intermediate_size")),
-        "n_dense_layers": read.whole("first_k_dense_replace", 0, low=0) if dense_first else 0,
-    }
-
-
-def _latent(traits: Traits, read: _Reader) -> dict[str, Any]:
-    if not traits.latent:
-        return {}
-    rope, head = read.whole("qk_rope_head_dim"), read.whole("qk_nope_head_dim")
-    if read.whole("v_head_dim") != head:
-        raise read.fault("v_head_dim", "differs from qk_nope_head_dim", "they must be equal")
-    return {
-        "head_dim": head,
-        "rope_dim": rope,
-        "kv_latent_dim": read.whole("kv_lora_rank") + rope,
-        "q_latent_dim": read.whole("q_lora_rank", 0, low=0),
-    }
-
-
-def _window(traits: Traits, read: _Reader, n_layers: int) -> dict[str, Any]:
-    """Which layers look back only so far: every family has its own way of saying so."""
-    off = traits.window == "upper" and not read.flag("use_sliding_window", False)
-    if not traits.window or off or read.config.get("sliding_window") is None:
-        return {}
-    kinds = read.config.get("layer_types")
-    if isinstance(kinds, list) and len(kinds) == n_layers:
-        n_local = kinds.count("sliding_attention")
-    elif traits.window == "alternate":
-        n_local = (n_layers + 1) // 2
-    elif traits.window == "upper":
-        n_local = n_layers - min(n_layers, read.whole("max_window_layers", 28, low=0))
-    else:
-        n_local = n_layers
-    window = read.whole("sliding_window")
-    return {"window": window, "local_fraction": n_local / n_layers} if n_local else {}
