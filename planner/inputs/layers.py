@@ -76,7 +76,7 @@ class Config:
         if value is None and name == "n_layers" and (kinds := self.listed("layers_block_type")):
             return len(kinds)
         if value is None and default is not None:
-            return default
+            return max(default, low)
         if value is None:
             raise self.fault(key, "missing", f"a config.json states {key}")
         if isinstance(value, float) and value.is_integer():
@@ -176,16 +176,26 @@ def mixers_of(c: Config, n: int) -> list[tuple[str, ...]]:
 TOML_HINT = "describe the model in a TOML with [[stacks]]: see docs/how-to/describe-a-model.md"
 
 
+def _pattern(c: Config, n: int) -> list[str]:
+    """Return the kinds of layers that Nemotron-H writes as letters."""
+    pattern = c.get("hybrid_override_pattern")
+    if not isinstance(pattern, str) or not pattern:
+        return []
+    if len(pattern) != n:
+        said = f"{len(pattern)} letters for {n} layers"
+        raise c.fault("hybrid_override_pattern", said, "a letter a layer: M, *, - or E")
+    letters = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+    return [letters.get(letter, letter) for letter in pattern]
+
+
 def layer_types(c: Config, n: int) -> list[str]:
     """Return the kind of every layer, by the many ways configs have of saying so."""
     for key in ("layer_types", "layers_block_type", "block_types", "_block_types"):
         kinds = c.get(key)
         if isinstance(kinds, list) and kinds and all(isinstance(k, str) for k in kinds):
             return [kinds[i % len(kinds)] for i in range(n)]
-    pattern = c.get("hybrid_override_pattern")
-    if isinstance(pattern, str):
-        letters = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
-        return [letters.get(letter, letter) for letter in pattern[:n]]
+    if kinds := _pattern(c, n):
+        return kinds
     for key in ("attn_layer_indices", "full_attn_idxs") if c.recipe.recurrent else ():
         if (places := c.listed(key)) or key in (*c.stated, *c.recipe.defaults):
             return ["attention" if i in places else "mamba" for i in range(n)]
@@ -226,15 +236,12 @@ def mlps_of(c: Config, n: int) -> list[tuple[str, ...]]:
     """Return what the MLP of every layer is: dense, experts or none."""
     if c.recipe.double:
         return [("dense", "dense", "experts")] * n
-    blocks = c.get("layers_block_type")
-    pattern = c.get("hybrid_override_pattern")
-    if isinstance(pattern, str):
-        blocks = [{"-": "mlp", "E": "moe"}.get(letter, "mixer") for letter in pattern[:n]]
-    alone = {"mlp", "moe", "hybrid"}  # where these are layers, mixers have no MLP
-    blocks = [str(k) for k in blocks] if isinstance(blocks, list) else blocks
-    if isinstance(blocks, list) and (alone & set(blocks) or isinstance(pattern, str)):
+    pattern = _pattern(c, n)
+    stated = pattern or [str(k) for k in c.listed("layers_block_type")]
+    blocks = [stated[i % len(stated)] for i in range(n)] if stated else []
+    if pattern or {"mlp", "moe", "hybrid"} & set(blocks):  # layers alone: mixers have no MLP
         named: dict[str, tuple[str, ...]] = {"mlp": ("dense",), "moe": ("experts",)}
-        return [named.get(str(k), ()) for k in blocks]
+        return [named.get(k, ()) for k in blocks]
     if c.recipe.mixer != "attention":
         return [()] * n
     if not c.recipe.experts or c.number("n_experts", 0) < 2:

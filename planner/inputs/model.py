@@ -118,7 +118,7 @@ class ModelSpec(Spec):
 
     def _faults(self) -> list[tuple[bool, str]]:
         if self.stacks:
-            return []
+            return [(self.n_params_non_embedding < 1, "its layers have no weights")]
         traits = self.traits
         kv, heads = self.n_kv_heads, self.n_heads
         routed = self.n_experts > 1

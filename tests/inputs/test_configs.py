@@ -1,13 +1,19 @@
 """Small configs of the kinds people have, with what each should give."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import planner as pl
+from planner.errors import SpecError
 from planner.inputs.hf import from_config
 from planner.inputs.loading import load_model
+from planner.inputs.presets import presets
+from planner.inputs.recipe import recipes
 
 FILES = Path(__file__).parents[1] / "files"
 
@@ -94,3 +100,28 @@ def test_what_a_checkpoint_keeps_in_16_bits_weighs_so():
     m = load_model("gpt-oss-120b")
     found = pl.predict(m, on="h200-sxm")
     assert found.candidate.metrics["weight_bytes"] == pytest.approx(65.2e9, rel=0.02)
+
+
+CONFIGS = [json.loads(p.row["config"]) for p in presets().values() if p.row.get("config")]
+CONFIGS += [{"model_type": k, "hidden_size": 64, "num_hidden_layers": 4} for k in recipes()]
+JUNK = [None, True, False, 0, -1, 1, 7, 2.5, 1e300, math.nan, math.inf, "", "x", [], [1], ["a"], [None],
+        {}, {"a": 1}, "LLLG", 10**12, [[]], {"0": {}}, {"x": {"head_dim": 3}}]  # fmt: skip
+MORE = ["layer_types", "layers_block_type", "hybrid_override_pattern", "quantization_config",
+        "architectures", "text_config", "linear_attn_config", "mlp_layer_types", "moe_layer_freq",
+        "num_key_value_heads", "head_dim", "sliding_window", "attn_layer_indices", "per_layer_config",
+        "num_experts_per_tok", "v_head_dim", "intermediate_size", "dflash_config"]  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(data=st.data())
+def test_any_value_in_any_key_of_any_type_is_read_or_refused_in_words(data):
+    config = dict(data.draw(st.sampled_from(CONFIGS)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from([*config, *MORE]))
+        config[key] = data.draw(st.sampled_from(JUNK))
+    try:
+        m = from_config(config)
+    except SpecError as error:
+        assert error.hint
+        return
+    assert m.n_params > 0 and json.dumps(m.summary(), allow_nan=False)
