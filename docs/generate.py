@@ -17,7 +17,7 @@ ROOT = DOCS.parent
 NOTE = "<!-- made by docs/generate.py: edit that, not this -->\n"
 FIGURES = (
     "roofline",
-    "operating-output-tokens-per-s",
+    "operating-throughput",
     "memory",
     "contour-loss",
     "contour-throughput",

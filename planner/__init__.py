@@ -2,8 +2,9 @@
 
 To read the code, start at three files: `scenario/scenario.py` (the noun every question is about),
 `cost/step.py` (what an engine step takes, operator by operator) and `questions/recommend/` (the
-choice). Imports only go down: cli → report → questions → warnings → scenario → results → metrics →
-inputs → serving, law → cost → columns → equation, units, errors.
+choice; begin at its recommend.py). Imports only go down: cli → report → questions → warnings → scenario →
+results → metrics, picks → inputs → serving, law → cost → columns → equation, data, glossary, writer →
+units, interval → errors.
 """
 
 from importlib import import_module

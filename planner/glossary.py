@@ -45,7 +45,7 @@ own_kv | o_{kv} |  | 0 where keys and values are those of an earlier layer
 recurrent_decode_s | t_{rec,d} | s | states of decoding sequences read and written, all layers
 recurrent_prefill_s | t_{rec,p} | s | prompts through the recurrence, all layers
 recurrent_projections_s | t_{rec} | s | projections of recurrent layers
-stacks | \\Sigma |  | stacks of like layers, each with columns of its own
+stacks | \Sigma |  | stacks of like layers, each with columns of its own
 further | \Lambda |  | layers of further kinds, each with columns of its own
 
 # Weights

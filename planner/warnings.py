@@ -108,7 +108,8 @@ SERVING_WARNINGS = (
     Warning("no-price", "no price known for {names}: give --usd-per-hour", _unpriced),
     Warning(
         "uncalibrated-layers",
-        "experts, windows and latent attention are costed from their equations, uncalibrated",
+        "experts, windows, latent attention and recurrent layers are costed from their equations, "
+        "uncalibrated",
         _uncalibrated,
     ),
     Warning(

@@ -365,7 +365,7 @@ def _shared(c: Config, i: int) -> Part:
 
 def _recurrent(inner: int, **widths: int) -> Part:
     """Return a recurrent mixer; convolution, decay and norms count, and cost no time of their own."""
-    return Part({"recurrent": widths}, inner)
+    return Part({"recurrent": widths | {"inner_params": inner}})
 
 
 def _delta(c: Config, i: int) -> Part:

@@ -118,7 +118,14 @@ class ModelSpec(Spec):
 
     def _faults(self) -> list[tuple[bool, str]]:
         if self.stacks:
-            return [(self.n_params_non_embedding < 1, "its layers have no weights")]
+            counts = [x.n_layers for x in self.stacks]
+            return [
+                (
+                    not max(counts) <= self.n_layers <= sum(counts),
+                    f"stacks of {', '.join(map(str, counts))} layers make no {self.n_layers}",
+                ),
+                (self.n_params_non_embedding < 1, "its layers have no weights"),
+            ]
         traits = self.traits
         kv, heads = self.n_kv_heads, self.n_heads
         routed = self.n_experts > 1

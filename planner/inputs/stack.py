@@ -1,9 +1,9 @@
 """A stack of like layers: what a model's layers are where they are not all alike."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from planner.columns import Arch
 from planner.cost.operators.attention.recurrent import Recurrent
@@ -19,8 +19,8 @@ NaturalInt = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 class RecurrentSpec(Spec):
     """A mixer that keeps a state; see `cost.operators.attention.recurrent`."""
 
-    in_width: NaturalInt
-    out_width: NaturalInt
+    in_width: PositiveInt
+    out_width: PositiveInt
     inner_params: NaturalInt = 0
     state_elements: NaturalInt = 0
     conv_elements: NaturalInt = 0
@@ -47,6 +47,30 @@ class Stack(Spec):
     n_active_experts: PositiveInt = 1
     n_shared_experts: float = Field(0.0, ge=0)  # in widths of an expert
     other_params: int = 0  # norms, biases and what else costs no time, a layer
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        for wrong, message in (
+            (self.n_kv_heads < 1 <= self.n_heads, "n_heads need n_kv_heads"),
+            (
+                self.n_kv_heads > 0 and self.n_heads % self.n_kv_heads != 0,
+                f"n_kv_heads {self.n_kv_heads} must divide n_heads {self.n_heads}",
+            ),
+            (self.n_heads > 0 and self.head_dim < 1, "n_heads need a head_dim"),
+            (
+                self.n_active_experts > self.n_experts,
+                f"n_active_experts {self.n_active_experts} exceeds n_experts {self.n_experts}",
+            ),
+            (self.n_experts > 1 and self.d_ff < 1, "experts need a d_ff"),
+            (
+                self.kv_latent_dim > 0 and not self.rope_dim < self.kv_latent_dim,
+                f"rope_dim {self.rope_dim} must lie below kv_latent_dim",
+            ),
+            (bool(self.recurrent) and self.n_heads > 0, "recurrent and n_heads are two stacks"),
+        ):
+            if wrong:
+                raise ValueError(message)
+        return self
 
     @model_serializer(mode="wrap")
     def _as_stated(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -74,8 +74,11 @@ class Draws:
     def estimates(self, row: int) -> dict[str, Value]:
         """Return loss and accuracy of one row with their intervals."""
         drawn = {"loss": self.loss, "accuracy": self.accuracy}
+        known = {name: float(self.table[name][row]) for name in drawn}
         return {
-            name: _interval(float(self.table[name][row]), d[:, row]) for name, d in drawn.items()
+            name: _interval(value, drawn[name][:, row])
+            for name, value in known.items()
+            if np.isfinite(value)  # the law says nothing of layers without an MLP
         }
 
 
@@ -96,12 +99,13 @@ def normal_cdf(z: Any) -> Any:
 def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
     """Draw losses and accuracies for every row, sharing what the rows share."""
     law = t.columns
-    seen = shapes(law, arch, t.tokens)
-    law_loss = loss_draws(law, seen, N_DRAWS, noise=False)
-    own = np.hypot(law.noise_sd, widening_sd(law, seen))
-    own_sd = np.broadcast_to(own, law_loss.shape[1])
-    loss = law_loss + own_sd * _normal(0)[:, None]
-    shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data, alike=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = shapes(law, arch, t.tokens)
+        law_loss = loss_draws(law, seen, N_DRAWS, noise=False)
+        own = np.hypot(law.noise_sd, widening_sd(law, seen))
+        own_sd = np.broadcast_to(own, law_loss.shape[1])
+        loss = law_loss + own_sd * _normal(0)[:, None]
+        shares = accuracy_draws(NINE_TASKS, loss, other_data=not t.same_data, alike=True)
     return Draws(table, arch, law_loss, own_sd, loss, shares)
 
 
@@ -110,9 +114,18 @@ def _interval(value: float, draws: Any) -> Estimate:
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
+NO_LOSS = Warned(
+    code="no-loss",
+    message="the loss law is of layers with an MLP beside their mixer: nothing is said of quality",
+)
+
+
 def law_warnings(t: Trained, arch: Arch) -> tuple[Warned, ...]:
     """Return the ways in which a shape leaves the law's evidence."""
-    found = warnings(t.columns, shapes(t.columns, arch, t.tokens))
+    seen = shapes(t.columns, arch, t.tokens)
+    if not np.all(np.asarray(seen.r) > 0):
+        return (NO_LOSS,)
+    found = warnings(t.columns, seen)
     return tuple(Warned(code=w.code, message=w.message) for w in found)
 
 

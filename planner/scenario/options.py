@@ -416,6 +416,13 @@ def shape(base: ModelSpec, settings: Mapping[str, Any]) -> ModelSpec:
         changes["n_kv_heads"] = int(heads / group)
     if not changes:
         return base
+    if base.stacks and (
+        fixed := [k for k in changes if k not in ("vocab_size", "tied_embeddings")]
+    ):
+        raise SpecError(
+            f"--vary: {', '.join(fixed)}: the layers of {base.name} are not all alike",
+            hint="describe the other shape in a TOML with [[stacks]], and name it",
+        )
     words = ", ".join(f"{k} {v}" for k, v in changes.items())
     return validate(ModelSpec, base.model_dump() | changes, f"{base.name} with {words}")
 

@@ -80,7 +80,8 @@ class StepTimes:
         """Device seconds of a chunk's attention and cache writes: a list by keys for each size."""
         tokens = _grid(max(len(self._rows), 2))[:, None]
         step = Step(prefill_tokens=tokens, prefill_seqs=1.0, prefill_context=self._contexts[None])
-        return np.asarray(seconds_of(_PROMPTS, self.system, step)).tolist()  # type: ignore[no-any-return]
+        table = np.asarray(seconds_of(_PROMPTS, self.system, step))
+        return np.broadcast_to(table, (len(tokens), len(self._contexts))).tolist()  # type: ignore[no-any-return]
 
     def bare(self, rows: int, logits: int) -> float:
         """Device seconds of rows and logits, attention left out; beyond the table, computed.
@@ -123,7 +124,8 @@ class StepTimes:
             step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
             if self._draft is None:
                 bare = self.bare(seqs, seqs)
-                device = np.asarray(seconds_of(_DECODING, self.system, step)) + bare
+                attention = np.asarray(seconds_of(_DECODING, self.system, step))
+                device = attention + bare + 0.0 * self._contexts  # a state looks at no context
                 t = np.maximum(device, self._launching) + (
                     self._overhead + self._overhead_each * seqs
                 )

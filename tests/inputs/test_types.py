@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "model-types.md"
 # transformers makes gate and up projections for them.
 ZERO_EXPERTS = {"longcat_flash": 256 * 2 * 2048 * 6144 * 28}
 # Types whose own defaults no release builds a model from; their other configs are read.
-UNBUILT = {"cohere_compass_text", "deepseek_v2", "dots1", "gemma4_assistant", "hunyuan_v1_dense",
+UNBUILT = {"cohere_compass_text", "deepseek_v2", "dots1", "gemma3n", "gemma4_assistant", "hunyuan_v1_dense",
            "hunyuan_v1_moe", "lfm2_moe", "ministral", "nemotron"}  # fmt: skip
 
 

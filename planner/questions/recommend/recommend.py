@@ -294,7 +294,8 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     table = Evaluation(w.resolved, arch).table((*RATIOS, *CANDIDATE))
     draws = draw_losses(table, arch, w.resolved.trained)
     sure = float(draws.p_at_most(w.question.max_loss)[1])
-    found = candidate(text, m, draws, 1, w.resolved, {"p_loss_at_most_target": sure})
+    known = {"p_loss_at_most_target": sure} if np.isfinite(sure) else {}
+    found = candidate(text, m, draws, 1, w.resolved, known)
     limits = checks(w.space, m, found, tally.limits, fastest)
     broken = [x.limit for x in limits if not x.met]
     verdict = f"it breaks {', '.join(broken)}" if broken else "it meets every limit"

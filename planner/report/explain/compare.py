@@ -54,6 +54,8 @@ def _changes(a: Evaluation, b: Evaluation) -> tuple[OperatorChange, ...]:
 def _cause(name: str, a: Arch, b: Arch) -> str:
     what = PARTS[name].cause
     mine, theirs = (float(PARTS[name].cause_of(arch)) for arch in (a, b))
+    if not mine or not theirs:
+        return "only one of them has it"
     if abs(mine / theirs - 1) < 0.005:
         return f"the same {what}; the steps differ in number or in size"
     return f"{significant(mine / theirs)} × the {what}, {show(mine)} against {show(theirs)}"
@@ -98,6 +100,8 @@ def _loss(a: str, b: str, mine: Evaluation, theirs: Evaluation) -> list[str]:
     assert t
     archs = (mine.arch, theirs.arch)
     losses = [float(e["loss"]) for e in (mine, theirs)]
+    if not all(map(math.isfinite, losses)):
+        return ["The law says nothing of the loss of one of them."]
     rows = [shapes(t.columns, as_rows(arch), t.tokens) for arch in archs]
     verdict = compare(*(loss_draws(t.columns, row)[:, 0] for row in rows))
     word = "lower" if losses[0] < losses[1] else "higher"
