@@ -17,7 +17,7 @@ ROOT = DOCS.parent
 NOTE = "<!-- made by docs/generate.py: edit that, not this -->\n"
 FIGURES = (
     "roofline",
-    "operating-throughput",
+    "operating-output-tokens-per-s",
     "memory",
     "contour-loss",
     "contour-throughput",
