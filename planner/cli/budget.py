@@ -23,7 +23,13 @@ E2e = Annotated[
 ]
 At = Annotated[str, typer.Option("--at", help="Where limits hold: mean, p50, p90, p95, p99.")]
 On = Annotated[
-    str, typer.Option("--on", metavar="HARDWARE[,…]", help="Devices to consider, ids or paths.")
+    list[str] | None,
+    typer.Option(
+        "--on",
+        metavar="HARDWARE[,…]",
+        help=f"Devices to consider, ids or paths; repeatable. [default: {DEFAULT_DEVICE}]",
+        show_default=False,
+    ),
 ]
 COPIES = "how many copies it takes is the answer"
 DTYPES, TPS = "bf16", "1,2,4,8"
@@ -57,7 +63,7 @@ OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
 def budget(
     form: Form, model: Model = None, from_: From = None,
     ttft: Ttft = None, tpot: Tpot = None, itl: Itl = None, e2e: E2e = None, at: At = "p99",
-    rate: Rate = None, on: On = DEFAULT_DEVICE, dtype: Dtypes = None, tp: Tps = None,
+    rate: Rate = None, on: On = None, dtype: Dtypes = None, tp: Tps = None,
     set_: Set = None, **settings: Any,
 ) -> None:  # fmt: skip
     """Invert it: the load each configuration carries within the limits, devices, dollars, and why.
@@ -78,7 +84,7 @@ def budget(
     stored = load_model(model).weights_format or DTYPES
     formats, degrees = str(given.pop("dtype", stored)), str(given.pop("tp", TPS))
     grid: dict[str, Any] = {
-        "on": str(given.pop("on", on)).split(","),
+        "on": ",".join([given.pop("on")] if "on" in given else on or [DEFAULT_DEVICE]).split(","),
         "dtypes": formats.split(","),
         "tps": [whole(degree, "--tp") for degree in degrees.split(",")],
     }
