@@ -18,7 +18,7 @@ from planner.units import Bytes, Scalar
 # (an A100 of 40 GiB offers 39.4, one of 80 offers 79.2, an H200 of 141 offers 139.8).
 GIB_PER_GB = 2.0**30 / 1e9
 OFFERED = 0.988
-LEAST_TOKEN_BYTES = 1e-3  # of a model that caches nothing: room for more than anybody asks
+LEAST_ELEMENTS = 1e-3  # a token, of a model that caches nothing: room for more than anybody asks
 LOGIT_COPIES = 3.0  # float32 logits, the same with penalties and temperature applied, probabilities
 
 
@@ -130,7 +130,7 @@ def kv_capacity_tokens(s: System) -> Scalar:
 
     """
     per_device = kv_bytes_per_token(s) / (s.parallel.tp * s.parallel.pp)
-    per_device = maximum(per_device, LEAST_TOKEN_BYTES)
+    per_device = maximum(per_device, LEAST_ELEMENTS * s.precision.kv_bytes)
     return floor(kv_room_bytes(s) / (per_device * s.limits.block_tokens)) * s.limits.block_tokens
 
 
