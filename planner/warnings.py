@@ -59,6 +59,8 @@ def _stored(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
     found: dict[str, None] = {}
     for s in (scenarios[i] for i in rows):
         stored, asked = s.model.weights_format, s.engine.dtype
+        if other := s.model.unread_format:
+            found[f"{s.model.name} is stored in {other}, {asked} is assumed"] = None
         if stored and not alike(stored, asked):
             found[f"{s.model.name} is stored in {stored}, {asked} is asked for"] = None
     return list(found)
@@ -91,7 +93,7 @@ SERVING_WARNINGS = (
         "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
         _bound("capacity"),
     ),
-    Warning("stored-format", "{names}: it would have to be converted", _stored),
+    Warning("stored-format", "{names}: another checkpoint, or --dtype", _stored),
     Warning(
         "beyond-positions",
         "prompt and output are longer than the model was made for: {names}",

@@ -78,19 +78,6 @@ def state_bytes_per_sequence(s: System) -> Bytes:
     return all_states_bytes(s)
 
 
-def state_room_bytes(s: System) -> Bytes:
-    """What an engine sets aside on one device: the state of every sequence it may run.
-
-    Args:
-        s: shape, precision, parallelism and limits (`max_num_seqs`).
-
-    """
-    state = all_states_bytes(s)
-    if is_zero(state):
-        return state
-    return state * (s.limits.max_num_seqs / (s.parallel.tp * s.parallel.pp))
-
-
 @equation
 def activation_peak_bytes(s: System) -> Bytes:
     """Residual, normed copy, gate and up of a full step, and float32 logits of every sequence.
@@ -109,16 +96,24 @@ def activation_peak_bytes(s: System) -> Bytes:
 
 @equation
 def kv_room_bytes(s: System) -> Bytes:
-    """What the KV cache may take of one device, beside the state of all sequences it may run.
+    """What keys, values and states of sequences may take of one device.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
     used = weight_bytes(s) + activation_peak_bytes(s) + s.limits.reserve_bytes
-    if not is_zero(states := state_room_bytes(s)):
-        used = used + states
     return maximum(0.0, usable_bytes(s) * s.limits.memory_fraction - used)
+
+
+def token_bytes(s: System) -> Bytes:
+    """Cache of one token over all devices, which a model without any still divides by.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return maximum(kv_bytes_per_token(s), LEAST_ELEMENTS * s.precision.kv_bytes)
 
 
 @equation
@@ -129,8 +124,7 @@ def kv_capacity_tokens(s: System) -> Scalar:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    per_device = kv_bytes_per_token(s) / (s.parallel.tp * s.parallel.pp)
-    per_device = maximum(per_device, LEAST_ELEMENTS * s.precision.kv_bytes)
+    per_device = token_bytes(s) / (s.parallel.tp * s.parallel.pp)
     return floor(kv_room_bytes(s) / (per_device * s.limits.block_tokens)) * s.limits.block_tokens
 
 
@@ -144,5 +138,7 @@ def max_concurrency(s: System, w: Workload) -> Scalar:
 
     """
     length = ceil((w.input_tokens + w.output_tokens) / s.limits.block_tokens)
-    fit = floor(kv_capacity_tokens(s) / (length * s.limits.block_tokens))
-    return minimum(fit, s.limits.max_num_seqs)
+    tokens = length * s.limits.block_tokens
+    if not is_zero(state := all_states_bytes(s)):  # a state takes the room of so many tokens
+        tokens = tokens + state / token_bytes(s)
+    return minimum(floor(kv_capacity_tokens(s) / tokens), s.limits.max_num_seqs)

@@ -1,5 +1,6 @@
 """What a checkpoint's files say beside the layers: what follows them, and what they are stored in."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,10 @@ Config = Mapping[str, Any]
 
 _DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp|nextn", re.IGNORECASE)
 _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEncoder")
-_BARE = re.compile(r"(?<!LMHead)Model$|ForTextEncoding|Embedding|Encoder$")
+# Chat and any-to-any models are called so too, and have a head (vLLM, models/registry.py).
+_BARE = re.compile(
+    r"(?<!LMHead)(?<!Chat)(?<!ChatGLM)(?<!Omni)(?<!Ultravox)(?<!LM)Model$|ForTextEncoding|Embedding|Encoder$"
+)
 
 
 def classes(config: Config) -> list[str]:
@@ -56,7 +60,7 @@ def format_of(config: Config, beside: Config) -> str:
     if method in ("mxfp4", "nvfp4"):
         return method
     if method.startswith("modelopt") or own.get("quant_algo"):
-        return _modelopt(_mapping(own.get("quantization")) or own) or "fp8"
+        return _modelopt(_mapping(own.get("quantization")) or own)
     if method in (
         "awq",
         "gptq",
@@ -66,9 +70,9 @@ def format_of(config: Config, beside: Config) -> str:
         "gptqmodel",
         "marlin",
     ):
-        return "w8a16" if bits == 8 else "int4"
+        return {8: "w8a16", 4: "int4", None: "int4"}.get(bits, "")
     if method in ("bitsandbytes", "bnb"):
-        return "int8" if own.get("load_in_8bit") else "nf4"
+        return "int8" if own.get("load_in_8bit") else "nf4" if own.get("load_in_4bit") else ""
     if method in ("compressed-tensors", "compressed_tensors", "sparseml"):
         return _compressed(own)
     if method == "quark":
@@ -109,16 +113,44 @@ def _quark(own: Config) -> str:
     weight = _mapping(own.get("global_quant_config")).get("weight")
     weight = weight[0] if isinstance(weight, list) and weight else weight
     kind = str(_mapping(weight).get("dtype") or "")
-    return "mxfp4" if kind.startswith("fp4") else "fp8" if kind.startswith("fp8") else "int8"
+    known = {"fp4": "mxfp4", "fp8": "fp8", "int8": "int8", "int4": "int4", "uint4": "int4"}
+    return next((name for start, name in known.items() if kind.startswith(start)), "")
 
 
-def keeps_attention(config: Config, beside: Config) -> bool:
-    """Whether a quantised checkpoint keeps its attention in 16 bits, as the modules it leaves out say."""
+def unread_format(config: Config, beside: Config) -> str:
+    """Return how a quantised checkpoint says it is stored, where that is no format we know."""
+    own = config.get("quantization_config") or config.get("compression_config")
+    own = own or beside.get("quantization")
+    if not own or format_of(config, beside):
+        return ""
+    said = _mapping(own)
+    plain = said.get("load_in_4bit") is False and not said.get("load_in_8bit")
+    named = said.get("quant_method") or said.get("quant_algo") or said.get("bits") or "its own way"
+    return "" if plain else str(named)[:40]
+
+
+def keeps_attention(config: Config, beside: Config, n_layers: int) -> bool:
+    """Whether a quantised checkpoint keeps its attention in 16 bits, as the modules it leaves out say.
+
+    A pattern speaks of all layers; names of single modules count where they are of most layers.
+    """
     own, modelopt = (
         _mapping(config.get("quantization_config")),
         _mapping(beside.get("quantization")),
     )
     lists = [own.get(k) for k in ("modules_to_not_convert", "ignore", "ignored_layers", "exclude")]
     lists += [modelopt.get("exclude_modules"), own.get("exclude_modules")]
-    left_out = [str(m) for names in lists if isinstance(names, list) for m in names]
-    return any(re.search(r"self_attn(?!.*(norm|bias|kv_b))", m) for m in left_out)
+    found: set[str] = set()
+    for module in (str(m) for names in lists if isinstance(names, list) for m in names):
+        if re.search(r"vision|visual|audio|tower|norm|bias|kv_b", module):
+            continue
+        if module.startswith("re:"):
+            with contextlib.suppress(re.error):
+                if re.match(module[3:], "model.layers.0.self_attn.o_proj"):
+                    return True
+        elif "self_attn" in module:
+            layer = re.search(r"layers\.(\d+)\.", module)
+            if layer is None:
+                return True
+            found.add(layer[1])
+    return 2 * len(found) > n_layers

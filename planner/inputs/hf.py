@@ -42,9 +42,15 @@ def from_hf(path: str | Path) -> ModelSpec:
     return from_config(
         config,
         where=str(path),
-        name=path.absolute().parent.name,
+        name=_folder_name(path.absolute().parent),
         beside=quantised if isinstance(quantised, dict) else {},
     )
+
+
+def _folder_name(folder: Path) -> str:
+    """Return a folder's name; in the hub's cache (models--ORG--NAME/snapshots/…) the model's."""
+    cached = next((p for p in folder.parts if p.startswith("models--")), "")
+    return cached.removeprefix("models--").replace("--", "/") or folder.name
 
 
 def from_config(
@@ -67,19 +73,20 @@ def from_config(
     head = checkpoint.head_of(config)
     more: dict[str, Any] = {"head": head, "other_params": 0}
     more["weights_format"] = checkpoint.format_of(config, beside)
-    more["attention_kept"] = bool(more["weights_format"]) and checkpoint.keeps_attention(
-        config, beside
-    )
+    more["unread_format"] = checkpoint.unread_format(config, beside)
     if (draft := drafts.kind_of(config, called, where)) is not None:
         return _draft(draft, config, where, more | {"name": called or draft.name, "head": "draft"})
     kind, recipe = recipe_of(text, config, where)
     name = called or kind
+    text = text if text is config else {**recipe.inner, **text}
     c = layers.Config(text, recipe, where)
     if head == "score":
         said = config.get("id2label")
         labels = len(said) if isinstance(said, Mapping) and said else 2
         more["other_params"] = c.number("d_model") * c.number("num_labels", labels)
     stacks = layers.stacks_of(c)
+    kept = checkpoint.keeps_attention(config, beside, c.number("n_layers"))
+    more["attention_kept"] = bool(more["weights_format"]) and kept
     family = next((f for f in FAMILIES if f == kind), None)
     spec = _of_family(c, family, stacks) if family else None
     if spec is None:
@@ -112,7 +119,8 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
 
     """
     known = recipes()
-    named = [k for k in (text.get("model_type"), config.get("model_type")) if isinstance(k, str)]
+    types = (text.get("model_type"), config.get("model_type"))
+    named = [k if k in known else k.lower() for k in types if isinstance(k, str)]
     classes = checkpoint.classes(config)
     found = [k for k in named if k in known]
     found += [k for k, r in known.items() if r.architecture and r.architecture in classes]

@@ -14,7 +14,7 @@ from planner.inputs.stack import LARGEST, Stack
 # A number of a shape: the keys that state it, first come first served.
 KEYS: dict[str, tuple[str, ...]] = {
     "n_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "d_model": ("hidden_size", "n_embd", "d_model"),
+    "d_model": ("hidden_size", "n_embd", "d_model", "n_embed"),
     "n_heads": ("num_attention_heads", "n_head", "n_heads"),
     "n_kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_query_groups"),
     "head_dim": ("head_dim", "attention_head_dim", "kv_channels"),
@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "window": ("sliding_window", "attention_window_size"),
 }  # fmt: skip
+MOST_LAYERS = 10_000
 LOCAL = ("sliding_attention", "chunked_attention", "local_attention", "sliding")
 FULL = ("full_attention", "attention", "global_attention", "global", "full", "indexed_attention")
 RECURRENT = ("linear_attention", "mamba", "recurrent", "conv", "linear", "rwkv")
@@ -128,6 +129,8 @@ def stacks_of(c: Config) -> list[Stack]:
 
     """
     n, d = c.number("n_layers", low=1), c.number("d_model", low=1)
+    if n > MOST_LAYERS:
+        raise c.fault("num_hidden_layers", f"{n} layers are more than any model's", "write e.g. 32")
     norm = d * (2 if c.on(c.recipe.norm_bias) else 1)
     found: dict[Stack, int] = {}
     nothing = Part({})
@@ -149,7 +152,8 @@ def mixers_of(c: Config, n: int) -> list[tuple[str, ...]]:
     """Return what every layer mixes tokens with: mixers by name; several work side by side."""
     kinds = layer_types(c, n)
     other = c.recipe.recurrent
-    attention = "latent" if c.get("kv_lora_rank") else "attention"
+    latent = c.get("kv_lora_rank") and c.get("use_mla") is not False
+    attention = "latent" if latent else "attention"
     if c.recipe.double:
         return [(attention, attention)] * n
     found: list[tuple[str, ...]] = []
@@ -191,9 +195,12 @@ def _pattern(c: Config, n: int) -> list[str]:
 def layer_types(c: Config, n: int) -> list[str]:
     """Return the kind of every layer, by the many ways configs have of saying so."""
     for key in ("layer_types", "layers_block_type", "block_types", "_block_types"):
-        kinds = c.get(key)
-        if isinstance(kinds, list) and kinds and all(isinstance(k, str) for k in kinds):
+        if kinds := c.listed(key):
+            if not all(isinstance(k, str) for k in kinds):
+                raise c.fault(key, "is no list of words", "a kind a layer, e.g. full_attention")
             return [kinds[i % len(kinds)] for i in range(n)]
+    if c.recipe.shared:
+        return _shared_places(c, n)
     if kinds := _pattern(c, n):
         return kinds
     for key in ("attn_layer_indices", "full_attn_idxs") if c.recipe.recurrent else ():
@@ -212,6 +219,17 @@ def layer_types(c: Config, n: int) -> list[str]:
     if c.recipe.mixer != "attention":
         return ["mamba"] * n
     return ["beside"] * n if c.recipe.beside else window_types(c, n)
+
+
+def _shared_places(c: Config, n: int) -> list[str]:
+    """Return where Zamba puts its shared block, where no list says so."""
+    if places := c.listed("hybrid_layer_ids"):
+        return ["hybrid" if i in places else "mamba" for i in range(n)]
+    if not c.get("attn_layer_period"):
+        raise c.fault("layers_block_type", "missing", "a config.json states layers_block_type")
+    period, offset = c.number("attn_layer_period", low=1), c.number("attn_layer_offset", 0)
+    rest = ["hybrid" if i % period == offset else "mamba" for i in range(n - 3)]
+    return ["mamba", "mamba", "hybrid", *rest][:n]
 
 
 def window_types(c: Config, n: int) -> list[str]:
@@ -242,10 +260,13 @@ def mlps_of(c: Config, n: int) -> list[tuple[str, ...]]:
     if pattern or {"mlp", "moe", "hybrid"} & set(blocks):  # layers alone: mixers have no MLP
         named: dict[str, tuple[str, ...]] = {"mlp": ("dense",), "moe": ("experts",)}
         return [named.get(k, ()) for k in blocks]
-    if c.recipe.mixer != "attention":
+    if c.recipe.mixer != "attention" or c.recipe.shared:
         return [()] * n
-    if not c.recipe.experts or c.number("n_experts", 0) < 2:
+    many = c.number("n_experts", 0)
+    if many < 2 or c.get("is_moe") is False:
         return [("dense",)] * n
+    if not c.recipe.experts:
+        raise c.fault("num_experts", f"no equation for {many} experts in this type", TOML_HINT)
     return [("experts",) if has else ("dense",) for has in sparse_layers(c, n)]
 
 
@@ -278,10 +299,17 @@ def sparse_layers(c: Config, n: int) -> list[bool]:
 def heads_of(c: Config, i: int, kind: str = "full") -> tuple[int, int, int, int]:
     """Return query heads, key/value heads, and widths of a key and a value, of a layer."""
     heads = c.of_layer("n_heads", i)
-    kv = c.of_layer("n_kv_heads", i, heads)
+    if heads < 1:
+        raise c.fault("num_attention_heads", f"{heads} is no count of heads", "write e.g. 32")
+    kv = c.of_layer("n_kv_heads", i, c.inner("attn_config").number("kv_n_heads", heads))
     if c.get("multi_query") and not c.get("new_decoder_architecture"):
         kv = 1
-    width = c.of_layer("head_dim", i, c.number("d_model") // max(heads, 1))
+    width = c.of_layer("head_dim", i, 0)
+    if not width:
+        width, rest = divmod(c.number("d_model"), heads)
+        if rest:
+            said = f"{heads} heads do not divide {c.number('d_model')}"
+            raise c.fault("num_attention_heads", said, "state head_dim, or another number of heads")
     values = c.number("v_head_dim", width)
     if kind == "local":
         heads, kv = (
@@ -300,6 +328,8 @@ def _attention(c: Config, i: int, window: int | None = None) -> Part:
     kind = "full" if window is None else "local"
     heads, kv, width, values = heads_of(c, i, kind)
     own = i < c.number("n_layers") - c.number("num_kv_shared_layers", 0)
+    if c.get("use_cla"):  # cross-layer attention  [arXiv 2405.12981]
+        own = own and i % c.number("cla_share_factor", 2, low=1) == 0
     q, k, v = heads * width, kv * width, kv * values
     if (width + values) % 2:
         raise c.fault("v_head_dim", f"{values} beside {width} has no half", TOML_HINT)
@@ -313,6 +343,7 @@ def _attention(c: Config, i: int, window: int | None = None) -> Part:
         other -= v * d
     gate = r.gate if not r.gate_if or c.on(r.gate_if) else ""
     other += heads * d if gate == "head" else 0
+    other += q if gate == "full" and c.on(r.qkv_bias) else 0
     shape = {"n_heads": heads, "n_kv_heads": kv, "head_dim": (width + values) // 2}
     return Part(shape | {"output_gate": gate == "full", "window": window, "own_kv": own}, other)
 
@@ -356,6 +387,8 @@ def _shared(c: Config, i: int) -> Part:
     kinds = layer_types(c, c.number("n_layers"))
     uses, sets = kinds.count("hybrid"), min(c.number("num_mem_blocks", 1), kinds.count("hybrid"))
     adapter = c.number("adapter_rank", 0) * (d + 2 * ff)
+    if c.get("use_shared_attention_adapter"):
+        adapter += 3 * c.number("adapter_rank", 0) * (wide + heads * width)
     # What the sets weigh beside what every use is counted for goes with the first of them.
     first = kinds.index("hybrid") == i
     other = d * d + adapter + (sets * block - uses * stated if first else 0)
@@ -566,6 +599,7 @@ EXTRAS: dict[str, Callable[[Config, int, str], int]] = {
     "gate_bias": lambda c, i, mlp: c.number("n_heads"),
     "last_bias": lambda c, i, mlp: c.number("d_model") * (i + 1 == c.number("n_layers")),
     "falcon": lambda c, i, mlp: 2 * c.number("d_model") * _falcon_norms(c),
+    "stablelm": lambda c, i, mlp: -2 * c.number("d_model") * c.on("use_parallel_residual"),
     "doge": lambda c, i, mlp: (
         2 * c.number("d_model") + heads_of(c, i)[1] * (1 + c.number("d_model"))
     ),
@@ -582,6 +616,12 @@ def _falcon_norms(c: Config) -> int:
 def model_extra(c: Config) -> int:
     """Weights that only one type has, outside the layers: Gemma's tables of inputs layer by layer."""
     d, own = c.number("d_model"), c.number("hidden_size_per_layer_input", 0)
+    if narrow := c.number(
+        "word_embed_proj_dim", 0
+    ):  # OPT-350M embeds in fewer, and has no last norm
+        norm = 0 if c.get("do_layer_norm_before", True) is not False else 2 * d
+        more = (narrow - d) * c.number("vocab_size") + 2 * narrow * d if narrow != d else 0
+        return more - norm
     if c.recipe.extra not in ("gemma3n", "gemma4") or not own:
         return 0
     width = own * c.number("n_layers")

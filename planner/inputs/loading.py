@@ -14,6 +14,14 @@ from planner.inputs.presets import bare, format_in_name, preset_named, presets
 SEE = "see `planner models list`, or give a path to a TOML or a config.json"
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of that name; a name no system could have is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def model_names() -> list[str]:
     """Return the names of every preset: the user's files, and the table of ours."""
     return sorted({*catalogue("presets/models"), *presets()})
@@ -40,9 +48,15 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
         return presets()[text].spec
     if path.suffix == ".toml" and path.is_file():
         return load_toml(ModelSpec, path)
-    if path.is_dir() or path.suffix == ".json":
+    if is_folder(path) or path.suffix == ".json":
         return from_hf(path)
-    if not isinstance(name_or_path, Path) and (name := preset_named(text)):
+    typed = text.startswith(("./", "../", "~"))  # /models/NAME is how servers name what they run
+    if not isinstance(name_or_path, Path) and not typed and (name := preset_named(text)):
+        if "gguf" in text.lower():
+            raise SpecError(
+                f"{text}: planner has no number format for GGUF",
+                hint=f"name {name}, and the nearest format by --dtype, e.g. w4a16",
+            )
         spec = load_model(name)  # a quantised copy keeps its own name: it says in which format
         stored = format_in_name(text)
         return spec.model_copy(update={"name": text, "weights_format": stored}) if stored else spec

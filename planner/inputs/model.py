@@ -90,6 +90,7 @@ class ModelSpec(Spec):
     other_params: int = 0
     head: Literal["lm", "score", "none", "draft"] = "lm"  # what follows the layers
     weights_format: str = ""  # of a quantised checkpoint: what its matrices are stored in
+    unread_format: str = ""  # what it says it is stored in, where we know no such format
     attention_kept: bool = False  # but not those of attention, which stay in 16 bits
 
     max_position_embeddings: PositiveInt = 131072
@@ -109,7 +110,7 @@ class ModelSpec(Spec):
         found: dict[str, Any] = dump(self)
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
-        said = ("stacks", "other_params", "weights_format", "attention_kept")
+        said = ("stacks", "other_params", "weights_format", "unread_format", "attention_kept")
         unsaid = {"layers", *(k for k in said if not found.get(k))}
         unsaid |= {"head"} if self.head == "lm" else set()
         return {k: v for k, v in found.items() if k not in unsaid} | (

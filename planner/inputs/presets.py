@@ -23,7 +23,7 @@ from planner.inputs.model import ModelSpec
 from planner.inputs.names import slug
 
 _OWN = ("preset", "hub", "published")  # of the table; the other columns are fields of a model
-_TEXT = ("name", "family", "source")  # other cells are JSON
+_TEXT = ("name", "family", "source", "weights_format")  # other cells are JSON
 _TUNED = {"instruct", "chat", "base", "it", "hf"}  # what sets a hub id apart, and not a shape
 _STORED = {"quantized", "gguf", "bnb", "4bit", "8bit", *WORDS}
 

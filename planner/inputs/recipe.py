@@ -31,6 +31,7 @@ class Recipe(Spec):
         default_factory=dict
     )  # what the type's class takes where the config says nothing
 
+    inner: dict[str, Any] = Field(default_factory=dict)  # more defaults, within a wrapper's config
     without: list[str] = Field(
         default_factory=list
     )  # defaults of `like` that this type's class lacks
@@ -66,6 +67,7 @@ class Recipe(Spec):
     expert_bias: bool = False
     score_bias: bool = False  # a learned correction of each expert's score
     shared_gate: bool = False  # a scalar gate on the shared expert
+    shared: bool = False  # a block of attention and MLP that layers share
     beside: bool = False  # a recurrent mixer beside the attention of every layer
     double: bool = False  # two attentions and two MLPs a layer, beside its experts
     half_ff: bool = False  # the stated width is of gate and up together

@@ -160,7 +160,7 @@ class Evaluation:
             "weights": memory.weight_bytes(s),
             "activations": memory.activation_peak_bytes(s),
             "engine": s.limits.reserve_bytes,
-            "states": memory.state_room_bytes(s),
+            "states": memory.state_bytes_per_sequence(s) * self["in_flight"] / share,
             "kv_cache": np.minimum(held, memory.kv_room_bytes(s)),
         }
         free = np.maximum(0.0, memory.usable_bytes(s) - sum(used.values()))

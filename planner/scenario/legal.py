@@ -96,7 +96,7 @@ def missing_bytes(s: System, w: Workload) -> Any:
     """Bytes a device lacks for one request of full length; negative where there is room."""
     share = s.parallel.tp * s.parallel.pp
     kv = memory.kv_bytes_per_token(s) * (w.input_tokens + w.output_tokens) / share
-    held = memory.state_room_bytes(s) + s.limits.reserve_bytes + kv
+    held = memory.state_bytes_per_sequence(s) / share + s.limits.reserve_bytes + kv
     need = memory.weight_bytes(s) + memory.activation_peak_bytes(s) + held
     return need - memory.usable_bytes(s) * s.limits.memory_fraction
 

@@ -125,3 +125,89 @@ def test_any_value_in_any_key_of_any_type_is_read_or_refused_in_words(data):
         assert error.hint
         return
     assert m.n_params > 0 and json.dumps(m.summary(), allow_nan=False)
+
+
+LLAMA = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 128256,
+         "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"num_experts": 8, "num_experts_per_tok": 2}, "no equation for 8 experts"),
+        ({"layer_types": ["mamba"] * 32}, "no equation for a layer of 'mamba'"),
+        ({"layer_types": [None, 1]}, "is no list of words"),
+        ({"num_hidden_layers": 10**8}, "more than any model's"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 3}, "3 heads do not divide 4096"),
+    ],
+)
+def test_what_a_type_has_no_equation_for_is_refused_by_its_key(more, says):
+    with pytest.raises(SpecError, match=says):
+        from_config(LLAMA | more)
+
+
+@pytest.mark.parametrize(
+    ("classes", "head"),
+    [
+        (["LlamaForCausalLM"], "lm"),
+        (["InternVLChatModel"], "lm"),
+        (["Qwen2_5OmniModel"], "lm"),
+        (["ChatGLMModel"], "lm"),
+        (["LlamaModel"], "none"),
+        (["Qwen3ForSequenceClassification"], "score"),
+        (["InternLM2ForRewardModel"], "score"),
+    ],
+)
+def test_heads_by_the_class(classes, head):
+    assert from_config(LLAMA | {"architectures": classes}).head == head
+
+
+@pytest.mark.parametrize("method", ["hqq", "aqlm", "torchao", "foo9"])
+def test_a_format_nobody_knows_is_said(method):
+    m = from_config(LLAMA | {"quantization_config": {"quant_method": method, "nbits": 4}})
+    assert m.unread_format == method and not m.weights_format
+    found = pl.predict(m, on="h100-sxm")
+    assert any(method in w.message for w in found.warnings if w.code == "stored-format")
+
+
+@pytest.mark.parametrize(
+    ("ignored", "kept"),
+    [
+        (["lm_head"], False),
+        (["*self_attn*", "lm_head"], True),
+        (["re:.*self_attn.*"], True),
+        (["vision_tower.encoder.layers.0.self_attn.k_proj", "lm_head"], False),
+        (["model.layers.0.self_attn.q_proj"], False),
+        ([f"model.layers.{i}.self_attn.q_proj" for i in range(32)], True),
+    ],
+)
+def test_attention_that_is_kept_is_that_of_most_layers(ignored, kept):
+    own = {"quant_method": "fp8", "modules_to_not_convert": ignored}
+    assert from_config(LLAMA | {"quantization_config": own}).attention_kept == kept
+
+
+def test_the_hubs_cache_names_its_model(tmp_path):
+    folder = tmp_path / "models--meta-llama--Llama-3.1-8B" / "snapshots" / "1a2b"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    assert load_model(folder).name == "meta-llama/Llama-3.1-8B"
+
+
+def test_published_counts_that_hang_on_one_switch():
+    """OPT-350M and StableLM 2 12B as transformers builds them; Zamba 7B without its list of layers."""
+    opt = {"model_type": "opt", "hidden_size": 1024, "num_hidden_layers": 24, "ffn_dim": 4096,
+           "num_attention_heads": 16, "word_embed_proj_dim": 512, "do_layer_norm_before": False,
+           "max_position_embeddings": 2048, "vocab_size": 50272}  # fmt: skip
+    assert from_config(opt).n_params == 331_196_416
+    stable = {"model_type": "stablelm", "hidden_size": 5120, "num_hidden_layers": 40,
+              "intermediate_size": 13824, "num_attention_heads": 32, "num_key_value_heads": 8,
+              "vocab_size": 100352, "qk_layernorm": True, "use_parallel_residual": True}  # fmt: skip
+    assert from_config(stable).n_params == 12_143_185_920
+    zamba = {"model_type": "zamba", "hidden_size": 3712, "num_hidden_layers": 76,
+             "attn_layer_period": 6, "attn_layer_offset": 4}  # fmt: skip
+    assert from_config(zamba).n_params == 7_232_490_496
+
+
+def test_a_name_no_system_could_have_is_unknown():
+    with pytest.raises(SpecError, match="no model called"):
+        load_model("a" * 300)

@@ -14,7 +14,7 @@ from planner.inputs.model import ModelSpec
 
 LLAMA = to_hf(load_model("llama-3.2-1b"))
 EXPORTED = [name for name in model_names() if load_model(name).family != "other"]
-NOT_SHAPE = {"name", "source", "family"}
+NOT_SHAPE = {"name", "source", "family", "weights_format"}
 
 
 def shape(spec):
