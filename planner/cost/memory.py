@@ -113,7 +113,8 @@ def token_bytes(s: System) -> Bytes:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    return maximum(kv_bytes_per_token(s), LEAST_ELEMENTS * s.precision.kv_bytes)
+    cached = kv_bytes_per_token(s)
+    return LEAST_ELEMENTS * s.precision.kv_bytes if is_zero(cached) else cached
 
 
 @equation
