@@ -75,6 +75,7 @@ _ALL = (
             *("fp8_dynamic", "fp8_static"),
         ),
         ("fp8",),
+        elsewhere="fp8-w8a16",  # vLLM since 0.5.1: Marlin on Ampere
         cached=True,
     ),
     Format(
@@ -128,6 +129,7 @@ _ALL = (
         ("fp4",),
         of={"nvidia": "nvfp4", "amd": "mxfp4"},
     ),
+    Format("fp8-w8a16", 1.0, "bf16", served=False),
     Format("nvfp4-w4a16", 0.5625, "bf16", served=False),
     Format("mxfp4-w4a16", 0.53125, "bf16", served=False),
     Format("fp32", 4.0, "fp32", ("float32",), ("fp32", "float32"), torch="float32", served=False),

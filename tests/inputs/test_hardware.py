@@ -228,3 +228,15 @@ def test_an_unknown_device_is_suggested_its_neighbour():
 def test_an_absent_dtype_is_unsupported_never_extrapolated():
     with pytest.raises(SpecError, match="no fp8 rate"):
         load_device("a100-sxm-40gb").flops_per_s("fp8")
+
+
+def test_fp8_on_ampere_is_weights_alone():
+    """VLLM runs FP8 checkpoints there by unpacking weights (Marlin): half the bytes, no faster products."""
+    plain, narrow = (
+        predict("llama-3.1-8b", on="a100-sxm-80gb", dtype=dtype, batch=1, input_tokens=4000,
+                output_tokens=100).candidate.metrics
+        for dtype in ("bf16", "fp8")
+    )  # fmt: skip
+    assert narrow["weight_bytes"] < 0.6 * plain["weight_bytes"]
+    assert narrow["idle_ttft_s"].value >= 0.98 * plain["idle_ttft_s"].value
+    assert narrow["tpot_s"].value < plain["tpot_s"].value

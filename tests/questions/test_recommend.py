@@ -147,7 +147,6 @@ def test_the_nearest_feasible_value_is_feasible():
         ({"on": "h100sxm"}, UnknownName),
         ({"law": "bian"}, UnknownName),
         ({"dtype": "fp64"}, SpecError),
-        ({"dtype": "fp8"}, SpecError),  # an A100 has no fp8 rate
         ({"head_dim": 63}, SpecError),
         ({"mlp_attn_ratio": "5,0.5"}, SpecError),
         ({"ttft": "300"}, SpecError),
