@@ -138,6 +138,7 @@ def serving_warnings(
     found = []
     for w in SERVING_WARNINGS:
         if w.code not in without and (of := w.when(scenarios, t, rows)):
-            words = w.words.format(n=len(of), all=len(rows), names=", ".join(map(str, of)))
+            names = "; ".join(map(str, of))
+            words = w.words.format(n=len(of), all=len(rows), names=names)
             found.append(Warned(code=w.code, message=words))
     return tuple(found)

@@ -14,10 +14,10 @@ from planner.inputs.presets import bare, format_in_name, preset_named, presets
 SEE = "see `planner models list`, or give a path to a TOML or a config.json"
 
 
-def is_folder(path: Path) -> bool:
-    """Whether there is a folder of that name; a name no system could have is none."""
+def is_there(path: Path) -> bool:
+    """Whether anything is called so; a name no system could have is of nothing."""
     try:
-        return path.is_dir()
+        return path.exists()
     except (OSError, ValueError):
         return False
 
@@ -48,7 +48,7 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
         return presets()[text].spec
     if path.suffix == ".toml" and path.is_file():
         return load_toml(ModelSpec, path)
-    if is_folder(path) or path.suffix == ".json":
+    if (is_there(path) and path.is_dir()) or path.suffix == ".json":
         return from_hf(path)
     typed = text.startswith(("./", "../", "~"))  # /models/NAME is how servers name what they run
     if not isinstance(name_or_path, Path) and not typed and (name := preset_named(text)):
@@ -63,8 +63,10 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
     hub_id = len(path.parts) == 2 and path.parts[0] not in (os.sep, ".", "..", "~")
     if (
         isinstance(name_or_path, Path)
+        or is_there(path)
         or path.suffix == ".toml"
         or (path.name != text and not hub_id)
     ):
-        raise SpecError(f"{text}: no such file", hint=SEE)
+        what = "is neither a TOML nor a config.json" if is_there(path) else "no such file"
+        raise SpecError(f"{text}: {what}", hint=SEE)
     raise UnknownName.among("model", text, model_names(), see=SEE)

@@ -239,7 +239,7 @@ class ModelSpec(Spec):
         """Return the fields, and the counts and ratios that follow from them, ready for JSON."""
         follows = (
             "n_params n_params_non_embedding n_active_params mlp_attn_ratio gqa d_over_sqrt_n aspect "
-            "kv_bytes_per_token kv_bytes_past_window"
+            "kv_bytes_per_token kv_bytes_past_window state_bytes_per_sequence"
         )
         return self.model_dump() | {name: getattr(self, name) for name in follows.split()}
 
@@ -252,6 +252,17 @@ class ModelSpec(Spec):
     def kv_bytes_past_window(self) -> int:
         """The same of a token that local layers no longer look back to."""
         return self._cached(local=False)
+
+    @property
+    def state_bytes_per_sequence(self) -> int:
+        """What recurrent layers keep of a sequence, what is no float32 in 16 bits."""
+        found = [(x.n_layers, x.recurrent) for x in self.stacks if x.recurrent]
+        return round(
+            sum(
+                n * (r.state_elements * r.state_element_bytes + 2 * r.conv_elements)
+                for n, r in found
+            )
+        )
 
     def _cached(self, *, local: bool) -> int:
         arch = self._matrices()

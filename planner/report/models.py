@@ -48,7 +48,7 @@ def model_text(spec: ModelSpec) -> str:
     lines = {k: v for k, v in stated.items() if k not in ("name", "source", "stacks")} | derived
     for i, stack in enumerate(spec.stacks, start=1):
         own = {k: v for k, v in stack.model_dump().items() if k != "n_layers"}
-        own |= own.pop("recurrent", {})
+        own |= {f"recurrent {k}": v for k, v in own.pop("recurrent", {}).items()}
         said = ", ".join(k if v is True else f"{k} {v}" for k, v in own.items())
         lines[f"stack {i}"] = f"{stack.n_layers} layers: {said}"
     width = max(map(len, lines))

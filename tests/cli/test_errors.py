@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from planner.data import bundled
+
 ASK = ["--params", "1e9", "--tokens", "1e11"]
 
 
@@ -18,7 +20,6 @@ ASK = ["--params", "1e9", "--tokens", "1e11"]
         (["recommend", "--params", "1e40", "--tokens", "1e11"], 3, "params", "1e+13"),
         (["recommend", *ASK, "--on", "h100sxm"], 3, "h100sxm", "h100-sxm"),
         (["recommend", *ASK, "--ttft", "300"], 3, "--ttft", "300ms"),
-        (["recommend", *ASK, "--dtype", "fp8"], 3, "fp8", "bf16"),
         (["recommend", *ASK, "--tpot", "1us"], 1, "--tpot", "nearest feasible"),
         (["recommend", *ASK, "--law", "no-such"], 3, "no-such", ""),
         (["recommend", *ASK, "--gqa", "0"], 3, "--gqa", ""),
@@ -77,6 +78,18 @@ def test_a_link_keeps_pointing_and_its_target_is_written(planner, tmp_path):
 def test_a_nonsense_width_is_ignored(planner, columns):
     run = planner("recommend", *ASK, env={"COLUMNS": columns})
     assert run.returncode == 0 and "loss-optimal" in run.stdout
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [["recommend", *ASK, "--dtype", "int8"], ["what-if", "llama-3.2-1b", "--vary", "dtype=int8"]],
+)
+def test_a_format_the_device_has_no_rate_of_is_refused(planner, tmp_path, ask):
+    device = tmp_path / "mine.toml"
+    text = (bundled("hardware") / "devices" / "nvidia" / "a100-sxm-80gb.toml").read_text()
+    device.write_text("\n".join(x for x in text.splitlines() if not x.startswith("int8 =")))
+    run = planner(*ask, "--on", device)
+    assert run.returncode == 3 and "int8" in run.stderr and "bf16" in run.stderr
 
 
 def test_an_unwritable_output_leaves_nothing(planner, tmp_path):

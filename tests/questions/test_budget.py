@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from planner.data import bundled
 from planner.errors import Infeasible, SpecError
 from planner.questions.budget.budget import budget
 from planner.questions.what_if import what_if
@@ -101,6 +102,9 @@ def test_limits_as_text_are_the_same_limits(answer):
     assert same["rate_per_s"] == plan["rate_per_s"]
 
 
-def test_a_format_no_device_has_is_refused_and_one_that_some_have_is_not():
-    with pytest.raises(SpecError, match="fp8"):
-        budget(MODEL, Slo(tpot_s=0.1), on=["a100-sxm-80gb"], dtypes=["fp8"])
+def test_a_format_no_device_has_is_refused_and_one_that_some_have_is_not(tmp_path):
+    device = tmp_path / "mine.toml"
+    text = (bundled("hardware") / "devices" / "nvidia" / "a100-sxm-80gb.toml").read_text()
+    device.write_text("\n".join(x for x in text.splitlines() if not x.startswith("int8 =")))
+    with pytest.raises(SpecError, match="int8"):
+        budget(MODEL, Slo(tpot_s=0.1), on=[str(device)], dtypes=["int8"])
