@@ -304,12 +304,7 @@ def heads_of(c: Config, i: int, kind: str = "full") -> tuple[int, int, int, int]
     kv = c.of_layer("n_kv_heads", i, c.inner("attn_config").number("kv_n_heads", heads))
     if c.get("multi_query") and not c.get("new_decoder_architecture"):
         kv = 1
-    width = c.of_layer("head_dim", i, 0)
-    if not width:
-        width, rest = divmod(c.number("d_model"), heads)
-        if rest:
-            said = f"{heads} heads do not divide {c.number('d_model')}"
-            raise c.fault("num_attention_heads", said, "state head_dim, or another number of heads")
+    width = c.of_layer("head_dim", i, 0) or c.number("d_model") // heads  # as most classes do
     values = c.number("v_head_dim", width)
     if kind == "local":
         heads, kv = (
