@@ -122,8 +122,8 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     types = (text.get("model_type"), config.get("model_type"))
     named = [k if k in known else k.lower() for k in types if isinstance(k, str)]
     classes = checkpoint.classes(config)
-    found = [k for k in named if k in known]
-    found += [k for k, r in known.items() if r.architecture and r.architecture in classes]
+    by_class = [k for k, r in known.items() if r.architecture and r.architecture in classes]
+    found = [k for k in named if k in known] + by_class
     if not found:
         name = config.get("model_type")
         close = difflib.get_close_matches(
@@ -135,7 +135,12 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
         if known[kind].refused:
             said = f"{where}: model_type: {kind} has {known[kind].refused}"
             raise SpecError(said, hint=TOML_HINT)
-    return found[0], known[found[0]]
+    recipe = known[found[0]]
+    for kind in by_class if text is config else ():  # a wrapper's class is not its text's
+        if (known[kind].experts, known[kind].recurrent) != (recipe.experts, recipe.recurrent):
+            said = f"{where}: model_type: {found[0]} is contradicted by architectures ({kind}'s)"
+            raise SpecError(said, hint="correct the one that is wrong: their layers differ")
+    return found[0], recipe
 
 
 def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:

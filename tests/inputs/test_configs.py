@@ -139,6 +139,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "v
         ({"layer_types": [None, 1]}, "is no list of words"),
         ({"num_hidden_layers": 10**8}, "more than any model's"),
         ({"num_attention_heads": 0}, "0 is no count of heads"),
+        ({"architectures": ["Qwen3MoeForCausalLM"]}, "contradicted by architectures"),
     ],
 )
 def test_what_a_type_has_no_equation_for_is_refused_by_its_key(more, says):
