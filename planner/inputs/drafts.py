@@ -30,8 +30,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs import checkpoint, layers
-from planner.inputs.layers import Config
+from planner.inputs import checkpoint
+from planner.inputs.config import Config
+from planner.inputs.layer_parts import heads_of
 from planner.inputs.recipe import recipes
 
 Part = Callable[[Config], int]
@@ -103,7 +104,7 @@ def _wide_layers(c: Config) -> int:
         down = c.number("q_lora_rank", 0) or heads * (c.number("qk_nope_head_dim") + rope)
         reading = down + latent + rope
     else:
-        heads, kv, width, values = layers.heads_of(c, 0)
+        heads, kv, width, values = heads_of(c, 0)
         reading = heads * width + kv * (width + values)
     # In DeepSpec's class all layers read both.
     every = "Qwen3Eagle3Model" in checkpoint.classes(c.stated)

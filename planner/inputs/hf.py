@@ -7,19 +7,22 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs import checkpoint, drafts, layers
+from planner.inputs import checkpoint, drafts
+from planner.inputs.config import TOML_HINT, Config
 from planner.inputs.family import FAMILIES, Family
 from planner.inputs.fields import validate
 from planner.inputs.files import read_json
 from planner.inputs.hf_export import export_hf, to_hf
-from planner.inputs.layers import TOML_HINT
+from planner.inputs.layer_parts import model_extra
+from planner.inputs.layer_types import mlps_of
+from planner.inputs.layers import stacks_of
 from planner.inputs.model import ModelSpec
 from planner.inputs.recipe import Recipe, recipes
 from planner.inputs.stack import Stack
 
 __all__ = ["export_hf", "from_config", "from_hf", "to_hf"]
 
-Config = Mapping[str, Any]
+Json = Mapping[str, Any]
 
 
 def from_hf(path: str | Path) -> ModelSpec:
@@ -54,7 +57,7 @@ def _folder_name(folder: Path) -> str:
 
 
 def from_config(
-    config: Config, *, where: str = "config", name: str = "", beside: Config = MappingProxyType({})
+    config: Json, *, where: str = "config", name: str = "", beside: Json = MappingProxyType({})
 ) -> ModelSpec:
     """Return the shape a config states; `where` names it in errors.
 
@@ -79,12 +82,12 @@ def from_config(
     kind, recipe = recipe_of(text, config, where)
     name = called or kind
     text = text if text is config else {**recipe.inner, **text}
-    c = layers.Config(text, recipe, where)
+    c = Config(text, recipe, where)
     if head == "score":
         said = config.get("id2label")
         labels = len(said) if isinstance(said, Mapping) and said else 2
         more["other_params"] = c.number("d_model") * c.number("num_labels", labels)
-    stacks = layers.stacks_of(c)
+    stacks = stacks_of(c)
     kept = checkpoint.keeps_attention(config, beside, c.number("n_layers"))
     more["attention_kept"] = bool(more["weights_format"]) and kept
     family = next((f for f in FAMILIES if f == kind), None)
@@ -100,7 +103,7 @@ def from_config(
     )
 
 
-def text_part(config: Config) -> Config:
+def text_part(config: Json) -> Json:
     """Return the decoder's part of a config that wraps it with towers."""
     for key in ("text_config", "language_config", "llm_config", "thinker_config"):
         inner = config.get(key)
@@ -111,7 +114,7 @@ def text_part(config: Config) -> Config:
     return config
 
 
-def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
+def recipe_of(text: Json, config: Json, where: str) -> tuple[str, Recipe]:
     """Return a decoder's type and recipe: by its model_type, else by its class.
 
     Raises:
@@ -143,14 +146,14 @@ def recipe_of(text: Config, config: Config, where: str) -> tuple[str, Recipe]:
     return found[0], recipe
 
 
-def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
+def _of_stacks(c: Config, stacks: list[Stack]) -> dict[str, Any]:
     """Return the fields of a model of stacks; the model's own are those of most layers."""
     r, d = c.recipe, c.number("d_model", low=1)
     most = max(stacks, key=lambda x: (x.n_heads > 0, x.n_layers))
     vocab = c.number("vocab_size", low=1)
     norm = d * (2 if c.on(r.norm_bias) else 1)
     other = norm * (r.final_norms + r.embedding_norm) + vocab * c.on(r.head_bias)
-    other += layers.model_extra(c)
+    other += model_extra(c)
     if r.positions:
         other += d * (c.number(r.positions) + r.positions_more)
     tied = c.get("tie_word_embeddings", True)
@@ -172,16 +175,16 @@ def _of_stacks(c: layers.Config, stacks: list[Stack]) -> dict[str, Any]:
     }
 
 
-def _draft(kind: drafts.Kind, config: Config, where: str, more: dict[str, Any]) -> ModelSpec:
+def _draft(kind: drafts.Kind, config: Json, where: str, more: dict[str, Any]) -> ModelSpec:
     """Return a draft: its layers, and what it has besides that its target has not."""
     c = drafts.config_of(kind, config, where)
-    spec = _of_stacks(c, layers.stacks_of(c))
+    spec = _of_stacks(c, stacks_of(c))
     more["other_params"] = spec["other_params"] + drafts.own_params(kind, c)
     more["vocab_size"] = c.number("draft_vocab_size", spec["vocab_size"], low=1)
     return validate(ModelSpec, spec | more, where, hint="correct that key")
 
 
-def _of_family(c: layers.Config, family: Family, stacks: list[Stack]) -> dict[str, Any] | None:
+def _of_family(c: Config, family: Family, stacks: list[Stack]) -> dict[str, Any] | None:
     """Return the fields of a model of one of the families that are written, too.
 
     None where its layers differ by more than these say: a window, and dense layers before experts.
@@ -193,7 +196,7 @@ def _of_family(c: layers.Config, family: Family, stacks: list[Stack]) -> dict[st
     windows = {x.window for x in stacks} - {None}
     shape = ("n_heads", "n_kv_heads", "head_dim", "kv_latent_dim", "q_latent_dim", "rope_dim")
     alike = len({tuple(getattr(x, k) for k in shape) for x in stacks}) == 1 and len(windows) < 2
-    last = layers.mlps_of(c, n)[:n_dense] == [("dense",)] * n_dense
+    last = mlps_of(c, n)[:n_dense] == [("dense",)] * n_dense
     values = c.number("v_head_dim", first.head_dim) == first.head_dim
     if not (alike and last and values) or (n_dense and not traits.latent):
         return None
@@ -220,7 +223,7 @@ def _of_family(c: layers.Config, family: Family, stacks: list[Stack]) -> dict[st
     return fields
 
 
-def _rope_theta(config: Config) -> Any:
+def _rope_theta(config: Json) -> Any:
     nested = config.get("rope_parameters")  # where transformers 5 keeps it
     theta = nested.get("rope_theta") if isinstance(nested, dict) else None
     theta = config.get("rope_theta") if theta is None else theta

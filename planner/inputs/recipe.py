@@ -71,7 +71,7 @@ class Recipe(Spec):
     beside: bool = False  # a recurrent mixer beside the attention of every layer
     double: bool = False  # two attentions and two MLPs a layer, beside its experts
     half_ff: bool = False  # the stated width is of gate and up together
-    extra: str = ""  # of `layers.EXTRAS`: what only this type has
+    extra: str = ""  # of `layer_parts.EXTRAS`: what only this type has
 
 
 @functools.cache

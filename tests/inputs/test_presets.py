@@ -119,7 +119,7 @@ WRITTEN = {
     "qwen3-30b-a3b-2507": ["Qwen/Qwen3-30B-A3B-Instruct-2507-FP8", "Qwen3-Coder-30B-A3B-Instruct"],
     "deepseek-v3": [
         "deepseek-ai/DeepSeek-R1-0528",
-        "/workspace/DeepSeek-R1-0528",
+        "/models/DeepSeek-R1-0528",
         "nvidia/DeepSeek-R1-0528-NVFP4-v2",
         "deepseek-ai/DeepSeek-V3.1",
     ],
