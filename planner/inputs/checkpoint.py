@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-Config = Mapping[str, Any]
+Json = Mapping[str, Any]
 
 _DRAFTS = re.compile(r"eagle|dflash|dspark|domino|medusa|speculator|draft|mtp|nextn", re.IGNORECASE)
 _SCORES = re.compile(r"For(Sequence|Token)Classification|Reward|ForScore|CrossEncoder")
@@ -15,18 +15,18 @@ _BARE = re.compile(
 )
 
 
-def classes(config: Config) -> list[str]:
+def classes(config: Json) -> list[str]:
     """Return the names of the classes a config says its model is of."""
     found = config.get("architectures")
     found = [found] if isinstance(found, str) else found
     return [a for a in found if isinstance(a, str)] if isinstance(found, list) else []
 
 
-def _mapping(value: Any) -> Config:
+def _mapping(value: Any) -> Json:
     return value if isinstance(value, Mapping) else {}
 
 
-def head_of(config: Config) -> str:
+def head_of(config: Json) -> str:
     """Return what follows the layers, by the class that `architectures` names.
 
     `lm` is a product with the vocabulary, `score` one with a few labels, `none` nothing, and `draft`
@@ -41,7 +41,7 @@ def head_of(config: Config) -> str:
     return "none" if names and all(map(_BARE.search, names)) else "lm"
 
 
-def format_of(config: Config, beside: Config) -> str:
+def format_of(config: Json, beside: Json) -> str:
     """Return the number format of a quantised checkpoint's matrices; nothing where it is of 16 bits.
 
     Args:
@@ -80,7 +80,7 @@ def format_of(config: Config, beside: Config) -> str:
     return ""
 
 
-def _modelopt(own: Config) -> str:
+def _modelopt(own: Json) -> str:
     """By ModelOpt's `quant_algo`."""
     algo = str(own.get("quant_algo") or "").upper()
     if "NVFP4" in algo or "FP4" in algo:
@@ -90,11 +90,11 @@ def _modelopt(own: Config) -> str:
     return "fp8" if "FP8" in algo else "int8" if "INT8" in algo or "W8A8" in algo else ""
 
 
-def _groups(own: Config) -> list[Config]:
+def _groups(own: Json) -> list[Json]:
     return [g for g in _mapping(own.get("config_groups")).values() if isinstance(g, Mapping)]
 
 
-def _compressed(own: Config) -> str:
+def _compressed(own: Json) -> str:
     """By the first group's weights and activations."""
     for group in _groups(own):
         weights, inputs = _mapping(group.get("weights")), group.get("input_activations")
@@ -108,7 +108,7 @@ def _compressed(own: Config) -> str:
     return ""
 
 
-def _quark(own: Config) -> str:
+def _quark(own: Json) -> str:
     """By AMD Quark's global configuration."""
     weight = _mapping(own.get("global_quant_config")).get("weight")
     weight = weight[0] if isinstance(weight, list) and weight else weight
@@ -117,7 +117,7 @@ def _quark(own: Config) -> str:
     return next((name for start, name in known.items() if kind.startswith(start)), "")
 
 
-def unread_format(config: Config, beside: Config) -> str:
+def unread_format(config: Json, beside: Json) -> str:
     """Return how a quantised checkpoint says it is stored, where that is no format we know."""
     own = config.get("quantization_config") or config.get("compression_config")
     own = own or beside.get("quantization")
@@ -129,7 +129,7 @@ def unread_format(config: Config, beside: Config) -> str:
     return "" if plain else str(named)[:40]
 
 
-def keeps_attention(config: Config, beside: Config, n_layers: int) -> bool:
+def keeps_attention(config: Json, beside: Json, n_layers: int) -> bool:
     """Whether a quantised checkpoint keeps its attention in 16 bits, as the modules it leaves out say.
 
     A pattern speaks of all layers; names of single modules count where they are of most layers.

@@ -30,6 +30,14 @@ KEYS: dict[str, tuple[str, ...]] = {
         "shared_intermediate_size",
     ),
     "window": ("sliding_window", "attention_window_size"),
+    "mamba_heads": ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads", "num_heads"),
+    "mamba_inner": ("mamba_d_ssm",),
+    "mamba_width": ("mamba_d_head", "mamba_head_dim", "mamba_headdim", "head_dim"),
+    "mamba_expand": ("mamba_expand", "expand"),
+    "mamba_state": ("mamba_d_state", "ssm_state_size", "state_size"),
+    "mamba_groups": ("mamba_n_groups", "n_groups", "mamba_ngroups"),
+    "mamba_kernel": ("mamba_d_conv", "conv_kernel"),
+    "mamba_rank": ("mamba_dt_rank", "time_step_rank"),
 }  # fmt: skip
 
 
@@ -43,9 +51,9 @@ class Config:
         return SpecError(f"{self.where}: {key}: {message}", hint=hint)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what a key says; where it is absent, what the type's class takes."""
+        """Return what a key says; where it is absent or "auto", what the type's class takes."""
         value = self.stated[key] if key in self.stated else self.recipe.defaults.get(key)
-        return default if value is None else value
+        return default if value is None or value == "auto" else value
 
     def listed(self, key: str) -> list[Any]:
         """Return a list the config states; nothing where it is none."""

@@ -151,14 +151,14 @@ def _kda(c: Config, i: int) -> Part:
 
 def _mamba2(c: Config, i: int) -> Part:
     """State space with scalar decay a head.  [Dao and Gu 2024, arXiv 2405.21060]"""
-    heads = _first(c, "mamba_n_heads", "mamba_num_heads", "n_mamba_heads", "num_heads")
+    heads = c.number("mamba_heads")
     d = c.number("d_model")
-    inner = _first(c, "mamba_d_ssm", default=0)
-    width = _first(c, "mamba_d_head", "mamba_head_dim", "mamba_headdim", "head_dim", default=0)
-    inner = inner or heads * width or d * _first(c, "mamba_expand", "expand", default=2)
-    state = _first(c, "mamba_d_state", "ssm_state_size", "state_size")
-    groups = _first(c, "mamba_n_groups", "n_groups", "mamba_ngroups", default=1)
-    kernel = _first(c, "mamba_d_conv", "conv_kernel", default=4)
+    inner = c.number("mamba_inner", 0)
+    width = c.number("mamba_width", 0)
+    inner = inner or heads * width or d * c.number("mamba_expand", 2)
+    state = c.number("mamba_state")
+    groups = c.number("mamba_groups", 1)
+    kernel = c.number("mamba_kernel", 4)
     mixed = inner + 2 * groups * state
     bias = any(c.get(k) for k in ("mamba_conv_bias", "use_conv_bias"))
     projected = any(c.get(k) for k in ("mamba_proj_bias", "use_bias", "add_bias_linear"))
@@ -177,11 +177,11 @@ def _mamba2(c: Config, i: int) -> Part:
 def _mamba(c: Config, i: int) -> Part:
     """Selective state space.  [Gu and Dao 2023, arXiv 2312.00752]"""
     d = c.number("d_model")
-    inner = d * _first(c, "mamba_expand", "expand", default=2)
+    inner = d * c.number("mamba_expand", 2)
     inner = c.number("intermediate_size", inner) if c.recipe.mixer == "mamba" else inner
-    state = _first(c, "mamba_d_state", "state_size", default=16)
-    rank = _first(c, "mamba_dt_rank", "time_step_rank", default=math.ceil(d / 16))
-    kernel = _first(c, "mamba_d_conv", "conv_kernel", default=4)
+    state = c.number("mamba_state", 16)
+    rank = c.number("mamba_rank", math.ceil(d / 16))
+    kernel = c.number("mamba_kernel", 4)
     bias = any(c.get(k) for k in ("mamba_conv_bias", "use_conv_bias"))
     other = inner * (kernel + bias) + inner * (rank + 2 * state) + inner * rank + inner
     other += inner * state + inner + (rank + 2 * state if c.recipe.recurrent == "jamba" else 0)
@@ -222,15 +222,6 @@ def _lru(c: Config, i: int) -> Part:
         state_elements=width,
         conv_elements=width * (kernel - 1),
     )
-
-
-def _first(c: Config, *keys: str, default: int | None = None) -> int:
-    for key in keys:
-        if isinstance(c.get(key), int) and not isinstance(c.get(key), bool):
-            return c.number(key)
-    if default is None:
-        raise c.fault(keys[0], "missing", f"a config.json states {keys[0]}")
-    return default
 
 
 def _dense(c: Config, i: int) -> Part:

@@ -209,6 +209,12 @@ def test_published_counts_that_hang_on_one_switch():
     assert from_config(zamba).n_params == 7_232_490_496
 
 
+def test_auto_is_what_the_class_takes():
+    jamba = next(c for c in CONFIGS if c.get("attn_layer_period"))
+    auto, stated = (from_config({**jamba, "mamba_dt_rank": rank}) for rank in ("auto", 256))
+    assert auto.n_params == stated.n_params
+
+
 def test_a_name_no_system_could_have_is_unknown():
     with pytest.raises(SpecError, match="no model called"):
         load_model("a" * 300)
