@@ -46,6 +46,11 @@ class Arch:
     output_gate: Scalar = 0.0  # 1 where a gate as wide as the queries scales attention's output
     own_kv: Scalar = 1.0  # 0 where keys and values are those of an earlier layer
     kept_params: Scalar = 0.0  # weights that a quantised checkpoint keeps in 16 bits
+    rope_elements: Scalar = 0.0  # of the tables of rotary angles
+    tower_params: Scalar = 0.0  # weights of an encoder beside it (vision, speech), kept in 16 bits
+    tower_copied: Scalar = 0.0  # 1 where it is whole on each device
+    tower_token_elements: Scalar = 0.0  # alive at once while it encodes, a token it yields
+    tower_most_tokens: Scalar = 0.0  # that one image may yield
     further: tuple[Any, ...] | None = None  # columns of each further kind of layer, if any
     stacks: tuple[Any, ...] | None = None  # an Arch for each stack of like layers; None: all alike
 
@@ -59,6 +64,7 @@ class Precision:
     kv_bytes: Bytes = 2.0
     activation_bytes: Bytes = 2.0
     gemm_input_bytes: Bytes = 2.0  # what products compute in: 1 for fp8 and int8, 2 for weight-only
+    expert_multiple: Scalar = 1.0  # widths of experts are padded to a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Device:
     n_sms: Scalar
     link_bytes_per_s: BytesPerS  # to the peers in its node, one direction
     node_link_bytes_per_s: BytesPerS  # share of the node's network, one direction
+    offered: Scalar = 0.99  # share of its memory that a program finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +117,38 @@ class Limits:
     max_num_seqs: Scalar = 256.0
     max_batched_tokens: Scalar = 2048.0  # token budget of a step
     block_tokens: Scalar = 16.0  # a KV block
-    reserve_bytes: Bytes = 2e9  # context, graphs, workspaces: never the cache's
+    reserve_bytes: Bytes = 0.0  # held by a draft: never the cache's
     chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
+    max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
+    eager: Scalar = 0.0  # 1 where no graphs are captured
+    cache_bytes: Bytes = 0.0  # of a device, where it is stated; 0: what the fraction leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a version of an engine takes of memory, and how it cuts its cache.
+
+    Values are of `hardware/engines/*.toml`, where each has its source.
+    """
+
+    sampler_copies: Scalar = 3.7  # float32 logits of every sequence that the sampler holds at once
+    samples_chunked: Scalar = 1.0  # 0 where it samples nothing while it measures cut prompts
+    workspace_kept: Scalar = 1.0  # 1 where buffers of the experts outlive the forward pass
+    outside_bytes: Bytes = 0.27e9  # what the process holds outside torch: context, libraries
+    outside_tp_bytes: Bytes = 2.0e9  # more of it where tensor parallel: buffers of collectives
+    graph_bytes: Bytes = 0.2e9  # of captured graphs altogether
+    graph_layer_bytes: Bytes = 0.2e6  # and of each, a layer
+    graphs_a_size: Scalar = 2.0  # graphs captured a batch size: whole, and between attention
+    graphs_in_fraction: Scalar = 1.0  # 1 where the cache makes room for graphs
+    activations_in_fraction: Scalar = 1.0  # 1 where it does for the activation peak
+    fraction_of_free: Scalar = 0.0  # 1 where the fraction is of what is free once all else is loaded
+    latent_cached: Scalar = 1.0  # 0 where latent attention caches full heads
+    grouped: Scalar = 1.0  # 1 where layers of several kinds share blocks; 0: all at full length
+    counts_windows: Scalar = 1.0  # 1 where the tokens it prints count windows and states
+    weights_sd: Scalar = 0.004  # spread of each part's logarithm, from logs
+    activation_sd: Scalar = 0.04
+    outside_sd: Scalar = 0.1
+    graph_sd: Scalar = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,4 +295,5 @@ class System:
     kernels: Kernels
     overheads: Overheads
     limits: Limits
+    footprint: Footprint = Footprint()
     speculation: Speculation | None = None

@@ -7,7 +7,6 @@ table; to add a metric is to add a line here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -63,7 +62,9 @@ class Metric:
     title: str  # of its row or column
     words: str
     of: Callable[[Looked], Any] | None = None  # None: the workload's kind says
-    spread: str = ""  # field of the profile's spread; "draws": the law's; "": no interval
+    # Field of the profile's spread, or of the engine's footprint; "draws": the law's; "room_sd": that of
+    # what is left of the memory; "": no interval.
+    spread: str = ""
     better: Literal["low", "high", ""] = ""
     group: Group = "speed"
     percent: bool = False
@@ -107,7 +108,15 @@ def _n_devices(v: Looked) -> Any:
 
 
 _TPOT = "mean time per output token after the first"
-_stored = partial(Metric, group="memory", always=True)
+
+
+def _stored(
+    name: str, unit: str, title: str, words: str, of: Callable[[Looked], Any], spread: str = "",
+    **more: Any,
+) -> Metric:  # fmt: skip
+    return Metric(name, unit, title, words, of, spread, group="memory", always=True, **more)
+
+
 _ALL = (
     # -- quality
     Metric("loss", "", "loss [nats]", "predicted loss, nats per token",
@@ -146,10 +155,24 @@ _ALL = (
             "state the layers keep of a sequence, over all devices",
             lambda v: memory.state_bytes_per_sequence(v.system),
             better="low", keep=2, hide_zero=True),
+    _stored("device_bytes", "byte", "memory offered", "memory a program finds on one device",
+            lambda v: memory.usable_bytes(v.system), keep=0),
     _stored("weight_bytes", "byte", "weights", "weights on one device",
-            lambda v: memory.weight_bytes(v.system), better="low", keep=2),
+            lambda v: memory.weight_bytes(v.system), "weights_sd", better="low", keep=2),
+    _stored("activation_bytes", "byte", "activation peak", "most that a step takes besides weights",
+            lambda v: memory.activation_peak_bytes(v.system), "activation_sd", better="low", keep=0),
+    _stored("outside_torch_bytes", "byte", "outside torch", "context, libraries, collectives",
+            lambda v: memory.outside_torch_bytes(v.system), "outside_sd", better="low", keep=0),
+    _stored("graph_bytes", "byte", "graphs", "captured CUDA graphs on one device",
+            lambda v: memory.graphs_bytes(v.system), "graph_sd", better="low", keep=0),
+    _stored("kv_cache_bytes", "byte", "cache", "what the KV cache takes of one device",
+            lambda v: np.maximum(memory.kv_room_bytes(v.system), 0.0), "room_sd",
+            better="high", keep=0),
     _stored("kv_capacity_tokens", "", "cache, tokens", "tokens the KV cache of a replica has room for",
-            lambda v: memory.kv_capacity_tokens(v.system), better="high", whole=True, keep=0),
+            lambda v: memory.kv_capacity_tokens(v.system), "room_sd",
+            better="high", whole=True, keep=0),
+    _stored("longest_at_once", "", "longest at once", "requests of the longest length that fit at once",
+            lambda v: memory.longest_at_once(v.system), "room_sd", better="high", keep=0),
     _stored("max_concurrency", "", "fits at once", "requests of full length a replica has room for",
             lambda v: memory.max_concurrency(v.system, v.workload),
             better="high", whole=True, keep=2),

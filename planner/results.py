@@ -407,9 +407,21 @@ class Score(Record):
     refused: int  # rows of the kind that no prediction was made for
     mean_ape: float | None
     median_ape: float | None
+    p90_ape: float | None = None  # 90 % of rows err less
     bias: float | None  # median of predicted / measured, less 1
     spearman: float | None  # None where there is nothing to rank
     coverage: float | None  # of 80 % intervals; None where there are none
+
+
+class Started(Record):
+    """Whether an engine's start was foretold."""
+
+    row: int  # the file's line
+    model: str
+    where: str
+    outcome: str  # as the file tells it
+    short_bytes: float  # that a device lacks for the longest request, as predicted; below 0: to spare
+    right: bool
 
 
 class Line(Record):
@@ -451,6 +463,7 @@ class Validation(Result):
     flagged: dict[str, Score]  # rows flagged in the file, by flag: never in the scores above
     worst: tuple[Worst, ...]
     overflow: dict[str, int] | None  # rows where the cache overflowed: said and found
+    starts: tuple[Started, ...] = ()  # rows that say whether an engine came up
     profiles: tuple[str, ...]  # what the predictions rest on
     cross_validated: bool = False
     lines: tuple[Line, ...] = Field(default=(), alias="rows")

@@ -127,7 +127,7 @@ def _parameter(o: "Option") -> inspect.Parameter:
     shown = f" [default: {_shown(o.default)}]" if o.default not in (None, ()) else ""
     no = f"{o.flag}/--no-{o.flag[2:]}"
     made: Any = typer.Option(
-        *([no] if o.kind == "flag" else [o.flag]),
+        *([no] if o.kind == "flag" else [o.flag, *("--" + a.replace("_", "-") for a in o.aliases)]),
         metavar=METAVARS[o.kind] or None,
         help=o.help + shown,
         show_default=False,

@@ -1,25 +1,33 @@
-"""Memory by part, and how many sequences really run at once."""
+"""Memory of a device part by part, as an engine's start-up log says it, and what runs in the rest."""
 
-from planner.columns import System, Workload
+from collections.abc import Callable
+from functools import reduce
+
+from planner.columns import Arch, System, Workload
+from planner.cost.cache import block_bytes, layout, request_blocks
 from planner.cost.operators.attention.kinds import (
     attention_layers,
-    cache_heads,
+    attn_params,
+    copied_params,
     has_attention,
-    kv_elements_per_token,
+    kv_elements_per_device,
     state_bytes,
 )
-from planner.cost.operators.head import embedding_params
+from planner.cost.operators.mlp import mlp_params, router_params
 from planner.cost.operators.operator import is_zero, over_stacks
-from planner.cost.params import n_params
 from planner.equation import ceil, equation, floor, maximum, minimum
 from planner.units import Bytes, Scalar
 
-# Memory chips come in binary sizes: the 40 GB of a datasheet are 40 GiB. Drivers keep a little back
-# (an A100 of 40 GiB offers 39.4, one of 80 offers 79.2, an H200 of 141 offers 139.8).
+# Memory chips come in binary sizes: the 40 GB of a datasheet are 40 GiB.
 GIB_PER_GB = 2.0**30 / 1e9
-OFFERED = 0.988
-LEAST_ELEMENTS = 1e-3  # a token, of a model that caches nothing: room for more than anybody asks
-LOGIT_COPIES = 3.0  # float32 logits, the same with penalties and temperature applied, probabilities
+# Tensors of a token alive at once in a layer: residual, normed and added copies, as wide as the model;
+# gate, up and their product, as wide as the MLP on a device.
+FORWARD_COPIES = 3.0
+# And in 8 bits: the quantised input of the way down, and inputs and outputs that no kernel fuses.
+QUANTISED_WIDE, QUANTISED_NARROW = 0.5, 2.5
+LEAST_ROOM = 0.01  # share of the memory below which a cache's spread grows no more
+GRAPH_SIZES = 512.0  # batch sizes are captured up to it, or to twice the most sequences
+FINE, COARSE, TURN = 8.0, 16.0, 256.0  # every 8th size, from 256 on every 16th; 1, 2 and 4 besides
 
 
 @equation
@@ -30,27 +38,62 @@ def usable_bytes(s: System) -> Bytes:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    return s.device.hbm_bytes * (GIB_PER_GB * OFFERED)
+    return s.device.hbm_bytes * (GIB_PER_GB * s.device.offered)
+
+
+def _stack_params(s: System) -> Scalar:
+    """Weights of a stack's layers on one device: a share of the matrices, whole routers, copies."""
+    a, tp = s.arch, s.parallel.tp
+    shared = (attn_params(a) + (mlp_params(a) - router_params(a)) * _padding(s)) / tp
+    return a.n_layers * (shared + router_params(a) + copied_params(s))
+
+
+def _padding(s: System) -> Scalar:
+    """How much wider experts are held than they are, for kernels that want whole tiles."""
+    multiple = s.precision.expert_multiple
+    if is_zero(multiple - 1.0) or is_zero(s.arch.n_experts - 1.0):
+        return 1.0
+    width = s.arch.d_ff * s.parallel.ep / s.parallel.tp
+    return ceil(width / multiple) * multiple / width
 
 
 @equation
-def weight_bytes(s: System) -> Bytes:
-    """Weights on one device; embedding, LM head and what a checkpoint keeps have their own precision.
+def layer_weight_bytes(s: System) -> Bytes:
+    """Weights of all layers on one device of a stage that had them all.
+
+    What a quantised checkpoint keeps in 16 bits is so here; norms and biases are on every device.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    kept = embedding_params(s.arch) + s.arch.kept_params
-    matrices = (n_params(s.arch) - kept) * s.precision.weight_bytes
-    return (matrices + kept * s.precision.embedding_bytes) / (s.parallel.tp * s.parallel.pp)
+    p, kept = s.precision, s.arch.kept_params / s.parallel.tp
+    matrices = over_stacks(_stack_params)(s)
+    return (matrices - kept) * p.weight_bytes + (kept + s.arch.extra_params) * p.embedding_bytes
+
+
+@equation
+def weight_bytes(s: System) -> Bytes:
+    """Weights on one device, of the largest pipeline stage: the first and last hold a vocabulary's table.
+
+    Beside them are the tables of rotary angles, whole, and what encodes images or speech.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    a, pp = s.arch, s.parallel.pp
+    layer = layer_weight_bytes(s) / a.n_layers
+    table = a.vocab_size * a.d_model * s.precision.embedding_bytes / s.parallel.tp
+    tables = table * (1.0 + a.untied * maximum(0.0, 2.0 - pp))
+    stage = maximum(floor(a.n_layers / pp) * layer + tables, ceil(a.n_layers / pp) * layer)
+    share = a.tower_copied + (1.0 - a.tower_copied) / s.parallel.tp
+    return stage + (a.rope_elements + a.tower_params * share) * s.precision.embedding_bytes
 
 
 def _stack_kv_bytes(s: System) -> Bytes:
-    """KV cache of one token in a stack of like layers; heads replicate where tp > n_kv_heads."""
-    replicas = maximum(1.0, s.parallel.tp / cache_heads(s.arch))
-    elements = attention_layers(s.arch) * kv_elements_per_token(s.arch) * s.arch.own_kv
-    return elements * s.precision.kv_bytes * replicas
+    elements = attention_layers(s.arch) * kv_elements_per_device(s) * s.arch.own_kv
+    return elements * s.precision.kv_bytes * s.parallel.tp
 
 
 @equation
@@ -78,55 +121,261 @@ def state_bytes_per_sequence(s: System) -> Bytes:
     return all_states_bytes(s)
 
 
+def _widest(s: System, of: Callable[[Arch], Scalar]) -> Scalar:
+    return reduce(maximum, map(of, s.arch.stacks or (s.arch,)))
+
+
 @equation
-def activation_peak_bytes(s: System) -> Bytes:
-    """Residual, normed copy, gate and up of a full step, and float32 logits of every sequence.
+def expert_workspace_bytes(s: System) -> Bytes:
+    """Two buffers of a step's tokens once for each expert they visit, as a fused kernel takes them.
+
+    [vLLM, fused_moe.py: TritonExperts.workspace_shapes]
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    a = s.arch
-    step = s.limits.max_batched_tokens * s.precision.activation_bytes
-    logits = (
-        LOGIT_COPIES * 2.0 * s.precision.activation_bytes * s.limits.max_num_seqs * a.vocab_size
-    )
-    return step * (2 * a.d_model + 2 * a.d_ff / s.parallel.tp) + logits
+
+    def elements(a: Arch) -> Scalar:
+        if is_zero(a.n_experts - 1.0):
+            return 0.0
+        width = a.d_ff / (s.parallel.tp / s.parallel.ep)
+        routed = minimum(a.n_experts - 1.0, 1.0) * a.n_active_experts
+        return routed * (maximum(width, a.d_model) + maximum(2.0 * width, a.d_model))
+
+    return s.limits.max_batched_tokens * s.precision.activation_bytes * _widest(s, elements)
+
+
+@equation
+def forward_bytes(s: System) -> Bytes:
+    """Tensors of a full step's tokens in one layer.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+
+    def width(a: Arch) -> Scalar:
+        routed = minimum(a.n_experts - 1.0, 1.0)
+        return a.d_ff * (1.0 - routed + a.n_shared_experts) / s.parallel.tp
+
+    p = s.precision
+    quantised = maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes))
+    wide = (FORWARD_COPIES + QUANTISED_WIDE * quantised) * _widest(s, width)
+    narrow = (FORWARD_COPIES + QUANTISED_NARROW * quantised) * s.arch.d_model
+    return s.limits.max_batched_tokens * p.activation_bytes * (wide + narrow)
+
+
+@equation
+def sampler_bytes(s: System) -> Bytes:
+    """Float32 logits of every sequence, several times over, beside the last layer's output.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    float32 = 2.0 * s.precision.activation_bytes
+    logits = s.limits.max_num_seqs * s.arch.vocab_size * float32
+    output = s.limits.max_batched_tokens * s.arch.d_model * s.precision.activation_bytes
+    sampled = 1.0 - s.limits.chunked_prefill * (1.0 - s.footprint.samples_chunked)
+    return sampled * s.footprint.sampler_copies * logits + output
+
+
+@equation
+def states_apart_bytes(s: System) -> Bytes:
+    """States of every sequence on one device, where they are no pages of the cache.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    share = s.parallel.tp * s.parallel.pp
+    return s.limits.max_num_seqs * state_bytes_per_sequence(s) / share
+
+
+@equation
+def encoder_bytes(s: System) -> Bytes:
+    """What an encoder takes for the largest image, or as many as make a step's tokens.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return _image_tokens(s) * s.arch.tower_token_elements * s.precision.activation_bytes
+
+
+def _image_tokens(s: System) -> Scalar:
+    return maximum(s.limits.max_batched_tokens, s.arch.tower_most_tokens)
+
+
+@equation
+def encoded_bytes(s: System) -> Bytes:
+    """Images encoded ahead, and the step's input that they are merged in.
+
+    [vLLM, gpu_model_runner.py: encoder_cache_size, inputs_embeds]
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    has = minimum(1.0, s.arch.tower_params)
+    tokens = _image_tokens(s) + s.limits.max_batched_tokens
+    return has * tokens * s.arch.d_model * s.precision.activation_bytes
+
+
+@equation
+def activation_peak_bytes(s: System) -> Bytes:
+    """What a full step takes at most: the largest of the forward pass, the sampler and an encoder.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    kept = s.footprint.workspace_kept
+    apart = (1.0 - s.footprint.grouped) * states_apart_bytes(s)
+    workspace = expert_workspace_bytes(s)
+    forward = maximum(forward_bytes(s) + (1.0 - kept) * workspace, encoder_bytes(s))
+    peak = maximum(forward, sampler_bytes(s))
+    return kept * workspace + encoded_bytes(s) + apart + peak
+
+
+@equation
+def outside_torch_bytes(s: System) -> Bytes:
+    """What the process holds outside torch: context, libraries, and buffers of collectives.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    together = minimum(s.parallel.tp - 1.0, 1.0)
+    return s.footprint.outside_bytes + together * s.footprint.outside_tp_bytes
+
+
+@equation
+def graph_sizes(s: System) -> Scalar:
+    """Batch sizes of which graphs are captured.
+
+    [vLLM, vllm/config: cudagraph_capture_sizes]
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    most = minimum(2.0 * s.limits.max_num_seqs, GRAPH_SIZES)
+    fine = floor(minimum(most, TURN - FINE) / FINE)
+    coarse = maximum(0.0, floor((most - TURN) / COARSE) + 1.0)
+    return 3.0 + fine + coarse
+
+
+@equation
+def graphs_bytes(s: System) -> Bytes:
+    """What captured graphs take; none where the engine runs eagerly.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    f = s.footprint
+    captured = s.arch.n_layers / s.parallel.pp * graph_sizes(s) * f.graphs_a_size
+    return (1.0 - s.limits.eager) * (f.graph_bytes + captured * f.graph_layer_bytes)
 
 
 @equation
 def kv_room_bytes(s: System) -> Bytes:
-    """What keys, values and states of sequences may take of one device.
+    """What keys, values and states of sequences may take of one device; below 0: what is lacking.
+
+    An engine takes a fraction of the memory and subtracts what it found to be in use; others take a
+    fraction of what is then free.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    used = weight_bytes(s) + activation_peak_bytes(s) + s.limits.reserve_bytes
-    return maximum(0.0, usable_bytes(s) * s.limits.memory_fraction - used)
+    f, limits = s.footprint, s.limits
+    used = weight_bytes(s) + outside_torch_bytes(s) + limits.reserve_bytes
+    used = used + f.activations_in_fraction * activation_peak_bytes(s)
+    used = used + f.graphs_in_fraction * graphs_bytes(s)
+    share = 1.0 - f.fraction_of_free * (1.0 - limits.memory_fraction)
+    left = usable_bytes(s) * limits.memory_fraction - used * share
+    if is_zero(limits.cache_bytes):
+        return left
+    given = minimum(1.0, ceil(limits.cache_bytes / usable_bytes(s)))
+    return left + given * (limits.cache_bytes - left)
 
 
-def token_bytes(s: System) -> Bytes:
-    """Cache of one token over all devices, which a model without any still divides by.
+@equation
+def overrun_bytes(s: System) -> Bytes:
+    """What graphs lack that are captured on top of the fraction; below 0: what is left.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    cached = kv_bytes_per_token(s)
-    return LEAST_ELEMENTS * s.precision.kv_bytes if is_zero(cached) else cached
+    left = usable_bytes(s) * (1.0 - s.limits.memory_fraction) + activation_peak_bytes(s)
+    apart = (1.0 - s.footprint.graphs_in_fraction) * graphs_bytes(s)
+    return apart - left
+
+
+@equation
+def n_blocks(s: System) -> Scalar:
+    """Blocks the cache has.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return floor(maximum(0.0, kv_room_bytes(s)) / block_bytes(s))
 
 
 @equation
 def kv_capacity_tokens(s: System) -> Scalar:
-    """Tokens the cache holds, in whole blocks.
+    """Tokens the cache holds, as the engine's log says.
+
+    Newer ones count how many requests of the longest length fit; older ones blocks, as if every layer
+    kept all.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    per_device = token_bytes(s) / (s.parallel.tp * s.parallel.pp)
-    return floor(kv_room_bytes(s) / (per_device * s.limits.block_tokens)) * s.limits.block_tokens
+    found = layout(s)
+    tables = sum(group.tables for group in found.groups)
+    tokens = next((g.block_tokens for g in found.groups if not g.layers.is_state), 1.0)
+    blocks = floor(n_blocks(s) / tables) * tokens
+    if is_zero(s.limits.max_model_len) or is_zero(s.footprint.counts_windows):
+        return blocks
+    longest = s.limits.max_model_len
+    whole = floor(n_blocks(s) / request_blocks(s, longest) * longest)
+    return blocks + s.footprint.counts_windows * (whole - blocks)
+
+
+def _length(w: Workload) -> Scalar:
+    return w.input_tokens + w.output_tokens
+
+
+@equation
+def longest_at_once(s: System) -> Scalar:
+    """Requests of the longest length that the cache holds, as the engine's log says.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return n_blocks(s) / request_blocks(s, s.limits.max_model_len)
+
+
+@equation
+def kv_tokens(s: System, w: Workload) -> Scalar:
+    """Tokens of requests of the workload's length that the cache holds.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
+    block = s.limits.block_tokens
+    whole = ceil(_length(w) / block) * block
+    return n_blocks(s) * (whole / request_blocks(s, _length(w)))
 
 
 @equation
@@ -138,8 +387,38 @@ def max_concurrency(s: System, w: Workload) -> Scalar:
         w: lengths in tokens, and requests there are: numbers or columns.
 
     """
-    length = ceil((w.input_tokens + w.output_tokens) / s.limits.block_tokens)
-    tokens = length * s.limits.block_tokens
-    if not is_zero(state := all_states_bytes(s)):  # a state takes the room of so many tokens
-        tokens = tokens + state / token_bytes(s)
-    return minimum(floor(kv_capacity_tokens(s) / tokens), s.limits.max_num_seqs)
+    starts = 1.0 - minimum(1.0, maximum(0.0, ceil(overrun_bytes(s) / usable_bytes(s))))
+    fit = floor(n_blocks(s) / request_blocks(s, _length(w)))
+    return starts * minimum(fit, s.limits.max_num_seqs)
+
+
+@equation
+def lacking_bytes(s: System, length: Scalar) -> Bytes:
+    """What a device lacks for one request of a length; below 0 where there is room.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        length: tokens of the request, prompt and output.
+
+    """
+    need = request_blocks(s, length) * block_bytes(s)
+    return maximum(need - kv_room_bytes(s), overrun_bytes(s))
+
+
+@equation
+def room_sd(s: System) -> Scalar:
+    """Spread of the logarithm of the cache's size: all parts' own, against what they leave.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    f = s.footprint
+    parts = (
+        f.weights_sd * weight_bytes(s),
+        f.activation_sd * f.activations_in_fraction * activation_peak_bytes(s),
+        f.outside_sd * outside_torch_bytes(s),
+        f.graph_sd * f.graphs_in_fraction * graphs_bytes(s),
+    )
+    total = sum((part * part for part in parts[1:]), parts[0] * parts[0]) ** 0.5
+    return total / maximum(kv_room_bytes(s), LEAST_ROOM * usable_bytes(s))

@@ -41,6 +41,7 @@ class DeviceSpec(Spec):
     architecture: str
     form_factor: str
     hbm_bytes: BytesField
+    hbm_offered: float = Field(0.99, gt=0.5, le=1, description="Share that a program finds.")
     hbm_bytes_per_s: BytesPerSField
     l2_bytes: BytesField
     n_sms: int = Field(gt=0)
@@ -85,6 +86,7 @@ class DeviceSpec(Spec):
             hbm_bytes_per_s=self.hbm_bytes_per_s,
             hbm_bytes=self.hbm_bytes,
             n_sms=float(self.n_sms),
+            offered=self.hbm_offered,
             link_bytes_per_s=node.link_bytes_per_s if node else self.link_bytes_per_s,
             node_link_bytes_per_s=node.per_device_bytes_per_s if node else 25e9,
         )

@@ -5,32 +5,90 @@ What an engine does unless told otherwise is in its file, `hardware/engines/*.to
 
 import functools
 import re
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from planner.columns import Limits, Parallel, Precision
+from planner.columns import Footprint, Limits, Parallel, Precision
 from planner.data import catalogue, search_path
 from planner.errors import UnknownName
-from planner.inputs.fields import Spec, load_toml
+from planner.inputs.fields import BytesField, Spec, load_toml
 from planner.inputs.formats import FORMATS, SERVED, Dtype
 from planner.inputs.names import slug, words
+
+
+GIB, MIB = 2.0**30, 2.0**20
+NEWER = 2.0  # how much wider intervals of memory are for a version newer than any that was read
 
 
 class EngineLimits(Spec):
     """What an engine allows itself. The defaults are what most do: a file states what differs."""
 
     memory_fraction: float = Field(
-        0.9, gt=0, le=1, description="Share of the device's memory the engine takes."
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of the device's memory the engine takes.",
+        json_schema_extra={"aliases": "gpu_memory_utilization mem_fraction_static"},
     )
     max_num_seqs: int = Field(256, ge=1, le=10**6, description="Sequences it runs at most.")
-    max_batched_tokens: int = Field(8192, ge=1, le=10**8, description="Token budget of a step.")
+    max_batched_tokens: int = Field(
+        8192,
+        ge=1,
+        le=10**8,
+        description="Token budget of a step.",
+        json_schema_extra={"aliases": "max_num_batched_tokens"},
+    )
     chunked_prefill: bool = Field(
         True, description="Cut prompts to the budget and mix them with decoding."
     )
-    block_tokens: int = Field(16, ge=1, le=10**6, description="Tokens of a KV block.")
+    block_tokens: int = Field(
+        16,
+        ge=1,
+        le=10**6,
+        description="Tokens of a KV block.",
+        json_schema_extra={"aliases": "block_size"},
+    )
+
+
+class EngineFootprint(Spec):
+    """What it takes of memory and how it cuts its cache; `columns.Footprint` says what each is."""
+
+    sampler_copies: float = Field(3.72, ge=0)
+    samples_chunked: bool = True
+    workspace_kept: bool = True
+    outside_bytes: BytesField = 0.25 * GIB
+    outside_tp_bytes: BytesField = 1.85 * GIB
+    graph_bytes: BytesField = 0.2 * GIB
+    graph_layer_bytes: BytesField = 0.2 * MIB
+    graphs_a_size: int = Field(2, ge=0)
+    graphs_in_fraction: bool = True
+    activations_in_fraction: bool = True
+    fraction_of_free: bool = False
+    latent_cached: bool = True
+    grouped: bool = True
+    counts_windows: bool = True
+    weights_sd: float = Field(0.003, gt=0)
+    activation_sd: float = Field(0.015, gt=0)
+    outside_sd: float = Field(0.05, gt=0)
+    graph_sd: float = Field(0.15, gt=0)
+
+    def columns(self) -> Footprint:
+        """Return the numbers as columns."""
+        return Footprint(**{k: float(v) for k, v in self})
+
+
+class BatchDefaults(Spec):
+    """Limits that an engine chooses by the device it finds."""
+
+    from_bytes: BytesField  # of memory that the device offers
+    but_not: tuple[str, ...] = ()  # words of a device's name
+    max_num_seqs: int
+    max_batched_tokens: int  # of a server
+    offline_batched_tokens: int  # of one that is given all requests at once
 
 
 class EngineVersion(EngineLimits):
@@ -40,6 +98,10 @@ class EngineVersion(EngineLimits):
     aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
+    footprint: EngineFootprint = EngineFootprint()
+    on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
+    chunks_above: int | None = None  # longest request beyond which prompts are cut without being asked
+    chunk_tokens: int = 512  # and its budget of a step then
     source: str = Field(pattern="^https://")  # where its makers say how it schedules
     written: date  # when its numbers were put here
     notes: str = ""
@@ -57,7 +119,24 @@ class EngineFile(Spec):
 
     name: str
     aliases: tuple[str, ...] = ()  # lower case, dashes for spaces
+    known_to: str = ""  # the newest version whose code was read
+    memory_from: str = "0"  # the version from which what is said of memory holds
     versions: tuple[EngineVersion, ...] = Field(min_length=1)  # oldest first
+
+    @model_validator(mode="before")
+    @classmethod
+    def _carried(cls, stated: Any) -> Any:
+        """Let each version have what those before it state, but for what it states itself."""
+        tables = stated.get("versions") if isinstance(stated, dict) else None
+        if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+            return stated
+        carried: list[dict[str, Any]] = []
+        for table in tables:
+            before = carried[-1] if carried else {}
+            kept = {k: v for k, v in before.items() if k not in OWN}
+            footprint = {**before.get("footprint", {}), **table.get("footprint", {})}
+            carried.append({**kept, **table, "footprint": footprint})
+        return {**stated, "versions": carried}
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -68,12 +147,21 @@ class EngineFile(Spec):
 
     def at(self, version: str) -> EngineVersion:
         """Return how `version` runs: the newest where it is empty or names no number."""
-        said = words(version)
+        said, able = words(version), self.versions
         if named := [v for v in self.versions if said & {*v.aliases}]:
-            return named[0]
+            able = tuple(v for v in self.versions if v.generation == named[0].generation)
         asked = _numbers(version)
-        known = [v for v in self.versions if not asked or _numbers(v.since) <= asked]
-        return known[-1] if known else self.versions[0]
+        known = [v for v in able if not asked or _numbers(v.since) <= asked]
+        return known[-1] if known else able[0]
+
+    def unknown(self, version: str) -> bool:
+        """Whether `version` is newer than any whose code was read."""
+        return bool(self.known_to) and _numbers(version) > _numbers(self.known_to)
+
+    def before_memory(self, version: str) -> bool:
+        """Whether `version` is older than those whose memory is known."""
+        asked = _numbers(version)
+        return bool(asked) and asked < _numbers(self.memory_from)
 
     def version_of(self, text: str) -> str:
         """Return the version `text` speaks of, as ``0.8.3``, or ``0.8.3-v0`` where it ran as an older one.
@@ -87,6 +175,10 @@ class EngineFile(Spec):
         own = ".".join(map(str, _numbers(tag)))
         moved = [w for w in named if self.at(w) is not self.at(own)]
         return "-".join(filter(None, (own, *moved[:1])))
+
+
+# What a version hands on to none.
+OWN = ("since", "aliases", "chunks_above", "chunk_tokens", "source", "written", "notes")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -141,8 +233,16 @@ class EngineChoice(Spec):
         description="Version of the engine; default: the newest.",
         json_schema_extra={"option": "engine_version"},
     )
-    dtype: Dtype = Field("bf16", description=f"Weight format: {', '.join(SERVED)}.")
-    kv_dtype: Dtype | None = Field(None, description="KV cache format; default: 16 bits.")
+    dtype: Dtype = Field(
+        "bf16",
+        description=f"Weight format: {', '.join(SERVED)}.",
+        json_schema_extra={"aliases": "quantization"},
+    )
+    kv_dtype: Dtype | None = Field(
+        None,
+        description="KV cache format; default: 16 bits.",
+        json_schema_extra={"aliases": "kv_cache_dtype"},
+    )
     tp: int = Field(1, ge=1, le=1024, description="Tensor-parallel degree.")
     pp: int = Field(1, ge=1, le=1024, description="Pipeline-parallel degree.")
     ep: int = Field(1, ge=1, le=1024, description="Expert-parallel degree, within tp.")
@@ -151,6 +251,16 @@ class EngineChoice(Spec):
 class EngineSpec(EngineLimits, EngineChoice):
     """Engine, precision, parallelism and limits of one replica."""
 
+    max_model_len: int | None = Field(
+        None, ge=1, le=10**9, description="Longest request, in and out; default: the workload's."
+    )
+    enforce_eager: bool = Field(False, description="Capture no CUDA graphs.")
+    kv_cache_bytes: float | None = Field(
+        None,
+        gt=0,
+        description="Cache of a device, in place of the share: 8 GiB.",
+        json_schema_extra={"reads": "bytes", "aliases": "kv_cache_memory_bytes"},
+    )
     draft: str | None = Field(None, description="Model that drafts tokens: preset or path.")
     draft_tokens: int = Field(4, ge=1, le=64, description="Tokens drafted at a time.")
     acceptance: float = Field(0.7, ge=0, le=1, description="Chance that a drafted token is kept.")
@@ -192,7 +302,37 @@ class EngineSpec(EngineLimits, EngineChoice):
             kv_bytes=FORMATS[self.kv_dtype].bytes if self.kv_dtype else 2.0,
             activation_bytes=2.0,
             gemm_input_bytes=FORMATS[self.dtype].input_bytes,
+            expert_multiple=FORMATS[self.dtype].expert_multiple,
         )
+
+    def footprint(self) -> Footprint:
+        """Return what the version takes of memory as columns; less surely where its code was not read."""
+        own = self.release.footprint.columns()
+        if not engines()[self.name].unknown(self.version):
+            return own
+        sds = {f.name: NEWER * getattr(own, f.name) for f in fields(own) if f.name.endswith("_sd")}
+        return replace(own, **sds)
+
+    def for_device(self, name: str, offered_bytes: float, *, offline: bool) -> Self:
+        """Return it with the limits that the engine chooses itself where nobody states them.
+
+        Args:
+            name: of the device.
+            offered_bytes: memory of it that a program finds.
+            offline: whether the engine is given all requests at once.
+
+        """
+        release = self.release
+        chosen: dict[str, Any] = {}
+        for d in release.on:
+            if offered_bytes >= d.from_bytes and not words(name) & {*d.but_not}:
+                budget = d.offline_batched_tokens if offline else d.max_batched_tokens
+                chosen = {"max_num_seqs": d.max_num_seqs, "max_batched_tokens": budget}
+                break
+        if release.chunks_above and (self.max_model_len or 0) > release.chunks_above:
+            chosen |= {"chunked_prefill": True, "max_batched_tokens": release.chunk_tokens}
+        said = self.model_fields_set
+        return self.model_copy(update={k: v for k, v in chosen.items() if k not in said})
 
     def parallel(self) -> Parallel:
         """Return the degrees as columns."""
@@ -206,4 +346,7 @@ class EngineSpec(EngineLimits, EngineChoice):
             max_batched_tokens=float(self.max_batched_tokens),
             block_tokens=float(self.block_tokens),
             chunked_prefill=float(self.chunked_prefill),
+            max_model_len=float(self.max_model_len or 0),
+            eager=float(self.enforce_eager or not self.release.graphs),
+            cache_bytes=float(self.kv_cache_bytes or 0),
         )

@@ -26,6 +26,7 @@ class Format:
     torch: str = ""  # the torch dtype that plain kernels run in
     served: bool = True  # an engine can hold weights in it
     cached: bool = False  # engines offer it for the cache, besides 16 bits
+    expert_multiple: float = 1.0  # widths of experts are padded to a multiple of it
     elsewhere: str = ""  # the format it runs as where a device lacks the rate; "": it does not run
     of: Mapping[str, str] = field(default_factory=dict)  # vendor: what is meant on its devices
 
@@ -119,6 +120,7 @@ _ALL = (
         "fp4",
         ("quark_mxfp4", "mxfp4_w4a4", "w4a4_mxfp4", "ocp_mxfp4"),
         ("mxfp4",),
+        expert_multiple=256,  # gpt-oss: 2880 held as 3072
         elsewhere="mxfp4-w4a16",
     ),
     Format(
@@ -131,7 +133,7 @@ _ALL = (
     ),
     Format("fp8-w8a16", 1.0, "bf16", served=False),
     Format("nvfp4-w4a16", 0.5625, "bf16", served=False),
-    Format("mxfp4-w4a16", 0.53125, "bf16", served=False),
+    Format("mxfp4-w4a16", 0.53125, "bf16", served=False, expert_multiple=256),
     Format("fp32", 4.0, "fp32", ("float32",), ("fp32", "float32"), torch="float32", served=False),
 )
 FORMATS = {f.name: f for f in _ALL}

@@ -19,6 +19,7 @@ from planner.inputs.layers import stacks_of
 from planner.inputs.model import ModelSpec
 from planner.inputs.recipe import Recipe, recipes
 from planner.inputs.stack import Stack
+from planner.inputs.tower import tower_of
 
 __all__ = ["export_hf", "from_config", "from_hf", "to_hf"]
 
@@ -95,6 +96,7 @@ def from_config(
     if spec is None:
         spec = _of_stacks(c, stacks)
         more["other_params"] += spec["other_params"]
+    more |= tower_of(config, spec["d_model"]) | {"rope_stretch": _rope_stretch(c)}
     return validate(
         ModelSpec,
         spec | more | {"name": name},
@@ -221,6 +223,26 @@ def _of_family(c: Config, family: Family, stacks: list[Stack]) -> dict[str, Any]
         local = sum(x.n_layers for x in stacks if x.window)
         fields |= {"window": windows.pop(), "local_fraction": local / n}
     return fields
+
+
+def _rope_stretch(c: Config) -> float:
+    """Times the longest text that angles are tabulated: linear scaling stretches the table.
+
+    Local layers have one of their own, unstretched.
+    """
+    config = c.stated
+    if c.recipe.positions or not c.recipe.rotary:
+        return 0.0
+    said = config.get("rope_scaling") or config.get("rope_parameters")
+    tables = list(said.values()) if isinstance(said, Mapping) else []
+    scalings = [t for t in tables if isinstance(t, Mapping)] or [said]
+    stretch = 0.0
+    for scaling in scalings:
+        kind = (scaling.get("rope_type") or scaling.get("type")) if isinstance(scaling, Mapping) else ""
+        factor = scaling.get("factor") if kind == "linear" and isinstance(scaling, Mapping) else 1.0
+        stretch += float(factor) if isinstance(factor, int | float) else 1.0
+    local = len(scalings) == 1 and bool(config.get("rope_local_base_freq"))
+    return min(stretch + local, 1e4)
 
 
 def _rope_theta(config: Json) -> Any:

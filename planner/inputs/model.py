@@ -93,7 +93,14 @@ class ModelSpec(Spec):
     unread_format: str = ""  # what it says it is stored in, where we know no such format
     attention_kept: bool = False  # but not those of attention, which stay in 16 bits
 
+    # What encodes images or speech beside the decoder: not of its counts, but of its memory.
+    tower_params: NaturalInt = 0
+    tower_copied: bool = False  # whole on each device under tensor parallelism
+    tower_token_elements: NaturalInt = 0  # alive at once while it encodes, a token it yields
+    tower_most_tokens: NaturalInt = 0  # that one image may yield
+
     max_position_embeddings: PositiveInt = 131072
+    rope_stretch: float = Field(1.0, ge=0, le=1e4)  # times it that angles are tabulated; 0: none are
     rope_theta: float = Field(500000.0, gt=0)
     source: str = ""
 
@@ -111,7 +118,9 @@ class ModelSpec(Spec):
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
         said = ("stacks", "other_params", "weights_format", "unread_format", "attention_kept")
+        said += ("tower_params", "tower_copied", "tower_token_elements", "tower_most_tokens")
         unsaid = {"layers", *(k for k in said if not found.get(k))}
+        unsaid |= {"rope_stretch"} if self.rope_stretch == 1 else set()
         unsaid |= {"head"} if self.head == "lm" else set()
         return {k: v for k, v in found.items() if k not in unsaid} | (
             {"layers": tables} if tables else {}
@@ -276,7 +285,16 @@ class ModelSpec(Spec):
         """Return the columns equations look at; `params.n_params` of them is the exact count."""
         arch = self._matrices()
         kept = over_layers(arch, attn_params) if self.attention_kept else 0.0
-        arch = replace(arch, kept_params=float(kept))
+        rotary = self.rope_dim or max([x.rope_dim or x.head_dim for x in self.stacks] or [self.head_dim])
+        arch = replace(
+            arch,
+            kept_params=float(kept),
+            rope_elements=float(self.max_position_embeddings * self.rope_stretch * rotary),
+            tower_params=float(self.tower_params),
+            tower_copied=float(self.tower_copied),
+            tower_token_elements=float(self.tower_token_elements),
+            tower_most_tokens=float(self.tower_most_tokens),
+        )
         return replace(arch, extra_params=float(self.n_params) - params.n_params(arch))
 
     def _matrices(self) -> Arch:

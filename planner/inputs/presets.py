@@ -56,7 +56,8 @@ class Preset:
         stated = {k: v for k, v in self.row.items() if v and k not in _OWN}
         if config := stated.pop("config", ""):
             spec = from_config(json.loads(config), where=where, name=self.name)
-            return spec.model_copy(update={"source": self.row["source"]})
+            beside = {k: json.loads(v) for k, v in stated.items() if k.startswith("tower_")}
+            return spec.model_copy(update={"source": self.row["source"]} | beside)
         values = {k: cell if k in _TEXT else json.loads(cell) for k, cell in stated.items()}
         return validate(ModelSpec, values, where)
 

@@ -57,6 +57,7 @@ class Recipe(Spec):
     positions: str = ""  # key of how many positions are learned
     positions_more: int = 0
     embedding_norm: bool = False
+    rotary: bool = True  # angles are tabulated for it
 
     mixer: Literal["attention", "mamba", "mamba2"] = "attention"  # where no layer types are stated
     recurrent: str = ""  # what a layer is that is no attention

@@ -181,12 +181,18 @@ def validate_sections(v: Validation, figures: bool) -> Page:
             f"Cache overflow: {o['found']} of {o['measured']} batches found, "
             f"{o['false_alarms']} false alarms."
         )
+    if v.starts:
+        text.append(
+            f"Starts of an engine: {sum(s.right for s in v.starts)} of {len(v.starts)} foretold."
+        )
     sections = [Section("answer", "How far off", text, grids=[rows.scores("", {"all": v.overall})])]
     for by, found in v.groups.items():
         if len(found) > 1 or figures:
             bars = [_error_bars(by, found)] if figures else []
             section = Section(part_id(by), f"By {by}", figures=bars, grids=[rows.scores(by, found)])
             sections.append(section)
+    if wrong := [s for s in v.starts if not s.right]:
+        sections.append(Section("starts", "Starts not foretold", grids=[grid(wrong, STARTS)]))
     if v.flagged:
         title = "Flagged rows, not in the above"
         sections.append(Section("flagged", title, grids=[rows.scores("flag", v.flagged)]))
@@ -205,6 +211,18 @@ WORST = (
     Column("predicted", lambda w: f"{w.predicted:.4g}"),
     Column("error", lambda w: f"{w.error:+.0%}"),
 )
+
+
+STARTS = (
+    Column("start", lambda s: s.model),
+    Column("where", lambda s: s.where),
+    Column("outcome", lambda s: s.outcome),
+    Column("predicted", lambda s: f"{show(abs(s.short_bytes), 'byte')} {_side(s.short_bytes)}"),
+)
+
+
+def _side(short_bytes: float) -> str:
+    return "short" if short_bytes > 0 else "to spare"
 
 
 def _error_bars(by: str, found: Mapping[str, Score]) -> Figure:

@@ -320,6 +320,7 @@ SCORES: dict[str, tuple[str, Write]] = {
     "n": ("rows", lambda v: f"{v:,}"),
     "mean_ape": ("mean error", _percent),
     "median_ape": ("median", _percent),
+    "p90_ape": ("90th", _percent),
     "bias": ("bias", lambda v: f"{100 * v:+.1f} %"),
     "spearman": ("Spearman", lambda v: f"{v:.3f}"),
     "coverage": ("inside 80 %", _percent),

@@ -6,7 +6,7 @@ asked for. `evaluate` takes scenarios of any kind, groups them and returns their
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from planner.columns import Arch, Step, System, Table, Workload
 from planner.cost import memory, params
+from planner.cost.cache import block_bytes, request_blocks
 from planner.cost.money import lifetime_usd
 from planner.cost.step import breakdown
 from planner.equation import remembering
@@ -49,9 +50,9 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
     "d_over_sqrt_n": params.d_over_sqrt_n,
 }
 
-PARTS = ("weights", "activations", "engine", "states", "kv_cache", "free")  # of a device's memory
+PARTS = ("weights", "activations", "outside_torch", "graphs", "states", "kv_cache", "free")  # of a device's memory
 MEMORY = tuple(f"memory.{name}" for name in PARTS)
-CANDIDATE = (*QUALITY, *SERVING, *MEMORY, "bound")  # columns a candidate is made of
+CANDIDATE = (*QUALITY, *SERVING, *MEMORY, "room_sd", "bound")  # columns a candidate is made of
 
 
 class Evaluation:
@@ -64,8 +65,8 @@ class Evaluation:
     def __init__(self, resolved: Resolved, arch: Arch, system: System | None = None) -> None:
         """Look at `arch` under `resolved`; `system` where its rows differ in engine settings."""
         self.resolved, self.arch = resolved, arch
-        self.system = system or resolved.deployment.system(arch)
         self.load: Load = resolved.load
+        self.system = _of_length(system or resolved.deployment.system(arch), self.load.workload)
         self.means = resolved.kind.means(self.system, self.load)
         if np.any(self.load.prefill_replicas > 0):
             assert resolved.kind.pools
@@ -126,6 +127,8 @@ class Evaluation:
         if name in ("bound", "mfu", "mbu"):
             self._known |= self._work()
             return self._known[name]
+        if name == "room_sd":
+            return memory.room_sd(self.system)
         if name in RATIOS:
             return RATIOS[name](self.arch)
         if name in METRICS:
@@ -153,15 +156,17 @@ class Evaluation:
     def _memory(self) -> dict[str, Any]:
         """Return bytes on one device by part, as columns."""
         s, w = self.system, self.workload
+        blocks = request_blocks(s, w.input_tokens + w.output_tokens) * self["in_flight"]
+        held = np.minimum(blocks * block_bytes(s), np.maximum(0.0, memory.kv_room_bytes(s)))
         share = s.parallel.tp * s.parallel.pp
-        tokens = self["in_flight"] * (w.input_tokens + w.output_tokens)
-        held = memory.kv_bytes_per_token(s) * tokens / share
+        states = memory.state_bytes_per_sequence(s) * self["in_flight"] / share
         used = {
-            "weights": memory.weight_bytes(s),
+            "weights": memory.weight_bytes(s) + s.limits.reserve_bytes,
             "activations": memory.activation_peak_bytes(s),
-            "engine": s.limits.reserve_bytes,
-            "states": memory.state_bytes_per_sequence(s) * self["in_flight"] / share,
-            "kv_cache": np.minimum(held, memory.kv_room_bytes(s)),
+            "outside_torch": memory.outside_torch_bytes(s),
+            "graphs": memory.graphs_bytes(s),
+            "states": states,
+            "kv_cache": np.maximum(0.0, held - states),
         }
         free = np.maximum(0.0, memory.usable_bytes(s) - sum(used.values()))
         return {f"memory.{name}": size for name, size in (used | {"free": free}).items()}
@@ -190,6 +195,13 @@ class Evaluation:
             "mfu": np.where(late, np.nan, flops / s.device.flops_per_s * used),
             "mbu": np.where(late, np.nan, bytes_ / s.device.hbm_bytes_per_s * used),
         }
+
+
+def _of_length(s: System, w: Workload) -> System:
+    """Return `s` with its longest request stated: the workload's, where nobody says another."""
+    stated = s.limits.max_model_len
+    longest = np.where(stated == 0, w.input_tokens + w.output_tokens, stated)[()]
+    return replace(s, limits=replace(s.limits, max_model_len=longest))
 
 
 @dataclass(slots=True)
@@ -248,7 +260,7 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
     for i, s in enumerate(scenarios):
         if refused[i] is None:
             grouped.setdefault(columns_of(s), []).append(i)
-    n = len(scenarios)
+    n, names = len(scenarios), (*names, "room_sd")
     groups: list[Evaluation] = []
     places: dict[int, tuple[Evaluation, int]] = {}
     columns = {name: np.full(n, np.nan) for name in names}

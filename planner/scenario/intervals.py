@@ -24,19 +24,21 @@ N_DRAWS = 1000
 EXACT = ("", "draws")  # spreads that are no field of a profile
 
 
-def estimate(name: str, value: float, d: Deployment) -> Value:
+def estimate(name: str, value: float, d: Deployment, room_sd: float = np.nan) -> Value:
     """Return one metric with the interval its own spread gives it here; None where there is none."""
     if not np.isfinite(value):
         return None
     m = METRICS[name]
     if m.spread in EXACT:
         return int(value) if m.whole else float(value)
-    return Estimate.lognormal(float(value), d.sd(m.spread))
+    sd = room_sd if m.spread == "room_sd" else d.sd(m.spread)
+    return Estimate.lognormal(float(value), sd)
 
 
 def estimates(table: Table, row: int, d: Deployment, names: Sequence[str]) -> dict[str, Value]:
     """Return the metrics of one row, each with its interval."""
-    return {name: estimate(name, float(table[name][row]), d) for name in names}
+    room_sd = float(np.ravel(table["room_sd"])[row])
+    return {name: estimate(name, float(table[name][row]), d, room_sd) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,17 +94,19 @@ def require_legal(s: Scenario) -> None:
 
 def missing_bytes(s: System, w: Workload) -> Any:
     """Bytes a device lacks for one request of full length; negative where there is room."""
-    share = s.parallel.tp * s.parallel.pp
-    kv = memory.kv_bytes_per_token(s) * (w.input_tokens + w.output_tokens) / share
-    held = memory.state_bytes_per_sequence(s) / share + s.limits.reserve_bytes + kv
-    need = memory.weight_bytes(s) + memory.activation_peak_bytes(s) + held
-    return need - memory.usable_bytes(s) * s.limits.memory_fraction
+    return memory.lacking_bytes(s, w.input_tokens + w.output_tokens)
 
 
 def lacking(s: Scenario) -> float:
     """Return the bytes a device lacks for one request of `s`; raises as `resolve` does."""
-    system = resolve(s).system(s.model.arch())
-    return float(missing_bytes(system, load_of([s]).workload))
+    system, w = resolve(s).system(s.model.arch()), load_of([s]).workload
+    if s.engine.max_model_len:  # an engine starts for it, whatever is asked then
+        return float(memory.lacking_bytes(system, max(s.engine.max_model_len, _length(w))))
+    return float(missing_bytes(system, w))
+
+
+def _length(w: Workload) -> float:
+    return float(w.input_tokens + w.output_tokens)
 
 
 # Least change first: nothing but the engine's own limits, then formats, then further devices.
@@ -183,7 +185,7 @@ def require_weights_fit(c: Conditions, params: float, kind: str, tolerance: floa
     found = resolve(c)
     e, device = found.engine, found.device
     weights = params * e.precision().weight_bytes / e.n_devices
-    room = device.hbm_bytes * memory.GIB_PER_GB * memory.OFFERED * e.memory_fraction
+    room = device.hbm_bytes * memory.GIB_PER_GB * device.hbm_offered * e.memory_fraction
     if kind == "non-embedding" and weights * (1 - tolerance) > room:
         fits = 2 ** int(np.ceil(np.log2(weights * e.n_devices / room)))
         raise Infeasible(

@@ -34,7 +34,7 @@ from planner.inputs.training import TrainingSpec
 from planner.inputs.workload import WorkloadSpec
 from planner.units import count, parse, whole
 
-Kind = Literal["whole", "count", "real", "rate", "time", "text", "flag", "wholes", "pair"]
+Kind = Literal["whole", "count", "real", "rate", "time", "bytes", "text", "flag", "wholes", "pair"]
 Group = Literal["model", "deployment", "engine", "workload", "training", "question"]
 MOST_POINTS = 200_000
 METAVARS: dict[Kind, str] = {
@@ -43,6 +43,7 @@ METAVARS: dict[Kind, str] = {
     "real": "NUMBER",
     "rate": "RATE",
     "time": "TIME",
+    "bytes": "BYTES",
     "text": "TEXT",
     "flag": "",
     "wholes": "N[,N…]",
@@ -71,6 +72,7 @@ class Option:
     greatest: float
     open_least: bool  # above `least`, not at it
     required: bool = False
+    aliases: tuple[str, ...] = ()  # what engines call it
 
     @property
     def flag(self) -> str:
@@ -130,6 +132,10 @@ def _quantity(unit: str) -> Any:
     return read
 
 
+def _bytes(text: str, where: str) -> float:
+    return _number(where, text) if text.isdecimal() else float(_quantity("byte")(text, where))
+
+
 def _rate(text: str, where: str) -> float:
     return float(_quantity("1/s")(text if text.endswith("/s") else f"{text}/s", where))
 
@@ -153,6 +159,7 @@ _READ: dict[str, Any] = {
     "real": lambda text, where: _number(where, text),
     "rate": _rate,
     "time": _quantity("s"),
+    "bytes": _bytes,
     "flag": _flag,
     "wholes": lambda text, where: tuple(whole(part, where) for part in text.split(",")),
     "pair": _pair,
@@ -198,6 +205,7 @@ def options_of(spec: type[BaseModel], group: Group, without: Collection[str] = (
                 greatest=bounds.get("le", bounds.get("lt", math.inf)),
                 open_least="gt" in bounds,
                 required=info.is_required(),
+                aliases=tuple(str(extra.get("aliases") or "").split()),
             )
         )
     return found
@@ -217,6 +225,7 @@ _MODEL = [
 OPTIONS: dict[str, Option] = {
     o.name: o for o in [*_MODEL, *(o for g, spec in _SPECS.items() for o in options_of(spec, g))]
 }
+ALIASES = {a: o.name for o in OPTIONS.values() for a in o.aliases}
 # Those only `recommend` has: the size, the limits, how far to look.
 ASKED: dict[str, Option] = {
     o.name: o for o in options_of(Question, "question", {*Conditions.model_fields} - {"tokens"})
@@ -241,6 +250,7 @@ def option(name: str) -> Option:
 
     """
     name = name.strip().replace("-", "_")
+    name = ALIASES.get(name, name)
     if name not in OPTIONS:
         raise UnknownName.among("option", name, OPTIONS)
     return OPTIONS[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Limits, Parallel, System, Workload, shared, stack, take
+from planner.columns import Arch, Footprint, Limits, Parallel, System, Workload, shared, stack, take
 from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
@@ -30,6 +30,7 @@ from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
 
+FOOTPRINT = {f.name for f in fields(Footprint)}
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
 
@@ -90,7 +91,14 @@ class Deployment:
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
     def sd(self, spread: str) -> float:
-        """Return the standard deviation of the logarithm that `spread` of the profile has here."""
+        """Return the standard deviation of the logarithm that `spread` has here.
+
+        Args:
+            spread: field of the profile's spread, or of the engine's footprint.
+
+        """
+        if spread in FOOTPRINT:
+            return float(getattr(self.engine.footprint(), spread))
         return float(getattr(self.profile.spread, spread)) * self.spread_factor
 
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
@@ -105,6 +113,7 @@ class Deployment:
             kernels=kernels,
             overheads=overheads,
             limits=_columns(Limits, own.limits(), [e.limits() for e in engines]),
+            footprint=own.footprint(),
         )
         if own.draft:
             tokens = _column([e.draft_tokens for e in engines] or [own.draft_tokens])
@@ -171,6 +180,7 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
     return (
         *place,
         e.generation,
+        e.footprint(),
         e.dtype,
         e.kv_dtype,
         e.draft,
@@ -180,8 +190,13 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
 
 
 def columns_of(s: Scenario) -> tuple[Any, ...]:
-    """Return what scenarios must share to be rows of one table; layers that differ stand alone."""
-    return (*group_of(s), s.model if s.model.mixed else None)
+    """Return what scenarios must share to be rows of one table: kinds of layers, too.
+
+    Layers that differ stand alone.
+    """
+    m = s.model
+    kinds = (m.window is None, m.local_fraction == 1, m.kv_latent_dim > 0, len(m.layers))
+    return (*group_of(s), *kinds, m if m.mixed else None)
 
 
 @functools.lru_cache(maxsize=8)

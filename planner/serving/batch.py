@@ -9,7 +9,7 @@ holds its prompt and half its output on average. At the end the late ones drain 
 from dataclasses import replace
 
 from planner.columns import Step, System, Workload
-from planner.cost.memory import kv_capacity_tokens, max_concurrency
+from planner.cost.memory import kv_tokens, max_concurrency
 from planner.equation import equation, floor, maximum, minimum
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
@@ -26,7 +26,7 @@ def running(s: System, w: Workload) -> Scalar:
     """
     held = w.input_tokens + w.output_tokens / 2
     at_once = minimum(w.batch, s.limits.max_num_seqs)
-    return minimum(at_once, maximum(kv_capacity_tokens(s) / held, max_concurrency(s, w)))
+    return minimum(at_once, maximum(kv_tokens(s, w) / held, max_concurrency(s, w)))
 
 
 def prefill_step(s: System, w: Workload) -> Step:
@@ -110,7 +110,7 @@ def drain_steps(s: System, w: Workload) -> Scalar:
 
     """
     # Output tokens when the cache is full.
-    full_at = kv_capacity_tokens(s) / w.batch - w.input_tokens
+    full_at = kv_tokens(s, w) / w.batch - w.input_tokens
     return minimum(maximum(w.output_tokens - full_at, 0.0), w.output_tokens / 2)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Step, System, Workload
-from planner.cost.memory import kv_capacity_tokens, max_concurrency
+from planner.cost.memory import kv_tokens, max_concurrency
 from planner.equation import ceil, equation, floor, maximum, minimum, named
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
@@ -39,7 +39,7 @@ def in_flight(s: System, w: Workload) -> Scalar:
 
     """
     held = w.input_tokens + w.output_tokens / 2
-    places = maximum(kv_capacity_tokens(s) / held, max_concurrency(s, w))
+    places = maximum(kv_tokens(s, w) / held, max_concurrency(s, w))
     at_most = minimum(places, s.limits.max_num_seqs)
     return minimum(w.batch, maximum(at_most, 1.0)) / s.parallel.pp
 

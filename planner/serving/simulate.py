@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import System, Workload
-from planner.cost.memory import kv_capacity_tokens
+from planner.cost.memory import kv_tokens
 from planner.serving.percentiles import Slo, Summary, met, summary
 from planner.serving.pools import transfer_s
 from planner.serving.requests import Requests
@@ -165,11 +165,12 @@ class Simulation:
         return averages | {"gpu_utilisation": busy / span, "max_waiting": peak}
 
 
-def rules(s: System) -> Rules:
+def rules(s: System, w: Workload) -> Rules:
     """Return the limits of one pipeline batch of a replica: a pp-th of places and blocks.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
+        w: mean lengths, tokens: where layers keep a window, blocks are counted as if they kept all.
 
     """
     pp = max(int(s.parallel.pp), 1)
@@ -179,7 +180,7 @@ def rules(s: System) -> Rules:
         max_num_seqs=seqs,
         max_batched_tokens=max(int(s.limits.max_batched_tokens), seqs),
         block_tokens=block,
-        n_blocks=int(kv_capacity_tokens(s)) // block // pp,
+        n_blocks=int(kv_tokens(s, w)) // block // pp,
         chunked=bool(s.limits.chunked_prefill),
     )
 
@@ -215,7 +216,8 @@ def simulate(
     engines = pp * replicas
     if concurrency is not None:
         engines = min(engines, concurrency)  # with fewer requests than engines, the others idle
-    r = rules(s)
+    means = (float(v.mean()) if len(v) else 1.0 for v in (requests.input_tokens, requests.output_tokens))
+    r = rules(s, Workload(*means, batch=1.0))
     capacity = r.n_blocks * r.block_tokens
     refused = requests.input_tokens + requests.output_tokens > capacity
     n = len(requests)

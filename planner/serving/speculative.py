@@ -12,7 +12,7 @@ from planner.columns import Arch, Speculation, Step, System
 from planner.cost.memory import kv_bytes_per_token, kv_room_bytes, weight_bytes
 from planner.cost.operators.operator import is_zero
 from planner.cost.step import device_s, step_s
-from planner.equation import equation, minimum
+from planner.equation import equation, maximum, minimum
 from planner.units import Scalar, Seconds
 
 
@@ -89,7 +89,7 @@ def with_draft(s: System, draft: Arch, draft_tokens: Scalar, acceptance: Scalar)
     small = draft_system(speculating)
     weights = weight_bytes(small)
     taken = replace(s.limits, reserve_bytes=s.limits.reserve_bytes + weights)
-    room = kv_room_bytes(replace(s, limits=taken))
+    room = maximum(0.0, kv_room_bytes(replace(s, limits=taken)))
     own = kv_bytes_per_token(small)
     share = own / (own + kv_bytes_per_token(s))
     reserve = taken.reserve_bytes + room * share

@@ -14,7 +14,9 @@ The columns (a file may have more; `*` are required, of alternatives one):
     arrival                   batch, closed, burst, rate; without it the metric says (below)
     batch concurrency         requests at once, or kept in flight
     n_requests rate_per_s     of the whole run (10 a place; `num_prompts`); arrivals
-    max_num_batched_tokens max_num_seqs gpu_memory_utilization prefix_hit
+    max_num_batched_tokens max_num_seqs max_model_len block_size enforce_eager
+    gpu_memory_utilization prefix_hit
+    outcome judge             of an engine's start: ran, or failed and why; `no` leaves a row out
     flag flags                why a row should not count; scored apart
 
 and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `value`.
@@ -28,7 +30,7 @@ from typing import Any
 
 from planner.errors import PlannerError, SpecError
 from planner.inputs.device import device_named
-from planner.inputs.engine import engine_named
+from planner.inputs.engine import engine_named, engines
 from planner.inputs.fields import validate
 from planner.inputs.files import Sheet
 from planner.inputs.formats import formats_in
@@ -65,6 +67,17 @@ def _client(name: str, metric: str, words: str) -> dict[str, Column]:
 _of_batch = functools.partial(Column, batch=True)
 _each = functools.partial(Column, per_device=True)
 GIB = 2.0**30
+_stored = functools.partial(Column, unit=GIB)
+MEMORY: dict[str, Column] = {  # of one device, as an engine's start-up log says
+    "device_gib": _stored("device_bytes", "memory found"),
+    "weights_gib": _stored("weight_bytes", "weights"),
+    "activation_gib": _stored("activation_bytes", "activation peak"),
+    "non_torch_gib": _stored("outside_torch_bytes", "what is outside torch"),
+    "cuda_graph_gib": _stored("graph_bytes", "captured graphs"),
+    "kv_cache_gib": _stored("kv_cache_bytes", "the cache"),
+    "kv_cache_tokens": Column("kv_capacity_tokens", "tokens the cache holds"),
+    "max_concurrency": Column("longest_at_once", "longest requests at once"),
+}
 COLUMNS: dict[str, Column] = {
     "e2e_latency_s": _of_batch(
         "duration_s", "wall time of one batch of identical requests, prefill included"
@@ -86,20 +99,17 @@ COLUMNS: dict[str, Column] = {
     "total_tokens_per_s_per_gpu": _each(
         "total_tokens_per_s", "tokens in and out a second a device"
     ),
-    "weights_gib": Column(
-        "weight_bytes", "weights on one device, as an engine's log says", unit=GIB
-    ),
-    "kv_cache_tokens": Column(
-        "kv_capacity_tokens", "tokens the cache holds, as an engine's log says"
-    ),
+    **MEMORY,
 }
-MEMORY = {"weights_gib", "kv_cache_tokens"}
+SIGNED = ("cuda_graph_gib", "kv_cache_gib")  # differences of a log: below zero they say nothing
+OUTCOME = "outcome"  # whether the engine started: ran, or failed and why
 _LENGTHS = [("input_tokens", "input_len"), ("output_tokens", "output_len")]
 REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
-_SETTINGS = {n: n for n in ("max_num_seqs", "prefix_hit", "pp", "ep", "tp")} | {
+_SETTINGS = {n: n for n in ("max_num_seqs", "max_model_len", "prefix_hit", "pp", "ep", "tp")} | {
     "max_num_batched_tokens": "max_batched_tokens",
     "gpu_memory_utilization": "memory_fraction",
+    "block_size": "block_tokens",
 }
 # Options by the columns that say them.
 COLUMN_OF = {"on": "gpu"} | {option: column for column, option in _SETTINGS.items()}
@@ -152,7 +162,7 @@ def runs_of(sheet: Sheet) -> tuple[list[Run], list[Unread]]:
     """
     path = sheet.path
     needed: list[tuple[str, ...]] = [("engine",), ("gpu",), ("model",)]
-    if not MEMORY & set(sheet.header):  # what an engine says when it starts has no requests
+    if not MEMORY.keys() & set(sheet.header):  # what an engine says when it starts has no requests
         needed += _LENGTHS
     for names in needed:
         if not any(name in sheet.header for name in names):
@@ -182,7 +192,8 @@ def measured_in(row: Row) -> dict[str, str]:
     """Return what a row measured: every column of `COLUMNS` it fills, or its `metric`."""
     if row.get("metric"):
         return {row["metric"]: row.get("value", "")}
-    return {name: text for name in COLUMNS if (text := row.get(name) or "")}
+    found = {name: text for name in COLUMNS if (text := row.get(name) or "")}
+    return {n: text for n, text in found.items() if n not in SIGNED or not text.startswith("-")}
 
 
 def _run(row: Row, column: str, text: str, line: int) -> Run:
@@ -194,8 +205,48 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     said = row.get("kv_overflow", "")
     overflow = _truth(said) if said else None
     engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
-    where = (line, engine, row["gpu"], row.get("flag") or "")
-    return Run(scenario_of(row, column), column, value, *where, overflow)
+    scenario = scenario_of(row, column)
+    flag = row.get("flag") or (unjudged(row, scenario) if column in MEMORY else "")
+    return Run(scenario, column, value, line, engine, row["gpu"], flag, overflow)
+
+
+def unjudged(row: Row, s: Scenario) -> str:
+    """Return why what a row says of memory is scored apart; nothing where it is not."""
+    if row.get("judge") in ("no", "verdict"):
+        return f"judge {row['judge']}"
+    known = engines()[s.engine.name]
+    if known.before_memory(s.engine.version):
+        return f"{s.engine.name} before {known.memory_from}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An engine's start, as a row of a file tells it."""
+
+    line: int
+    scenario: Scenario
+    outcome: str
+
+    @property
+    def ran(self) -> bool:
+        """Whether it came up."""
+        return not self.outcome.startswith("failed")
+
+
+def starts_of(sheet: Sheet) -> list[Start]:
+    """Return the starts that a file's rows tell of and can be judged by."""
+    found = []
+    for line, row in zip(sheet.lines, sheet.rows, strict=True):
+        if not row.get(OUTCOME):
+            continue
+        try:
+            s = scenario_of(row, "weights_gib")
+        except PlannerError:
+            continue  # its numbers are among those unread
+        if unjudged(row, s) in ("", "judge verdict"):
+            found.append(Start(line, s, row[OUTCOME]))
+    return found
 
 
 def _first(row: Row, *names: str) -> str:
@@ -234,7 +285,13 @@ def scenario_of(row: Row, column: str) -> Scenario:
         said = _first(row, *names) or ("1" if column in MEMORY else "")
         settings[names[0]] = max(round(_number({names[0]: said}, names[0])), 1)
     settings |= load_settings(row, column)
-    return Scenario.of(model_of(row), conditions(**settings))
+    model = model_of(row)
+    if row.get("enforce_eager"):
+        settings["enforce_eager"] = _truth(row["enforce_eager"])
+    if column in MEMORY:  # of a server; an engine starts for the longest text of the model
+        settings.setdefault("max_model_len", model.max_position_embeddings)
+        settings |= {"batch": None, "concurrency": 1, "requests": 1}
+    return Scenario.of(model, conditions(**settings))
 
 
 def load_settings(row: Row, column: str) -> dict[str, Any]:

@@ -45,9 +45,14 @@ class Prepared:
 
     def ln_sd(self) -> Floats:
         """Return the spread each prediction claims."""
-        return self._filled(
-            np.nan, lambda e, c: e.resolved.deployment.sd(s) if (s := spread_of(c)) else np.nan
-        )
+
+        def sd(e: Evaluation, column: str) -> Any:
+            spread = spread_of(column)
+            if not spread:
+                return np.nan
+            return e["room_sd"] if spread == "room_sd" else e.resolved.deployment.sd(spread)
+
+        return self._filled(np.nan, sd)
 
     def fits(self) -> NDArray[np.bool_]:
         """Say of every run whether one of its requests fits at all."""

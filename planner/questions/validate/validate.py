@@ -17,9 +17,10 @@ from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
-from planner.questions.validate.measured import COLUMNS, Run, Unread, runs_of
+from planner.questions.validate.measured import MEMORY, COLUMNS, Run, Start, Unread, runs_of, starts_of
 from planner.questions.validate.scoring import prepare
-from planner.results import Estimate, Line, Score, Validation, Worst
+from planner.metrics import METRICS
+from planner.results import Estimate, Line, Score, Started, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
@@ -66,6 +67,7 @@ def score(
         refused=refused,
         mean_ape=float(ape.mean()),
         median_ape=float(np.median(ape)),
+        p90_ape=float(np.quantile(ape, 0.9)),
         bias=float(np.median(predicted / measured) - 1.0),
         spearman=rank,
         coverage=covered,
@@ -107,7 +109,22 @@ def validate_file(
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
     runs, unread = runs_of(sheet)
-    return validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
+    found = validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
+    return found.model_copy(update={"starts": tuple(map(_started, starts_of(sheet)))})
+
+
+def _started(start: Start) -> Started:
+    """Say whether an engine's start, for its longest request, was foretold."""
+    s = start.scenario
+    short = legal.lacking(s)
+    return Started(
+        row=start.line,
+        model=s.model.name,
+        where=f"{s.on}, {s.engine.name} {s.engine.version}".strip(),
+        outcome=start.outcome,
+        short_bytes=short,
+        right=start.ran == (short <= 0),
+    )
 
 
 def validate_runs(
@@ -135,7 +152,8 @@ def validate_runs(
     refused = [refusal(r, known) for r in runs]
     asked = [r for r, why in zip(runs, refused, strict=True) if not why]
     prepared = prepare(asked, lambda s: _deployment(s, known))
-    predicted = np.where(prepared.fits(), prepared.predict(), np.nan)
+    always = np.array([METRICS[COLUMNS[r.column].metric].always for r in asked], dtype=bool)
+    predicted = np.where(prepared.fits() | always, prepared.predict(), np.nan)
     ln_sd, over = prepared.ln_sd(), prepared.overflows()
     if refit is not None:
         predicted, ln_sd = _left_out(asked, refit)
@@ -295,7 +313,8 @@ def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
     setting = f"batch {r.batch:g}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
     if not FORMATS[e.dtype].plain or e.kv_dtype:
         setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
-    where = (r.line, s.on, e.generation, f"tp {e.tp}  {e.dtype}", s.model.name, r.column, setting)
+    engine = f"{e.name} {e.version}".strip() if r.column in MEMORY else e.generation
+    where = (r.line, s.on, engine, f"tp {e.tp}  {e.dtype}", s.model.name, r.column, setting)
     return Measured(*where, r.value, predicted, ln_sd, r.flag, refused)
 
 

@@ -27,6 +27,18 @@ def kv_elements(a: Arch) -> Scalar:
     return 2.0 * a.head_dim * a.n_kv_heads
 
 
+def copied_params(s: System) -> Scalar:
+    """Key and value projections of the heads that a device holds and others too.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    a = s.arch
+    copied = kv_heads_per_device(s) - a.n_kv_heads / s.parallel.tp
+    return 2.0 * a.d_model * a.head_dim * copied * a.own_kv
+
+
 @equation
 def pair_flops(a: Arch) -> Flops:
     """A query meets a key: a score and a weighted value, by query head.
@@ -42,8 +54,8 @@ ATTENTION = Softmax(
     q_params=lambda a: a.d_model * a.n_heads * a.head_dim * (1.0 + a.output_gate),
     kv_params=lambda a: a.d_model * kv_elements(a) * a.own_kv,
     kv_elements=kv_elements,
+    copied_params=copied_params,
     kv_elements_per_device=lambda s: 2.0 * kv_heads_per_device(s) * s.arch.head_dim,
-    cache_heads=lambda a: a.n_kv_heads,
     keys=lambda a, context: context,
     projected_width=lambda s: (
         s.arch.head_dim

@@ -5,6 +5,7 @@ An architecture's layers are a mix of kinds. Those of softmax attention share th
 mixes otherwise brings operators of its own, columns of its own and perhaps a state a sequence.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,12 +25,14 @@ class Softmax:
     kv_params: Callable[[Arch], Scalar]
     kv_elements: Callable[[Arch], Scalar]  # cached of a token
     kv_elements_per_device: Callable[[System], Scalar]
-    cache_heads: Callable[[Arch], Scalar]  # parts a cache can be divided in over devices
     keys: Callable[[Arch, Scalar], Scalar]  # that a query sees of a context
     projected_width: Callable[[System], Scalar]  # of the fused projections, on a device
     prefill_kv_heads: Callable[[System], Scalar]  # heads as the kernels see them
     decode_kv_heads: Callable[[System], Scalar]
     cached_pair_flops: Callable[[Arch], Flops]  # a query meets a cached key, by query head
+    copied_params: Callable[[System], Scalar] = lambda s: 0.0  # on a device beyond its share
+    window: Callable[[Arch], Scalar] = lambda a: math.inf  # tokens its cache goes back
+    block_multiple: Scalar = 16.0  # tokens its kernels' blocks are a multiple of
 
 
 @dataclass(frozen=True, slots=True)

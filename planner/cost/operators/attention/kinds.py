@@ -135,14 +135,14 @@ def kv_elements_per_device(s: System) -> Scalar:
     return mean(s.arch, lambda k: k.kv_elements_per_device(s))
 
 
-def cache_heads(a: Arch) -> Scalar:
-    """Parts in which the cache can be divided over devices; more devices keep copies.
+def copied_params(s: System) -> Scalar:
+    """Weights of a layer's attention on a device beyond its share of them.
 
     Args:
-        a: the shape: counts, as numbers or columns of one length.
+        s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    return mean(a, lambda k: k.cache_heads(a))
+    return mean(s.arch, lambda k: k.copied_params(s))
 
 
 def mean_keys(a: Arch, context: Scalar) -> Scalar:

@@ -3,10 +3,13 @@
 It projects by way of low ranks, and decodes on the cached vector as if it were one key/value head.
 """
 
-from planner.columns import Arch
+from planner.columns import Arch, System
 from planner.cost.operators.attention.kind import LayerKind, Softmax
-from planner.equation import minimum
+from planner.cost.operators.operator import is_zero
+from planner.equation import ceil, maximum, minimum
 from planner.units import Flops, Scalar
+
+HEAD_MULTIPLE = 128.0
 
 
 def is_latent(a: Arch) -> Scalar:
@@ -44,6 +47,33 @@ def kv_params(a: Arch) -> Scalar:
     return a.d_model * a.kv_latent_dim + up
 
 
+def kv_elements_per_device(s: System) -> Scalar:
+    """The latent vector, whole on every device; full heads where an engine does not cache it.
+
+    Keys and values of such heads are padded to a width that attention kernels have.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    if is_zero(s.footprint.latent_cached - 1.0):
+        return s.arch.kv_latent_dim
+    padded = HEAD_MULTIPLE * ceil((s.arch.head_dim + s.arch.rope_dim) / HEAD_MULTIPLE)
+    heads = 2.0 * padded * maximum(s.arch.n_heads / s.parallel.tp, 1.0)
+    return s.footprint.latent_cached * (s.arch.kv_latent_dim - heads) + heads
+
+
+def copied_params(s: System) -> Scalar:
+    """The ways down to the latent ranks, which every device has whole.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    a = s.arch
+    return a.d_model * (a.q_latent_dim + a.kv_latent_dim) * (1.0 - 1.0 / s.parallel.tp)
+
+
 def cached_pair_flops(a: Arch) -> Flops:
     """A query meets a key on the latent vector itself; its rotary part has no value.
 
@@ -62,8 +92,8 @@ LATENT = LayerKind(
         q_params=q_params,
         kv_params=kv_params,
         kv_elements=lambda a: a.kv_latent_dim,
-        kv_elements_per_device=lambda s: s.arch.kv_latent_dim,  # on every device
-        cache_heads=lambda a: 1.0,
+        kv_elements_per_device=kv_elements_per_device,
+        copied_params=copied_params,
         keys=lambda a, context: context,
         projected_width=lambda s: (
             (q_params(s.arch) + kv_params(s.arch)) / s.arch.d_model / s.parallel.tp
@@ -71,5 +101,6 @@ LATENT = LayerKind(
         prefill_kv_heads=lambda s: s.arch.n_heads / s.parallel.tp,
         decode_kv_heads=lambda s: 1.0,
         cached_pair_flops=cached_pair_flops,
+        block_multiple=64.0,  # FlashMLA's
     ),
 )

@@ -11,5 +11,9 @@ WINDOW = LayerKind(
     "window",
     "local attention",
     lambda a: (1.0 - is_latent(a)) * a.local_fraction,
-    replace(ATTENTION, keys=lambda a, context: context - maximum(context - a.window, 0.0)),
+    replace(
+        ATTENTION,
+        keys=lambda a, context: context - maximum(context - a.window, 0.0),
+        window=lambda a: a.window,
+    ),
 )
