@@ -141,7 +141,9 @@ class Footprint:
     graphs_a_size: Scalar = 2.0  # graphs captured a batch size: whole, and between attention
     graphs_in_fraction: Scalar = 1.0  # 1 where the cache makes room for graphs
     activations_in_fraction: Scalar = 1.0  # 1 where it does for the activation peak
-    fraction_of_free: Scalar = 0.0  # 1 where the fraction is of what is free once all else is loaded
+    fraction_of_free: Scalar = (
+        0.0  # 1 where the fraction is of what is free once all else is loaded
+    )
     latent_cached: Scalar = 1.0  # 0 where latent attention caches full heads
     grouped: Scalar = 1.0  # 1 where layers of several kinds share blocks; 0: all at full length
     counts_windows: Scalar = 1.0  # 1 where the tokens it prints count windows and states

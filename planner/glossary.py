@@ -40,6 +40,11 @@ q_latent_dim | d_q |  | latent attention: rank of the query projection
 rope_dim | d_r |  | latent attention: rotary part of a head
 extra_params | N_x |  | norms and biases: weights that cost no time
 kept_params | N_{16} |  | weights that a quantised checkpoint keeps in 16 bits
+rope_elements | n_{rope} |  | elements of the tables of rotary angles
+tower_params | N_t |  | weights of an encoder beside the decoder
+tower_copied | c_t^{tp} |  | 1 where the encoder is whole on each device
+tower_token_elements | n_t |  | elements alive at once while it encodes, a token it yields
+tower_most_tokens | S_t |  | tokens that one image may yield
 output_gate | g_o |  | 1 where a gate as wide as the queries scales attention's output
 own_kv | o_{kv} |  | 0 where keys and values are those of an earlier layer
 recurrent_decode_s | t_{rec,d} | s | states of decoding sequences read and written, all layers
@@ -72,12 +77,14 @@ embedding_bytes | b_e | byte | bytes a weight of embedding and LM head takes
 kv_bytes | b_{kv} | byte | bytes a cached element takes
 activation_bytes | b_a | byte | bytes an activation takes
 gemm_input_bytes | b_g | byte | bytes an element takes as matrix products compute in it
+expert_multiple | n_e^{mul} |  | widths of experts are padded to a multiple of it
 
 # Device and its kernels
 flops_per_s | C | flop/s | dense matrix rate, nameplate
 attention_flops_per_s | C_a | flop/s | matrix rate at the dtype attention computes in
 hbm_bytes_per_s | W | byte/s | memory bandwidth, nameplate
 hbm_bytes | M | byte | device memory
+offered | \mu |  | share of the memory that a program finds
 n_sms | n_{SM} |  | multiprocessors
 link_bytes_per_s | W_l | byte/s | bandwidth to the peers in the node, one direction
 node_link_bytes_per_s | W_n | byte/s | share of the node's network, one direction
@@ -127,8 +134,29 @@ memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
 max_batched_tokens | T_{max} |  | token budget of a step
 block_tokens | n_b |  | tokens of a KV block
-reserve_bytes | M_r | byte | context, graphs and workspaces
+reserve_bytes | M_r | byte | held by a draft
+max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
+eager | e |  | 1 where no graphs are captured
+cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
 chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding
+sampler_copies | c_s |  | float32 logits of every sequence that the sampler holds at once
+samples_chunked | c_c |  | 1 where it samples while it measures prompts that are cut
+workspace_kept | c_w |  | 1 where buffers of the experts outlive the forward pass
+outside_bytes | m_{out} | byte | held outside torch by one device alone
+outside_tp_bytes | m_{out}^{tp} | byte | more of it under tensor parallelism
+graph_bytes | m_g | byte | of captured graphs altogether
+graph_layer_bytes | m_g^l | byte | of each captured graph, a layer
+graphs_a_size | n_g |  | graphs captured a batch size
+graphs_in_fraction | c_g |  | 1 where the cache makes room for graphs
+activations_in_fraction | c_a |  | 1 where the cache makes room for the activation peak
+fraction_of_free | c_f |  | 1 where the fraction is of what is free once all else is loaded
+latent_cached | c_l |  | 1 where the latent vector is cached, 0 where full heads are
+grouped | c_k |  | 1 where layers of several kinds share blocks
+counts_windows | c_t |  | 1 where the tokens printed count windows and states
+weights_sd | \sigma_w |  | spread of the weights' logarithm
+activation_sd | \sigma_a |  | spread of the activation peak's
+outside_sd | \sigma_{out} |  | spread of what is outside torch
+graph_sd | \sigma_g |  | spread of the graphs'
 
 # Work
 prefill_tokens | T_p |  | prompt tokens computed in a step
@@ -193,6 +221,23 @@ activation_peak_bytes | M_a | byte | activations of a full step
 state_bytes_per_sequence | \sigma | byte | state the layers keep of a sequence, however long
 kv_room_bytes | M_{kv} | byte | what the KV cache may take of one device
 kv_capacity_tokens | T_{kv} |  | tokens the cache holds
+layer_weight_bytes | M_w^{lay} | byte | weights of all layers on one device
+expert_workspace_bytes | M_x | byte | buffers of a step's tokens, once for each expert they visit
+forward_bytes | M_f | byte | tensors of a full step's tokens in one layer
+sampler_bytes | M_s | byte | logits of every sequence while it samples
+encoder_bytes | M_e | byte | what an encoder takes for images
+encoded_bytes | M_e^{out} | byte | images encoded ahead, and the input they are merged in
+outside_torch_bytes | M_{out} | byte | context, libraries and buffers of collectives
+graph_sizes | n_{sz} |  | batch sizes of which graphs are captured
+graphs_bytes | M_g | byte | captured graphs
+overrun_bytes | M_{over} | byte | what graphs lack on top of the fraction
+block_bytes | m_b | byte | a block of the cache on one device
+request_blocks | n_{req} |  | blocks that a request takes at most
+n_blocks | n_{blk} |  | blocks the cache has
+kv_tokens | T_{kv}^w |  | tokens of the workload's requests that the cache holds
+longest_at_once | B_{long} |  | requests of the longest length that fit
+lacking_bytes | M_{lack} | byte | what a device lacks for one request
+room_sd | \sigma_{kv} |  | spread of the cache's logarithm
 max_concurrency | B_{fit} |  | requests of full length that fit at once
 
 # Loss

@@ -155,24 +155,28 @@ _ALL = (
             "state the layers keep of a sequence, over all devices",
             lambda v: memory.state_bytes_per_sequence(v.system),
             better="low", keep=2, hide_zero=True),
-    _stored("device_bytes", "byte", "memory offered", "memory a program finds on one device",
+    _stored("device_bytes", "gibibyte", "memory offered", "memory a program finds on one device",
             lambda v: memory.usable_bytes(v.system), keep=0),
-    _stored("weight_bytes", "byte", "weights", "weights on one device",
+    _stored("weight_bytes", "gibibyte", "weights", "weights on one device",
             lambda v: memory.weight_bytes(v.system), "weights_sd", better="low", keep=2),
-    _stored("activation_bytes", "byte", "activation peak", "most that a step takes besides weights",
+    _stored("activation_bytes", "gibibyte", "activation peak", "most that a step takes besides weights",
             lambda v: memory.activation_peak_bytes(v.system), "activation_sd", better="low", keep=0),
-    _stored("outside_torch_bytes", "byte", "outside torch", "context, libraries, collectives",
+    _stored("outside_torch_bytes", "gibibyte", "outside torch", "context, libraries, collectives",
             lambda v: memory.outside_torch_bytes(v.system), "outside_sd", better="low", keep=0),
-    _stored("graph_bytes", "byte", "graphs", "captured CUDA graphs on one device",
+    _stored("forward_bytes", "gibibyte", "forward pass", "tensors of a full step's tokens in a layer",
+            lambda v: memory.forward_bytes(v.system), keep=0),
+    _stored("sampler_bytes", "gibibyte", "sampler", "logits of every sequence while it samples",
+            lambda v: memory.sampler_bytes(v.system), keep=0),
+    _stored("graph_bytes", "gibibyte", "graphs", "captured CUDA graphs on one device",
             lambda v: memory.graphs_bytes(v.system), "graph_sd", better="low", keep=0),
-    _stored("kv_cache_bytes", "byte", "cache", "what the KV cache takes of one device",
+    _stored("kv_cache_bytes", "gibibyte", "cache", "what the KV cache takes of one device",
             lambda v: np.maximum(memory.kv_room_bytes(v.system), 0.0), "room_sd",
             better="high", keep=0),
     _stored("kv_capacity_tokens", "", "cache, tokens", "tokens the KV cache of a replica has room for",
             lambda v: memory.kv_capacity_tokens(v.system), "room_sd",
             better="high", whole=True, keep=0),
     _stored("longest_at_once", "", "longest at once", "requests of the longest length that fit at once",
-            lambda v: memory.longest_at_once(v.system), "room_sd", better="high", keep=0),
+            lambda v: memory.longest_at_once(v.system), "room_sd", better="high", keep=0, places=2),
     _stored("max_concurrency", "", "fits at once", "requests of full length a replica has room for",
             lambda v: memory.max_concurrency(v.system, v.workload),
             better="high", whole=True, keep=2),
@@ -204,6 +208,9 @@ _ALL = (
 )  # fmt: skip
 METRICS: dict[str, Metric] = {m.name: m for m in _ALL}
 QUALITY = tuple(m.name for m in METRICS.values() if m.group == "quality")  # needs a loss law
+# What an engine prints when it starts, in its order.
+LOG = ("device_bytes", "weight_bytes", "activation_bytes", "outside_torch_bytes", "graph_bytes",
+       "kv_cache_bytes", "kv_capacity_tokens", "longest_at_once")  # fmt: skip
 SERVING = tuple(n for n in METRICS if n not in (*QUALITY, "lifetime_usd"))
 
 

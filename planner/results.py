@@ -354,6 +354,7 @@ class WhatIf(Result):
     kind: Literal["what-if"] = "what-if"
     inputs: dict[str, Any]  # model, settings, vary
     vary: tuple[str, ...]  # what the rows differ in
+    shown: tuple[str, ...] = ()  # metrics that a table shows; none named: the usual ones
     points: tuple[Point, ...]
     timelines: tuple[dict[str, list[float]], ...] = ()  # of each point, where few were simulated
     elapsed_s: float = 0.0
@@ -420,7 +421,9 @@ class Started(Record):
     model: str
     where: str
     outcome: str  # as the file tells it
-    short_bytes: float  # that a device lacks for the longest request, as predicted; below 0: to spare
+    short_bytes: (
+        float  # that a device lacks for the longest request, as predicted; below 0: to spare
+    )
     right: bool
 
 

@@ -113,6 +113,7 @@ def whole(text: object, flag: str = "") -> int:
 _SCALES = {
     "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
     "byte": [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
+    "gibibyte": [(2.0**30, "GiB")],
     "": [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")],
 }
 _SI = [(f, p) for p, f in reversed(DECIMAL.items())]

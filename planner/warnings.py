@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Table
+from planner.inputs.engine import engines
 from planner.inputs.formats import alike
 from planner.results import Warned
 from planner.scenario.legal import NO_ROOM, REFUSED
@@ -66,6 +67,18 @@ def _stored(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
     return list(found)
 
 
+def _newer(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    used = {(e.name, e.version) for e in (scenarios[i].engine for i in rows)}
+    known = [(engines()[name], version) for name, version in used]
+    return sorted(f"{e.name} {v} as {e.known_to}" for e, v in known if e.unknown(v))
+
+
+def _older(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    used = {(e.name, e.version) for e in (scenarios[i].engine for i in rows)}
+    known = [(engines()[name], version) for name, version in used]
+    return sorted(f"{e.name} {e.memory_from}, not {v}" for e, v in known if e.before_memory(v))
+
+
 def _positions(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
     loads = [(scenarios[i].model, scenarios[i].workload) for i in rows]
     return sorted(
@@ -93,6 +106,13 @@ SERVING_WARNINGS = (
         "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
         _bound("capacity"),
     ),
+    Warning(
+        "newer-engine",
+        "an engine newer than those whose code was read is taken as the newest of them: {names}; "
+        "intervals of memory are wider",
+        _newer,
+    ),
+    Warning("older-engine", "what is said of memory holds from {names}", _older),
     Warning("stored-format", "{names}: another checkpoint, or --dtype", _stored),
     Warning(
         "beyond-positions",

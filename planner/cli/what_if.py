@@ -15,6 +15,9 @@ Set = Annotated[
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="Run each point through the scheduler: percentiles.")
 ]
+Memory = Annotated[
+    bool, typer.Option("--memory", help="Show memory part by part, as the engine's log would.")
+]
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows to print.")]
 CURVE = "concurrency=1..256"  # what is varied where nobody says how requests come
 
@@ -27,6 +30,7 @@ def what_if(
     vary: Vary = None,
     set_: Set = None,
     simulate: Simulate = False,
+    memory: Memory = False,
     top: Top = 64,
     **settings: Any,
 ) -> None:
@@ -36,6 +40,7 @@ def what_if(
     """
     from planner.cli.output import command_line
     from planner.cli.serve import served
+    from planner.metrics import LOG
     from planner.questions.what_if import what_if as run
     from planner.scenario.options import LOADS, read_set, read_vary
 
@@ -44,4 +49,5 @@ def what_if(
     curve = [] if any(name in settings for name in LOADS) else [CURVE]
     simulate = simulate or "trace" in settings
     found = run(model, vary or curve, simulate=simulate, command=command_line(), **settings)
+    found = found.model_copy(update={"shown": LOG}) if memory else found
     form.show(found, top, serve)

@@ -7,13 +7,12 @@ its layers look at: all of it, a window, or one state.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 from planner.columns import System
-from planner.cost.operators.attention.kind import LayerKind
 from planner.cost.operators.attention.kinds import KINDS, has_attention
 from planner.cost.operators.operator import is_zero
 from planner.equation import ceil, equation, floor, maximum, minimum, nearest
@@ -24,18 +23,15 @@ PAD_BELOW = 1.5  # kinds whose counts of layers differ by less make groups of th
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """Like layers of a pipeline stage, and what each keeps on one device."""
+    """Layers of a pipeline stage that keep alike, and what each keeps on one device."""
 
-    kind: LayerKind
     n_layers: Scalar
-    page_bytes: Bytes  # of a layer, a block; a state's of a sequence
+    page_bytes: (
+        Bytes  # of a layer: a block of tokens, or a sequence's state; a mean where they differ
+    )
     window: Scalar  # tokens it looks back; inf: all
-    block_multiple: Scalar  # of which its blocks hold a multiple of tokens where they are made larger
-
-    @property
-    def is_state(self) -> bool:
-        """Whether it keeps a state in place of tokens."""
-        return self.kind.softmax is None
+    is_state: bool = False  # keeps a state in place of tokens
+    block_multiple: Scalar = 1.0  # of tokens, where its blocks are made larger
 
     def keeps_as(self, other: "Cached") -> bool:
         """Whether it keeps as much of a request as another does.
@@ -46,10 +42,21 @@ class Cached:
         """
         return self.is_state == other.is_state and alike(self.window, other.window)
 
+    def beside(self, other: "Cached") -> "Cached":
+        """Return these layers and others that keep as much.
+
+        Args:
+            other: layers of the same model.
+
+        """
+        n = self.n_layers + other.n_layers
+        total = self.n_layers * self.page_bytes + other.n_layers * other.page_bytes
+        return replace(self, n_layers=n, page_bytes=total / maximum(n, 1.0))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Layers of a kind, in block tables of their own."""
+    """Layers that keep alike, in block tables of their own."""
 
     layers: Cached
     tables: Scalar
@@ -78,7 +85,7 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def cached_layers(s: System) -> list[Cached]:
-    """Return the layers of a stage that keep anything, like ones together.
+    """Return the layers of a stage that keep anything, those that keep alike together.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -86,12 +93,15 @@ def cached_layers(s: System) -> list[Cached]:
     """
     found: list[Cached] = []
     for own in _each(s):
-        for i, other in enumerate(found):
-            if own.keeps_as(other) and alike(own.page_bytes, other.page_bytes):
-                found[i] = replace(other, n_layers=other.n_layers + own.n_layers)
-                break
-        else:
+        if is_zero(s.footprint.grouped):  # everything at full length; states are held apart
+            if own.is_state:
+                continue
+            own = replace(own, window=math.inf)
+        place = next((i for i, other in enumerate(found) if own.keeps_as(other)), None)
+        if place is None:
             found.append(own)
+        else:
+            found[place] = found[place].beside(own)
     return [replace(k, n_layers=ceil(k.n_layers / s.parallel.pp)) for k in found]
 
 
@@ -101,17 +111,17 @@ def _each(s: System) -> Iterator[Cached]:
         for kind in KINDS:
             if is_zero(share := kind.share(arch)):
                 continue
-            layers = arch.n_layers if is_zero(share - 1.0) else nearest(arch.n_layers * share)
+            layers = nearest(arch.n_layers * share)
             if kind.softmax is None:
                 if not is_zero(state := kind.state_bytes(own)):
-                    yield Cached(kind, layers, state / s.parallel.tp, 0.0, 1.0)
+                    yield Cached(layers, state / s.parallel.tp, 0.0, is_state=True)
             elif has_attention(arch) and not is_zero(arch.own_kv):
                 kept = kind.softmax
-                token = kept.kv_elements_per_device(own) * s.precision.kv_bytes
-                page = token * s.limits.block_tokens
-                yield Cached(
-                    kind, layers * arch.own_kv, page, kept.window(arch), kept.block_multiple
+                page = (
+                    kept.kv_elements_per_device(own) * s.precision.kv_bytes * s.limits.block_tokens
                 )
+                layers = layers * arch.own_kv
+                yield Cached(layers, page, kept.window(arch), block_multiple=kept.block_multiple)
 
 
 def layout(s: System) -> Layout:
@@ -122,29 +132,26 @@ def layout(s: System) -> Layout:
 
     """
     kinds = cached_layers(s)
-    if is_zero(s.footprint.grouped):  # everything at full length; states are held apart
-        kinds = [replace(k, window=math.inf) for k in kinds if not k.is_state] or kinds
-    if all(k.keeps_as(kinds[0]) for k in kinds):
-        block_bytes = _sum(k.n_layers * k.page_bytes for k in kinds)
-        tokens = s.limits.block_tokens
-        return Layout((Group(kinds[0], 1.0, tokens),), block_bytes, _sum(k.n_layers for k in kinds))
+    tokens = s.limits.block_tokens
+    if not kinds:  # nothing is kept: a block of nothing much
+        return Layout((Group(Cached(1.0, tokens, math.inf), 1.0, tokens),), tokens, 1.0)
+    if len(kinds) == 1:
+        only = kinds[0]
+        return Layout((Group(only, 1.0, tokens),), only.n_layers * only.page_bytes, only.n_layers)
     page, tokens = _common_page(s, kinds)
     size = _group_layers([k.n_layers for k in kinds])
     groups = (Group(k, ceil(k.n_layers / size), _block_tokens(s, k, page, tokens)) for k in kinds)
     return Layout(tuple(groups), size * page, size)
 
 
-def _sum(terms: Iterable[Any]) -> Any:
-    return reduce(lambda a, b: a + b, terms)
-
-
 def _common_page(s: System, kinds: Sequence[Cached]) -> tuple[Bytes, Scalar]:
     """Bytes that all layers' pages take, and tokens in one: enough for a state beside it."""
-    pages = [k.page_bytes for k in kinds if not k.is_state]
-    states = [k.page_bytes for k in kinds if k.is_state]
+    held = [k.page_bytes * minimum(k.n_layers, 1.0) for k in kinds]
+    pages = [page for page, k in zip(held, kinds, strict=True) if not k.is_state]
+    states = [page for page, k in zip(held, kinds, strict=True) if k.is_state]
     tokens = s.limits.block_tokens
     if not pages or not states:
-        return reduce(maximum, pages or states), tokens
+        return reduce(maximum, held), tokens
     multiple = next(k.block_multiple for k in kinds if not k.is_state)
     token_bytes = reduce(maximum, pages) / tokens
     state_tokens = multiple * ceil(reduce(maximum, states) / (token_bytes * multiple))
@@ -162,8 +169,9 @@ def _block_tokens(s: System, k: Cached, page: Bytes, tokens: Scalar) -> Scalar:
 
 
 def _group_layers(counts: Sequence[Scalar]) -> Scalar:
-    """Layers of a group: the fewest of any kind, or the most where they are not many more."""
-    least, most = reduce(minimum, counts), reduce(maximum, counts)
+    """Layers of a group: the fewest of any kind there is, or the most where they are not many more."""
+    most = reduce(maximum, counts)
+    least = reduce(minimum, [n + most * (1.0 - minimum(n, 1.0)) for n in counts])
     near = minimum(1.0, maximum(0.0, ceil(PAD_BELOW * least - most)))
     return least + near * (most - least)
 

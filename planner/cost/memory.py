@@ -182,18 +182,6 @@ def sampler_bytes(s: System) -> Bytes:
 
 
 @equation
-def states_apart_bytes(s: System) -> Bytes:
-    """States of every sequence on one device, where they are no pages of the cache.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-
-    """
-    share = s.parallel.tp * s.parallel.pp
-    return s.limits.max_num_seqs * state_bytes_per_sequence(s) / share
-
-
-@equation
 def encoder_bytes(s: System) -> Bytes:
     """What an encoder takes for the largest image, or as many as make a step's tokens.
 
@@ -232,7 +220,10 @@ def activation_peak_bytes(s: System) -> Bytes:
 
     """
     kept = s.footprint.workspace_kept
-    apart = (1.0 - s.footprint.grouped) * states_apart_bytes(s)
+    share = (
+        s.parallel.tp * s.parallel.pp
+    )  # states that are no pages of the cache are of every sequence
+    apart = (1.0 - s.footprint.grouped) * s.limits.max_num_seqs * all_states_bytes(s) / share
     workspace = expert_workspace_bytes(s)
     forward = maximum(forward_bytes(s) + (1.0 - kept) * workspace, encoder_bytes(s))
     peak = maximum(forward, sampler_bytes(s))
@@ -382,12 +373,16 @@ def kv_tokens(s: System, w: Workload) -> Scalar:
 def max_concurrency(s: System, w: Workload) -> Scalar:
     """Requests of full length that fit at once, by cache and by the engine's own limit.
 
+    None where the engine does not start: its graphs or its longest request find no room.
+
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: lengths in tokens, and requests there are: numbers or columns.
 
     """
     starts = 1.0 - minimum(1.0, maximum(0.0, ceil(overrun_bytes(s) / usable_bytes(s))))
+    if not is_zero(s.limits.max_model_len):
+        starts = starts * minimum(1.0, floor(longest_at_once(s)))
     fit = floor(n_blocks(s) / request_blocks(s, _length(w)))
     return starts * minimum(fit, s.limits.max_num_seqs)
 

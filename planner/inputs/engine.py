@@ -19,7 +19,6 @@ from planner.inputs.fields import BytesField, Spec, load_toml
 from planner.inputs.formats import FORMATS, SERVED, Dtype
 from planner.inputs.names import slug, words
 
-
 GIB, MIB = 2.0**30, 2.0**20
 NEWER = 2.0  # how much wider intervals of memory are for a version newer than any that was read
 
@@ -100,7 +99,9 @@ class EngineVersion(EngineLimits):
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
-    chunks_above: int | None = None  # longest request beyond which prompts are cut without being asked
+    chunks_above: int | None = (
+        None  # longest request beyond which prompts are cut without being asked
+    )
     chunk_tokens: int = 512  # and its budget of a step then
     source: str = Field(pattern="^https://")  # where its makers say how it schedules
     written: date  # when its numbers were put here

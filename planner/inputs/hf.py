@@ -234,15 +234,16 @@ def _rope_stretch(c: Config) -> float:
     if c.recipe.positions or not c.recipe.rotary:
         return 0.0
     said = config.get("rope_scaling") or config.get("rope_parameters")
-    tables = list(said.values()) if isinstance(said, Mapping) else []
-    scalings = [t for t in tables if isinstance(t, Mapping)] or [said]
-    stretch = 0.0
-    for scaling in scalings:
-        kind = (scaling.get("rope_type") or scaling.get("type")) if isinstance(scaling, Mapping) else ""
-        factor = scaling.get("factor") if kind == "linear" and isinstance(scaling, Mapping) else 1.0
-        stretch += float(factor) if isinstance(factor, int | float) else 1.0
-    local = len(scalings) == 1 and bool(config.get("rope_local_base_freq"))
-    return min(stretch + local, 1e4)
+    said = said if isinstance(said, Mapping) else {}
+    tables = [t for t in said.values() if isinstance(t, Mapping)] or [said]  # one a kind of layer
+    local = len(tables) == 1 and bool(config.get("rope_local_base_freq"))
+    return min(sum(map(_stretch, tables)) + local, 1e4)
+
+
+def _stretch(scaling: Mapping[str, Any]) -> float:
+    factor = scaling.get("factor")
+    linear = (scaling.get("rope_type") or scaling.get("type")) == "linear"
+    return float(factor) if linear and isinstance(factor, int | float) and factor > 0 else 1.0
 
 
 def _rope_theta(config: Json) -> Any:

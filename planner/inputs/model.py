@@ -100,7 +100,9 @@ class ModelSpec(Spec):
     tower_most_tokens: NaturalInt = 0  # that one image may yield
 
     max_position_embeddings: PositiveInt = 131072
-    rope_stretch: float = Field(1.0, ge=0, le=1e4)  # times it that angles are tabulated; 0: none are
+    rope_stretch: float = Field(
+        1.0, ge=0, le=1e4
+    )  # times it that angles are tabulated; 0: none are
     rope_theta: float = Field(500000.0, gt=0)
     source: str = ""
 
@@ -117,8 +119,10 @@ class ModelSpec(Spec):
         found: dict[str, Any] = dump(self)
         names = {k.columns: k.name for k in FURTHER}
         tables = {names[type(own)]: asdict(own) for own in self.layers}
-        said = ("stacks", "other_params", "weights_format", "unread_format", "attention_kept")
-        said += ("tower_params", "tower_copied", "tower_token_elements", "tower_most_tokens")
+        said = (
+            *("stacks", "other_params", "weights_format", "unread_format", "attention_kept"),
+            *("tower_params", "tower_copied", "tower_token_elements", "tower_most_tokens"),
+        )
         unsaid = {"layers", *(k for k in said if not found.get(k))}
         unsaid |= {"rope_stretch"} if self.rope_stretch == 1 else set()
         unsaid |= {"head"} if self.head == "lm" else set()
@@ -285,7 +289,9 @@ class ModelSpec(Spec):
         """Return the columns equations look at; `params.n_params` of them is the exact count."""
         arch = self._matrices()
         kept = over_layers(arch, attn_params) if self.attention_kept else 0.0
-        rotary = self.rope_dim or max([x.rope_dim or x.head_dim for x in self.stacks] or [self.head_dim])
+        rotary = self.rope_dim or max(
+            [x.rope_dim or x.head_dim for x in self.stacks] or [self.head_dim]
+        )
         arch = replace(
             arch,
             kept_params=float(kept),

@@ -21,7 +21,14 @@ DEFAULTS: dict[str, dict[str, int]] = {  # transformers', where a config leaves 
     "qwen2_5_vl": {"width": 1280, "layers": 32, "inner": 3420},
 }
 
-DEFAULT_MERGE = {"moonvit": 2, "qwen2_5_vl": 2, "qwen2_vl": 2, "qwen3_vl": 2, "qwen3_5": 2, "qwen3_5_moe": 2}
+DEFAULT_MERGE = {
+    "moonvit": 2,
+    "qwen2_5_vl": 2,
+    "qwen2_vl": 2,
+    "qwen3_vl": 2,
+    "qwen3_5": 2,
+    "qwen3_5_moe": 2,
+}
 # Tensors as wide as the encoder that attention holds at once: input and residual, queries, keys and
 # values twice, one of them in float32 before and after its rotation.
 ALIVE = 12

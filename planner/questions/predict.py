@@ -46,8 +46,8 @@ def predict_scenario(s: Scenario, *, command: str = "") -> Prediction:
     legal.require_legal(s)
     resolved = Resolved.of(s, s.model.n_params_non_embedding)
     one = Evaluation(resolved, s.model.arch())
-    if float(one["max_concurrency"]) < 1:
-        raise legal.does_not_fit(s, float(legal.missing_bytes(one.system, one.workload)))
+    if (short := legal.lacking(s)) > 0:
+        raise legal.does_not_fit(s, short)
     table = one.table(CANDIDATE)
     arch = as_rows(s.model.arch())
     assert resolved.trained

@@ -35,7 +35,7 @@ def what_if_sections(w: WhatIf, figures: bool, top: int | None) -> Page:
     said = f"{n:,} points in {show(w.elapsed_s, 's')}; {shown}varied: {', '.join(w.vary) or 'nothing'}."
     drawn = _curves(w.points, w.vary) if figures and n > 1 else []
     refused = [f"{_setting(p, w.vary)}: {p.refused.message}" for p in w.points if p.refused]
-    grid = rows.points(few, w.vary, bars=not figures)
+    grid = rows.points(few, w.vary, bars=not figures, only=w.shown)
     parts = [Section("answer", "The curves", (said,), figures=drawn, grids=[grid])]
     if refused:
         parts.append(Section("refused", "Settings that may not be asked", items=refused))

@@ -133,13 +133,16 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
         f"{said('ttft_s')} and one every {said('tpot_s')} after it. {said('max_concurrency')} such "
         f"requests fit at once; what binds is {c.bound}."
     )
-    used = ", ".join(f"{k.replace('_', ' ')} {show(v, 'byte')}" for k, v in c.memory_bytes.items())
+    used = ", ".join(
+        f"{k.replace('_', ' ')} {show(v, 'gibibyte')}" for k, v in c.memory_bytes.items()
+    )
+    in_use = [f"In use under this load: {used}."] if used else []
     sections = [
         Section("answer", "The prediction", (text,), grids=[rows.candidates({name: c})]),
         Section(
             "step", "Where a step goes", grids=[rows.operators(c.breakdown)] if c.breakdown else []
         ),
-        Section("use", "Memory of one device", items=[used] if used else []),
+        Section("use", "Memory of one device", in_use, grids=[rows.memory(c, p.inputs.engine)]),
     ]
     if figures:
         shown = evaluations({name: c.model}, _looked_up(p, usd))

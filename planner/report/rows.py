@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from planner.inputs.conditions import Conditions
-from planner.metrics import HEAD, LATENCIES, LINE, METRICS, SIMULATED, Metric
+from planner.inputs.engine import EngineSpec
+from planner.metrics import HEAD, LATENCIES, LINE, LOG, METRICS, SIMULATED, Metric
 from planner.picks import title
 from planner.report.parts import Cell, Column, Grid, esc, grid
 from planner.results import Candidate, Estimate, Limited, Measures, Plan, Point, Score
@@ -221,9 +222,34 @@ def setting(p: Point, name: str) -> str:
     return plain(p.settings.get(name))
 
 
-def points(rows: Sequence[Point], vary: Sequence[str], *, bars: bool) -> Grid:
-    """Return a line a setting: what was varied, what follows, what binds."""
+def memory(c: Candidate, engine: EngineSpec) -> Grid:
+    """Return the memory of one device as the engine's log would say it."""
+    foot = engine.footprint()
+    larger = max(("forward_bytes", "sampler_bytes"), key=lambda n: of(c, n))
+    longest = f"{engine.max_model_len} tokens" if engine.max_model_len else "as asked"
+    beside = {
+        "activation_bytes": f" ({METRICS[larger].title})",
+        "graph_bytes": "" if foot.graphs_in_fraction or engine.enforce_eager else " (on top)",
+        "longest_at_once": f" ({longest})",
+    }
+    rows: list[list[Cell | str]] = [
+        [METRICS[n].title + beside.get(n, ""), said(c, METRICS[n])] for n in LOG
+    ]
+    share = show(of(c, "device_bytes") * engine.memory_fraction, "gibibyte")
+    taken = "of what is then free" if foot.fraction_of_free else share
+    rows.insert(1, [f"share taken, {engine.memory_fraction:g}", taken])
+    return Grid(["", "one device"], rows, "Brackets hold 80 % intervals", sideways=True)
+
+
+def points(
+    rows: Sequence[Point], vary: Sequence[str], *, bars: bool, only: Sequence[str] = ()
+) -> Grid:
+    """Return a line a setting: what was varied, what follows (or the metrics named), what binds."""
     columns = [Column(n, partial(setting, name=n)) for n in vary]
+    if only:  # narrow pages drop the first of them
+        every = metric_columns(METRICS[n] for n in only)
+        columns += [replace(c, keep=keep) for keep, c in enumerate(every, start=1)]
+        return grid(rows, [*columns, Column("bound by", lambda p: p.bound)], "Settings")
     columns += metric_columns(known(rows, LINE))
     if bars:
         speed = METRICS["output_tokens_per_s"]

@@ -50,7 +50,15 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
     "d_over_sqrt_n": params.d_over_sqrt_n,
 }
 
-PARTS = ("weights", "activations", "outside_torch", "graphs", "states", "kv_cache", "free")  # of a device's memory
+PARTS = (
+    "weights",
+    "activations",
+    "outside_torch",
+    "graphs",
+    "states",
+    "kv_cache",
+    "free",
+)  # of a device's memory
 MEMORY = tuple(f"memory.{name}" for name in PARTS)
 CANDIDATE = (*QUALITY, *SERVING, *MEMORY, "room_sd", "bound")  # columns a candidate is made of
 

@@ -1,17 +1,18 @@
 """What may be asked of a scenario, what fits, and by how much it does not: said once, for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planner.columns import System, Workload
 from planner.cost import memory
 from planner.errors import Infeasible, SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
+from planner.inputs.engine import GIB, EngineSpec
 from planner.inputs.formats import CACHED, NARROW
+from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import Scenario, load_of, resolve
 from planner.serving.kinds import KINDS
 from planner.units import show
@@ -27,7 +28,7 @@ __all__ = ["NoSuchFormat"]
 class Refusal:
     """Why a scenario may not be asked, and what may."""
 
-    code: str  # draft, heads, experts, layers, pools, dtype
+    code: str  # draft, heads, experts, layers, length, pools, dtype
     message: str
     hint: str
 
@@ -72,6 +73,18 @@ def refusal(s: Scenario) -> Refusal | None:
             f"--pp {e.pp} leaves stages of {m.name} without a layer: it has {m.n_layers}",
             f"choose at most --pp {m.n_layers}",
         )
+    longest = e.max_model_len
+    if (
+        longest
+        and not s.workload.trace
+        and s.workload.input_tokens + s.workload.output_tokens > longest
+    ):
+        asked = s.workload.input_tokens + s.workload.output_tokens
+        return Refusal(
+            "length",
+            f"--max-model-len {longest} is shorter than the requests: {asked:g} tokens in and out",
+            f"choose --max-model-len {asked:g} or more, or shorter requests",
+        )
     if s.prefill_replicas and KINDS[s.workload.kind].pools is None:
         return Refusal(
             "pools",
@@ -92,49 +105,73 @@ def require_legal(s: Scenario) -> None:
         raise found.error()
 
 
-def missing_bytes(s: System, w: Workload) -> Any:
-    """Bytes a device lacks for one request of full length; negative where there is room."""
-    return memory.lacking_bytes(s, w.input_tokens + w.output_tokens)
-
-
 def lacking(s: Scenario) -> float:
-    """Return the bytes a device lacks for one request of `s`; raises as `resolve` does."""
-    system, w = resolve(s).system(s.model.arch()), load_of([s]).workload
-    if s.engine.max_model_len:  # an engine starts for it, whatever is asked then
-        return float(memory.lacking_bytes(system, max(s.engine.max_model_len, _length(w))))
-    return float(missing_bytes(system, w))
+    """Return the bytes a device lacks for the longest request of `s`; raises as `resolve` does."""
+    return float(memory.lacking_bytes(resolve(s).system(s.model.arch()), _longest(s)))
 
 
-def _length(w: Workload) -> float:
-    return float(w.input_tokens + w.output_tokens)
+# What people try first: the engine's own limits, then a smaller cache, then more devices, then formats.
+GREATEST_FRACTION = 0.97
+LEAST_BUDGET = 512  # tokens of a step
 
 
-# Least change first: nothing but the engine's own limits, then formats, then further devices.
-FIXES: list[dict[str, Any]] = [
-    {"max_batched_tokens": 2048},
-    {"max_batched_tokens": 2048, "max_num_seqs": 32},
-    {"memory_fraction": 0.95},
-    {"kv_dtype": CACHED[0]},
-    *({"dtype": dtype} for dtype in NARROW),
-    *({"tp": tp} for tp in (2, 4, 8)),
-    *({"tp": 8, "pp": pp} for pp in (2, 4)),
-]
+def _tries(e: EngineSpec) -> Iterator[dict[str, Any]]:
+    """Yield single changes of an engine, of each kind the least first."""
+    yield from ({"max_num_seqs": n} for n in _halves(e.max_num_seqs, 1))
+    yield from ({"max_batched_tokens": n} for n in _halves(e.max_batched_tokens, LEAST_BUDGET))
+    steps = range(round(100 * e.memory_fraction) + 1, round(100 * GREATEST_FRACTION) + 1)
+    yield from ({"memory_fraction": n / 100} for n in steps)
+    if not e.kv_dtype:
+        yield {"kv_dtype": CACHED[0]}
+    yield {}  # a shorter request
+    yield from ({"tp": n} for n in (2, 4, 8) if n > e.tp)
+    yield from ({"dtype": name} for name in NARROW)
+    yield from ({"tp": 8, "pp": n} for n in (2, 4, 8) if n > e.pp)
+
+
+def _halves(value: int, least: int) -> Iterator[int]:
+    while value > least:
+        value = max(value // 2, least)
+        yield value
 
 
 def smallest_fix(s: Scenario) -> str:
-    """Return in words the least change under which one request fits."""
-    for fix in FIXES:
-        own = s.engine
-        if all(getattr(own, k) == v for k, v in fix.items()) or fix.get("tp", 99) <= own.tp:
-            continue
-        changed = s.model_copy(update={"engine": own.model_copy(update=fix)})
+    """Return in words the first change, of those people would try, under which `s` fits."""
+    for fix in _tries(s.engine):
+        if not fix and (length := longest_that_fits(s)):
+            return f"the smallest change that makes it fit: {_shorter(s, length)}"
+        changed = s.model_copy(update={"engine": s.engine.model_copy(update=fix)})
         try:
             if refusal(changed) is None and lacking(changed) <= 0:
-                how = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in fix.items())
+                how = " ".join(f"{OPTIONS[k].flag} {v}" for k, v in fix.items())
                 return f"the smallest change that makes it fit: {how}"
         except SpecError:  # the device has no such format
             continue
     return "choose a device with more memory, or a smaller model"
+
+
+def longest_that_fits(s: Scenario) -> int:
+    """Return the longest request that fits, in whole blocks; 0 where none does."""
+    system, block = resolve(s).system(s.model.arch()), s.engine.block_tokens
+    low, high = 0, int(_longest(s)) // block
+    while high - low > 1:  # of blocks, `low` fit and `high` do not
+        middle = (low + high) // 2
+        fits = float(memory.lacking_bytes(system, float(middle * block))) <= 0
+        low, high = (middle, high) if fits else (low, middle)
+    return low * block
+
+
+def _longest(s: Scenario) -> float:
+    """Return the longest request there may be: an engine starts for it, whatever is asked then."""
+    w = load_of([s]).workload
+    return max(float(w.input_tokens + w.output_tokens), float(s.engine.max_model_len or 0))
+
+
+def _shorter(s: Scenario, length: int) -> str:
+    w = load_of([s]).workload
+    if length >= w.input_tokens + w.output_tokens:
+        return f"--max-model-len {length}"
+    return f"requests of at most {length} tokens, in and out"
 
 
 def require_room(found: "Evaluated") -> None:
@@ -157,10 +194,9 @@ def require_room(found: "Evaluated") -> None:
 
 def does_not_fit(s: Scenario, short: float) -> Infeasible:
     """Return the error of a scenario of which not one request fits."""
-    w = load_of([s]).workload
     return Infeasible(
-        f"{s.model.name} does not fit {s.on}: each device is {show(max(short, 0.0), 'byte')} short "
-        f"for one request of {w.input_tokens + w.output_tokens:.0f} tokens",
+        f"{s.model.name} does not fit {s.on}: each device is {max(short, 0.0) / GIB:.3g} GiB short "
+        f"for one request of {_longest(s):.0f} tokens",
         hint=smallest_fix(s),
     )
 

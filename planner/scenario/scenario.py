@@ -190,13 +190,8 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
 
 
 def columns_of(s: Scenario) -> tuple[Any, ...]:
-    """Return what scenarios must share to be rows of one table: kinds of layers, too.
-
-    Layers that differ stand alone.
-    """
-    m = s.model
-    kinds = (m.window is None, m.local_fraction == 1, m.kv_latent_dim > 0, len(m.layers))
-    return (*group_of(s), *kinds, m if m.mixed else None)
+    """Return what scenarios must share to be rows of one table; layers that differ stand alone."""
+    return (*group_of(s), s.model if s.model.mixed else None)
 
 
 @functools.lru_cache(maxsize=8)

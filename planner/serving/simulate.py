@@ -216,8 +216,9 @@ def simulate(
     engines = pp * replicas
     if concurrency is not None:
         engines = min(engines, concurrency)  # with fewer requests than engines, the others idle
-    means = (float(v.mean()) if len(v) else 1.0 for v in (requests.input_tokens, requests.output_tokens))
-    r = rules(s, Workload(*means, batch=1.0))
+    given, made = requests.input_tokens, requests.output_tokens
+    means = [float(v.mean()) if len(v) else 1.0 for v in (given, made)]
+    r = rules(s, Workload(means[0], means[1], batch=1.0))
     capacity = r.n_blocks * r.block_tokens
     refused = requests.input_tokens + requests.output_tokens > capacity
     n = len(requests)

@@ -24,7 +24,8 @@ def test_key_value_heads_replicate_beyond_their_number():
     read = [breakdown(s, DECODE)["attention_decode"].bytes_ for s in (eight, sixteen)]
     assert read[1] == pytest.approx(read[0], rel=0.02)  # one head each, either way
     assert kv_bytes_per_token(sixteen) == 2 * kv_bytes_per_token(eight)
-    assert weight_bytes(sixteen) == weight_bytes(eight) / 2
+    halved = weight_bytes(eight) / 2  # but for norms, rotary tables and key/value heads
+    assert halved < weight_bytes(sixteen) < 1.06 * halved
 
 
 def test_tensor_parallelism_is_faster_but_never_tp_times():

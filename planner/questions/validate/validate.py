@@ -16,10 +16,18 @@ from planner.inputs.files import Sheet, read_csv
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
-from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
-from planner.questions.validate.measured import MEMORY, COLUMNS, Run, Start, Unread, runs_of, starts_of
-from planner.questions.validate.scoring import prepare
 from planner.metrics import METRICS
+from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
+from planner.questions.validate.measured import (
+    COLUMNS,
+    MEMORY,
+    Run,
+    Start,
+    Unread,
+    runs_of,
+    starts_of,
+)
+from planner.questions.validate.scoring import prepare
 from planner.results import Estimate, Line, Score, Started, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve

@@ -60,7 +60,8 @@ def kv_elements_per_device(s: System) -> Scalar:
         return s.arch.kv_latent_dim
     padded = HEAD_MULTIPLE * ceil((s.arch.head_dim + s.arch.rope_dim) / HEAD_MULTIPLE)
     heads = 2.0 * padded * maximum(s.arch.n_heads / s.parallel.tp, 1.0)
-    return s.footprint.latent_cached * (s.arch.kv_latent_dim - heads) + heads
+    cached = minimum(s.footprint.latent_cached, 1.0)
+    return cached * s.arch.kv_latent_dim + (1.0 - cached) * heads
 
 
 def copied_params(s: System) -> Scalar:
