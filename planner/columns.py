@@ -45,6 +45,11 @@ class Arch:
     extra_params: Scalar = 0.0  # norms and biases, counted by the spec: they cost no time
     output_gate: Scalar = 0.0  # 1 where a gate as wide as the queries scales attention's output
     own_kv: Scalar = 1.0  # 0 where keys and values are those of an earlier layer
+    chunked_window: Scalar = (
+        0.0  # 1 where a window is a chunk that begins at multiples of its length
+    )
+    index_bytes: Bytes = 0.0  # a token and layer, of the index that sparse attention chooses by
+    state_checkpoints: Scalar = 0.0  # states more that prefix caching keeps of a sequence
     kept_params: Scalar = 0.0  # weights that a quantised checkpoint keeps in 16 bits
     rope_elements: Scalar = 0.0  # of the tables of rotary angles
     tower_params: Scalar = 0.0  # weights of an encoder beside it (vision, speech), kept in 16 bits
@@ -121,6 +126,7 @@ class Limits:
     chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
+    prefix_caching: Scalar = 1.0  # 1 where blocks of prompts are kept for later ones
     cache_bytes: Bytes = 0.0  # of a device, where it is stated; 0: what the fraction leaves
 
 
@@ -146,6 +152,8 @@ class Footprint:
     )
     latent_cached: Scalar = 1.0  # 0 where latent attention caches full heads
     grouped: Scalar = 1.0  # 1 where layers of several kinds share blocks; 0: all at full length
+    states_cached: Scalar = 1.0  # 1 where prefix caching keeps states too
+    steps_in_flight: Scalar = 1.0  # steps whose tokens a window's layers hold at once
     counts_windows: Scalar = 1.0  # 1 where the tokens it prints count windows and states
     weights_sd: Scalar = 0.004  # spread of each part's logarithm, from logs
     activation_sd: Scalar = 0.04

@@ -414,7 +414,7 @@ class Score(Record):
     coverage: float | None  # of 80 % intervals; None where there are none
 
 
-class Started(Record):
+class Verdict(Record):
     """Whether an engine's start was foretold."""
 
     row: int  # the file's line
@@ -466,7 +466,7 @@ class Validation(Result):
     flagged: dict[str, Score]  # rows flagged in the file, by flag: never in the scores above
     worst: tuple[Worst, ...]
     overflow: dict[str, int] | None  # rows where the cache overflowed: said and found
-    starts: tuple[Started, ...] = ()  # rows that say whether an engine came up
+    verdicts: tuple[Verdict, ...] = ()  # rows that say whether an engine came up
     profiles: tuple[str, ...]  # what the predictions rest on
     cross_validated: bool = False
     lines: tuple[Line, ...] = Field(default=(), alias="rows")

@@ -18,6 +18,7 @@ from planner.cost.operators.operator import is_zero
 from planner.equation import ceil, equation, floor, maximum, minimum, nearest
 from planner.units import Bytes, Scalar
 
+SPARSE_BLOCK = 64.0  # tokens  [vLLM, flashmla_sparse.py: get_supported_kernel_block_sizes]
 PAD_BELOW = 1.5  # kinds whose counts of layers differ by less make groups of the larger count
 
 
@@ -32,6 +33,7 @@ class Cached:
     window: Scalar  # tokens it looks back; inf: all
     is_state: bool = False  # keeps a state in place of tokens
     block_multiple: Scalar = 1.0  # of tokens, where its blocks are made larger
+    more: Scalar = 0.0  # blocks that a window, or states that prefix caching, takes besides
 
     def keeps_as(self, other: "Cached") -> bool:
         """Whether it keeps as much of a request as another does.
@@ -96,7 +98,7 @@ def cached_layers(s: System) -> list[Cached]:
         if is_zero(s.footprint.grouped):  # everything at full length; states are held apart
             if own.is_state:
                 continue
-            own = replace(own, window=math.inf)
+            own = replace(own, window=math.inf, more=0.0)
         place = next((i for i, other in enumerate(found) if own.keeps_as(other)), None)
         if place is None:
             found.append(own)
@@ -114,14 +116,28 @@ def _each(s: System) -> Iterator[Cached]:
             layers = nearest(arch.n_layers * share)
             if kind.softmax is None:
                 if not is_zero(state := kind.state_bytes(own)):
-                    yield Cached(layers, state / s.parallel.tp, 0.0, is_state=True)
+                    kept = s.limits.prefix_caching * s.footprint.states_cached
+                    more = kept * (1.0 + arch.state_checkpoints)
+                    yield Cached(layers, state / s.parallel.tp, 0.0, is_state=True, more=more)
             elif has_attention(arch) and not is_zero(arch.own_kv):
-                kept = kind.softmax
-                page = (
-                    kept.kv_elements_per_device(own) * s.precision.kv_bytes * s.limits.block_tokens
+                of = kind.softmax
+                token = of.kv_elements_per_device(own) * s.precision.kv_bytes + arch.index_bytes
+                yield Cached(
+                    layers * arch.own_kv,
+                    token * _block(s),
+                    of.window(arch),
+                    block_multiple=of.block_multiple,
+                    more=of.spare_blocks(arch),
                 )
-                layers = layers * arch.own_kv
-                yield Cached(layers, page, kept.window(arch), block_multiple=kept.block_multiple)
+
+
+def _block(s: System) -> Scalar:
+    """Tokens of a block as asked for; kernels of sparse attention want larger ones."""
+    asked, sparse = s.limits.block_tokens, [a.index_bytes for a in s.arch.stacks or (s.arch,)]
+    if all(map(is_zero, sparse)):
+        return asked
+    has = minimum(reduce(maximum, sparse) / s.precision.activation_bytes, 1.0)
+    return maximum(asked, SPARSE_BLOCK * has)
 
 
 def layout(s: System) -> Layout:
@@ -132,7 +148,7 @@ def layout(s: System) -> Layout:
 
     """
     kinds = cached_layers(s)
-    tokens = s.limits.block_tokens
+    tokens = _block(s)
     if not kinds:  # nothing is kept: a block of nothing much
         return Layout((Group(Cached(1.0, tokens, math.inf), 1.0, tokens),), tokens, 1.0)
     if len(kinds) == 1:
@@ -149,7 +165,7 @@ def _common_page(s: System, kinds: Sequence[Cached]) -> tuple[Bytes, Scalar]:
     held = [k.page_bytes * minimum(k.n_layers, 1.0) for k in kinds]
     pages = [page for page, k in zip(held, kinds, strict=True) if not k.is_state]
     states = [page for page, k in zip(held, kinds, strict=True) if k.is_state]
-    tokens = s.limits.block_tokens
+    tokens = _block(s)
     if not pages or not states:
         return reduce(maximum, held), tokens
     multiple = next(k.block_multiple for k in kinds if not k.is_state)
@@ -163,7 +179,7 @@ def _block_tokens(s: System, k: Cached, page: Bytes, tokens: Scalar) -> Scalar:
     """Tokens in a layer's block: as many more as its page is smaller, where that is a whole number."""
     if k.is_state:
         return tokens
-    more = page / (k.page_bytes * tokens / s.limits.block_tokens)
+    more = page / (k.page_bytes * tokens / _block(s))
     whole = 1.0 - (ceil(more) - floor(more))
     return tokens * (1.0 + whole * (more - 1.0))
 
@@ -191,8 +207,8 @@ def block_bytes(s: System) -> Bytes:
 def request_blocks(s: System, length: Scalar) -> Scalar:
     """Blocks that a request takes at most: of all its tokens, of a window, or of a state.
 
-    While a prompt is cut into steps, a window's layers keep the step's tokens too, and as windows
-    begin anywhere, a block more.
+    While a prompt is cut into steps, a window's layers keep the tokens of steps in flight too, and as
+    windows begin anywhere, a block more.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -200,12 +216,13 @@ def request_blocks(s: System, length: Scalar) -> Scalar:
 
     """
     total: Scalar = 0.0
-    for group in layout(s).groups:
+    groups = layout(s).groups
+    for group in groups:
         own = group.layers
-        if own.is_state:
-            total = total + group.tables
+        if own.is_state:  # prefix caching has more of them only beside attention
+            total = total + group.tables * (1.0 + own.more * (len(groups) > 1))
             continue
-        tokens = minimum(own.window - 1.0 + s.limits.max_batched_tokens, length)
-        spare = 0.0 if alike(own.window, math.inf) else 1.0
-        total = total + group.tables * (ceil(tokens / group.block_tokens) + spare)
+        in_flight = s.footprint.steps_in_flight * s.limits.max_batched_tokens
+        tokens = minimum(own.window - 1.0 + in_flight, length)
+        total = total + group.tables * (ceil(tokens / group.block_tokens) + own.more)
     return total

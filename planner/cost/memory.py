@@ -10,8 +10,8 @@ from planner.cost.operators.attention.kinds import (
     attn_params,
     copied_params,
     has_attention,
-    kv_elements_per_device,
     state_bytes,
+    token_bytes_per_device,
 )
 from planner.cost.operators.mlp import mlp_params, router_params
 from planner.cost.operators.operator import is_zero, over_stacks
@@ -92,8 +92,8 @@ def weight_bytes(s: System) -> Bytes:
 
 
 def _stack_kv_bytes(s: System) -> Bytes:
-    elements = attention_layers(s.arch) * kv_elements_per_device(s) * s.arch.own_kv
-    return elements * s.precision.kv_bytes * s.parallel.tp
+    layers = attention_layers(s.arch) * s.arch.own_kv
+    return layers * token_bytes_per_device(s) * s.parallel.tp
 
 
 @equation

@@ -69,6 +69,8 @@ class EngineFootprint(Spec):
     fraction_of_free: bool = False
     latent_cached: bool = True
     grouped: bool = True
+    states_cached: bool = True
+    steps_in_flight: int = Field(2, ge=1)
     counts_windows: bool = True
     weights_sd: float = Field(0.003, gt=0)
     activation_sd: float = Field(0.015, gt=0)
@@ -256,6 +258,11 @@ class EngineSpec(EngineLimits, EngineChoice):
         None, ge=1, le=10**9, description="Longest request, in and out; default: the workload's."
     )
     enforce_eager: bool = Field(False, description="Capture no CUDA graphs.")
+    prefix_caching: bool = Field(
+        True,
+        description="Keep blocks of prompts for later ones.",
+        json_schema_extra={"aliases": "enable_prefix_caching"},
+    )
     kv_cache_bytes: float | None = Field(
         None,
         gt=0,
@@ -348,6 +355,7 @@ class EngineSpec(EngineLimits, EngineChoice):
             block_tokens=float(self.block_tokens),
             chunked_prefill=float(self.chunked_prefill),
             max_model_len=float(self.max_model_len or 0),
+            prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),
             cache_bytes=float(self.kv_cache_bytes or 0),
         )

@@ -8,6 +8,8 @@ from typing import Any
 from planner.inputs.config import TOML_HINT, Config
 from planner.inputs.layer_types import layer_types
 
+INDEX_SCALED = 128  # elements of an index in 8 bits that share a float32 scale  [vLLM, indexer.py]
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -66,7 +68,8 @@ def _attention(c: Config, i: int, window: int | None = None) -> Part:
 
 def _local(c: Config, i: int) -> Part:
     chunk = c.get("attention_chunk_size")
-    return _attention(c, i, c.number("attention_chunk_size" if chunk else "window", low=1))
+    part = _attention(c, i, c.number("attention_chunk_size" if chunk else "window", low=1))
+    return Part(part.fields | {"chunked": bool(chunk)}, part.other)
 
 
 def _latent(c: Config, i: int) -> Part:
@@ -89,6 +92,8 @@ def _latent(c: Config, i: int) -> Part:
     if c.recipe.gate == "full":
         other += d * heads * values
     shape = {"n_heads": heads, "n_kv_heads": heads, "head_dim": width, "rope_dim": rope}
+    sparse = c.number("index_head_dim") if c.get("index_n_heads") else 0
+    shape |= {"index_bytes": sparse + 4 * math.ceil(sparse / INDEX_SCALED)}
     return Part(shape | {"kv_latent_dim": latent + rope, "q_latent_dim": rank}, other)
 
 
@@ -112,9 +117,12 @@ def _shared(c: Config, i: int) -> Part:
     return Part(shape, other)
 
 
-def _recurrent(inner: int, **widths: int) -> Part:
+def _recurrent(c: Config, inner: int, checkpoints: int = 0, **widths: float) -> Part:
     """Return a recurrent mixer; convolution, decay and norms count, and cost no time of their own."""
-    return Part({"recurrent": widths | {"inner_params": inner}})
+    kept = c.get("mamba_ssm_cache_dtype") or c.get("mamba_ssm_dtype")
+    wide = {"state_element_bytes": 4.0} if kept == "float32" else {}
+    fields = {"recurrent": {"inner_params": inner} | wide | widths}
+    return Part(fields | {"state_checkpoints": checkpoints})
 
 
 def _delta(c: Config, i: int) -> Part:
@@ -124,6 +132,7 @@ def _delta(c: Config, i: int) -> Part:
     kernel = c.number("linear_conv_kernel_dim", 4)
     mixed, out = 2 * nk * dk + nv * dv, nv * dv
     return _recurrent(
+        c,
         mixed * kernel + 2 * nv + dv,
         in_width=mixed + out + 2 * nv,
         out_width=out,
@@ -141,11 +150,13 @@ def _kda(c: Config, i: int) -> Part:
     inner = heads * width
     low = 2 * width * inner  # from the low rank up, of decay and of output gate
     return _recurrent(
+        c,
         low + 3 * inner * kernel + heads + inner + width,
         in_width=3 * inner + 2 * width + heads,
         out_width=inner,
         state_elements=heads * width * width,
         conv_elements=3 * inner * (kernel - 1),
+        state_element_bytes=4.0,
     )
 
 
@@ -166,7 +177,9 @@ def _mamba2(c: Config, i: int) -> Part:
     other = mixed * (kernel + bias) + 3 * heads + (inner if normed else 0)
     other += (inner + mixed + heads + d) if projected else 0
     return _recurrent(
+        c,
         other,
+        checkpoints=1,
         in_width=inner + mixed + heads,
         out_width=inner,
         state_elements=inner * state,
@@ -186,6 +199,7 @@ def _mamba(c: Config, i: int) -> Part:
     other = inner * (kernel + bias) + inner * (rank + 2 * state) + inner * rank + inner
     other += inner * state + inner + (rank + 2 * state if c.recipe.recurrent == "jamba" else 0)
     return _recurrent(
+        c,
         other,
         in_width=2 * inner,
         out_width=inner,
@@ -199,7 +213,7 @@ def _lightning(c: Config, i: int) -> Part:
     heads, _, width, _ = heads_of(c, i)
     inner = heads * width
     return _recurrent(
-        inner, in_width=4 * inner, out_width=inner, state_elements=heads * width * width
+        c, inner, in_width=4 * inner, out_width=inner, state_elements=heads * width * width
     )
 
 
@@ -207,7 +221,7 @@ def _convolution(c: Config, i: int) -> Part:
     """Gated short convolution.  [LFM2]"""
     d, kernel = c.number("d_model"), c.number("conv_L_cache", 3)
     other = d * kernel + (5 * d if c.on("conv_bias") else 0)
-    return _recurrent(other, in_width=3 * d, out_width=d, conv_elements=d * (kernel - 1))
+    return _recurrent(c, other, in_width=3 * d, out_width=d, conv_elements=d * (kernel - 1))
 
 
 def _lru(c: Config, i: int) -> Part:
@@ -216,6 +230,7 @@ def _lru(c: Config, i: int) -> Part:
     width, kernel = c.number("lru_width", d), c.number("conv1d_width", 4)
     other = 2 * width + d + width * (kernel + 1) + 3 * width + 2 * width * (width // max(heads, 1))
     return _recurrent(
+        c,
         other,
         in_width=2 * width,
         out_width=width,

@@ -72,6 +72,8 @@ def layer_types(c: Config, n: int) -> list[str]:
     if c.recipe.recurrent and c.get("full_attention_interval"):
         every = c.number("full_attention_interval", low=1)
         return ["attention" if (i + 1) % every == 0 else "linear_attention" for i in range(n)]
+    if places := c.listed("hybrid_layer_pattern"):
+        return [LOCAL[0] if places[i % len(places)] == 1 else FULL[0] for i in range(n)]
     if c.recipe.mixer != "attention":
         return ["mamba"] * n
     return ["beside"] * n if c.recipe.beside else window_types(c, n)
@@ -91,7 +93,8 @@ def _shared_places(c: Config, n: int) -> list[str]:
 def window_types(c: Config, n: int) -> list[str]:
     """Return which layers look back only a window, where no list says so."""
     r = c.recipe
-    every = c.get("sliding_window_pattern") or c.get("_sliding_window_pattern") or r.pattern
+    every = c.get("sliding_window_pattern") or c.get("_sliding_window_pattern")
+    every = every or c.get("global_attn_every_n_layers") or r.pattern
     if not r.window or not c.get(r.keys.get("window", "sliding_window")):
         return ["full_attention"] * n
     if isinstance(every, str) and every:

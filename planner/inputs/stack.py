@@ -39,8 +39,11 @@ class Stack(Spec):
     kv_latent_dim: NaturalInt = 0
     q_latent_dim: NaturalInt = 0
     rope_dim: NaturalInt = 0
+    chunked: bool = False  # the window is a chunk, which begins at multiples of its length
+    index_bytes: NaturalInt = 0  # of the index that sparse attention chooses by, a token
     own_kv: bool = True  # False: keys and values are those of an earlier layer
     recurrent: RecurrentSpec | None = None
+    state_checkpoints: NaturalInt = 0  # states more that prefix caching keeps of a sequence
     d_ff: NaturalInt = 0  # of one expert, where there are several
     mlp_gated: bool = True
     n_experts: PositiveInt = 1
@@ -101,5 +104,8 @@ class Stack(Spec):
             rope_dim=float(self.rope_dim),
             output_gate=float(self.output_gate),
             own_kv=float(self.own_kv),
+            chunked_window=float(self.chunked),
+            index_bytes=float(self.index_bytes),
+            state_checkpoints=float(self.state_checkpoints),
             further=(Recurrent(count, **{k: float(v) for k, v in own}),) if own else None,
         )

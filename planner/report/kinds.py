@@ -181,9 +181,9 @@ def validate_sections(v: Validation, figures: bool) -> Page:
             f"Cache overflow: {o['found']} of {o['measured']} batches found, "
             f"{o['false_alarms']} false alarms."
         )
-    if v.starts:
+    if v.verdicts:
         text.append(
-            f"Starts of an engine: {sum(s.right for s in v.starts)} of {len(v.starts)} foretold."
+            f"Starts of an engine: {sum(s.right for s in v.verdicts)} of {len(v.verdicts)} foretold."
         )
     sections = [Section("answer", "How far off", text, grids=[rows.scores("", {"all": v.overall})])]
     for by, found in v.groups.items():
@@ -191,7 +191,7 @@ def validate_sections(v: Validation, figures: bool) -> Page:
             bars = [_error_bars(by, found)] if figures else []
             section = Section(part_id(by), f"By {by}", figures=bars, grids=[rows.scores(by, found)])
             sections.append(section)
-    if wrong := [s for s in v.starts if not s.right]:
+    if wrong := [s for s in v.verdicts if not s.right]:
         sections.append(Section("starts", "Starts not foretold", grids=[grid(wrong, STARTS)]))
     if v.flagged:
         title = "Flagged rows, not in the above"

@@ -28,7 +28,7 @@ from planner.questions.validate.measured import (
     starts_of,
 )
 from planner.questions.validate.scoring import prepare
-from planner.results import Estimate, Line, Score, Started, Validation, Worst
+from planner.results import Estimate, Line, Score, Verdict, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
@@ -118,14 +118,14 @@ def validate_file(
         return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
     runs, unread = runs_of(sheet)
     found = validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
-    return found.model_copy(update={"starts": tuple(map(_started, starts_of(sheet)))})
+    return found.model_copy(update={"verdicts": tuple(map(_verdict, starts_of(sheet)))})
 
 
-def _started(start: Start) -> Started:
+def _verdict(start: Start) -> Verdict:
     """Say whether an engine's start, for its longest request, was foretold."""
     s = start.scenario
     short = legal.lacking(s)
-    return Started(
+    return Verdict(
         row=start.line,
         model=s.model.name,
         where=f"{s.on}, {s.engine.name} {s.engine.version}".strip(),

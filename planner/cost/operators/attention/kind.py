@@ -32,6 +32,7 @@ class Softmax:
     cached_pair_flops: Callable[[Arch], Flops]  # a query meets a cached key, by query head
     copied_params: Callable[[System], Scalar] = lambda s: 0.0  # on a device beyond its share
     window: Callable[[Arch], Scalar] = lambda a: math.inf  # tokens its cache goes back
+    spare_blocks: Callable[[Arch], Scalar] = lambda a: 0.0  # a window may begin within a block
     block_multiple: Scalar = 16.0  # tokens its kernels' blocks are a multiple of
 
 

@@ -145,6 +145,16 @@ def copied_params(s: System) -> Scalar:
     return mean(s.arch, lambda k: k.copied_params(s))
 
 
+def token_bytes_per_device(s: System) -> Bytes:
+    """What a device caches of a token in one layer, with the index that sparse attention has.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return kv_elements_per_device(s) * s.precision.kv_bytes + s.arch.index_bytes
+
+
 def mean_keys(a: Arch, context: Scalar) -> Scalar:
     """Keys a query looks at of a context, mean over layers.
 

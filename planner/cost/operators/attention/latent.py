@@ -102,6 +102,6 @@ LATENT = LayerKind(
         prefill_kv_heads=lambda s: s.arch.n_heads / s.parallel.tp,
         decode_kv_heads=lambda s: 1.0,
         cached_pair_flops=cached_pair_flops,
-        block_multiple=64.0,  # FlashMLA's
+        block_multiple=128.0,  # of its kernels
     ),
 )

@@ -14,6 +14,7 @@ WINDOW = LayerKind(
     replace(
         ATTENTION,
         keys=lambda a, context: context - maximum(context - a.window, 0.0),
-        window=lambda a: a.window,
+        window=lambda a: a.window + a.chunked_window,
+        spare_blocks=lambda a: 1.0 - a.chunked_window,
     ),
 )
