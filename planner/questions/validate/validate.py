@@ -1,6 +1,7 @@
 """Score predictions against measurements: how far off, in which direction, how sure with what right."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -9,16 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
-from planner.inputs.files import Sheet, read_csv
+from planner.inputs.engine_log import engine_log_in
+from planner.inputs.files import Sheet, csv_in, decoded, read_bytes
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
 from planner.questions.validate.measured import COLUMNS, Run, Unread, runs_of
 from planner.questions.validate.scoring import prepare
+from planner.questions.validate.start_log import sheet_of, started
 from planner.results import Estimate, Line, Score, Validation, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
@@ -26,6 +30,8 @@ from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 Floats = NDArray[np.float64]
 Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
+_COLUMNS = {"op", "engine", "gpu", "model", "metric", *COLUMNS}  # a table has one of them
+HINT = "name a CSV with a header, a JSON of `vllm bench`, or an engine's start-up log"
 BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
 
@@ -86,11 +92,13 @@ def validate_file(
     worst: int = WORST,
     command: str = "",
 ) -> Validation:
-    """Score a file of measurements: runs, kernels, or a result of `vllm bench`.
+    """Score a file of measurements: runs, kernels, a result of `vllm bench`, an engine's start-up log.
+
+    Which it is, its contents say.
 
     Args:
-        path: a CSV (gzipped or not), or a JSON of `vllm bench`.
-        known: columns that a file of runs or of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
+        path: a CSV, a JSON of `vllm bench`, or a log, gzipped or not; `-` is standard input.
+        known: columns that the file leaves out: gpu, engine, dtype, tp, model, batch, ….
         refit: see `validate_runs`.
         worst: how many of the worst rows to keep.
         command: recorded in the result.
@@ -99,15 +107,24 @@ def validate_file(
         SpecError: the file cannot be read, or nothing in it can.
 
     """
-    if path.suffix == ".json":
-        sheet = Sheet.of([read_bench(path, BENCH | dict(known or {}))], path)
+    data, known = read_bytes(path, hint=HINT), known or {}
+    log = engine_log_in(decoded(data, path, hint=HINT, errors="replace"))
+    text = "" if log else decoded(data, path, hint=HINT)
+    path = Path("standard input") if path == Path("-") else path
+    if log:
+        sheet = sheet_of(log, path, known)
+    elif path.suffix == ".json" or text.lstrip().startswith("{"):
+        sheet = Sheet.of([read_bench(text, path, BENCH | dict(known))], path)
     else:
-        sheet = read_csv(path, hint="a header line and a line for each measurement")
-        sheet = sheet if "op" in sheet.header else sheet.filled(known or {})
+        if text and not _COLUMNS & set(re.split("[,;\t\r\n]", text.partition("\n")[0])):
+            raise SpecError(f"{path}: neither measurements nor an engine's log", hint=HINT)
+        sheet = csv_in(text, path, hint=HINT)
+        sheet = sheet if "op" in sheet.header else sheet.filled(known)
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
     runs, unread = runs_of(sheet)
-    return validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
+    found = validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
+    return found.model_copy(update={"started": started(log, found.lines, runs)}) if log else found
 
 
 def validate_runs(
