@@ -35,7 +35,7 @@ def validate(
     worst: Worst = 10,
     **settings: Any,
 ) -> None:
-    """Score predictions against measured runs or kernels, a result of `vllm bench`, an engine's log.
+    """Score predictions against measured runs or kernels, `vllm bench`, or an engine's start-up log.
 
     A CSV of runs needs the columns engine, gpu, model, input_tokens and output_tokens (or input_len,
     output_len), and what was measured: columns such as ttft_mean_s, tpot_mean_s, output_tokens_per_s,

@@ -12,12 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from planner.data import catalogue, search_path
 from planner.errors import PlannerError, SpecError
 from planner.inputs.fields import Spec, load_toml
-from planner.inputs.files import ABSENT, Sheet, decoded, read_bytes
+from planner.inputs.files import ABSENT, Content, Sheet
 from planner.inputs.formats import formats_in
 from planner.inputs.serve_command import read_serve_command
 
@@ -63,6 +63,11 @@ _COMMAND = re.compile(
     r"(?:[^\n\\]|\\\n|\\)*)",
     re.MULTILINE,
 )
+_DIFFERENCES = (  # what is the rest of what
+    ("weights_gib", "free_before_gib", "free_after_gib"),
+    ("non_torch_gib", "consumed_gib", "weights_gib"),
+    ("activation_gib", "peak_torch_gib", "weights_gib"),
+)
 _OF_OPTION = {
     "memory_fraction": "gpu_memory_utilization",
     "max_batched_tokens": "max_num_batched_tokens",
@@ -74,18 +79,11 @@ class LogLine(Spec):
     """A line, and what its numbers are.
 
     A group is called as its column. Instead of `_gib` it may end on `_mib` or `_bytes`; groups that
-    end on `__` and a word are parts of one number. `gpu_blocks`, `peak_torch_gib`, `consumed_gib`
-    and `generation` are worked out of what else is said.
+    end on `__` and a word are parts of one number. What is no column, others are worked out of.
     """
 
-    reads: str
+    reads: re.Pattern[str]
     take: Literal["first", "last", "least", "sum"] = "first"  # where one rank says it several times
-
-    @field_validator("reads")
-    @classmethod
-    def _is_a_pattern(cls, text: str) -> str:
-        re.compile(text)
-        return text
 
 
 class LogLines(Spec):
@@ -94,13 +92,13 @@ class LogLines(Spec):
     engine: str
     source: str = Field(pattern="^https://")
     written: date
-    starts: str = ""  # with what a log begins: what was before is of an earlier start
-    ready: str  # it serves
-    rank: str  # what tells ranks apart, before the words of a line
-    settings: tuple[str, ...]  # after this, names and values follow to the line's end
+    starts: re.Pattern[str] | None = None  # what is before the last of these is of an earlier start
+    ready: re.Pattern[str]  # it serves
+    rank: re.Pattern[str]  # what tells ranks apart, before the words of a line
+    settings: tuple[re.Pattern[str], ...]  # after this, names and values follow to the line's end
     columns: dict[str, str]  # of settings, by name
     lines: tuple[LogLine, ...]
-    failures: dict[str, str]  # pattern: why it did not start
+    failures: dict[re.Pattern[str], str]  # why it did not start, by what it writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ def read_engine_log(path: str | Path) -> EngineLog:
         SpecError: the file cannot be read, or no line of it is one that an engine writes.
 
     """
-    found = engine_log_in(decoded(read_bytes(path, hint=HINT), path, hint=HINT, errors="replace"))
+    found = engine_log_in(Content.of(path, hint=HINT).text(hint=HINT, errors="replace"))
     if found is None:
         raise SpecError(f"{path}: no line of an engine's log in it", hint=HINT)
     return found
@@ -154,19 +152,18 @@ def _tables() -> tuple[LogLines, ...]:
 
 
 def _last_start(table: LogLines, text: str) -> str:
-    starts = [m.start() for m in re.finditer(table.starts, text)] if table.starts else []
+    starts = [m.start() for m in table.starts.finditer(text)] if table.starts else []
     return text[text.rfind("\n", 0, starts[-1]) + 1 :] if starts else text
 
 
 def _by_rank(table: LogLines, text: str) -> dict[str, dict[str, str]]:
     """Return what every rank says, by what tells it apart."""
     ranks: dict[str, dict[str, str]] = {}
-    rank = re.compile(table.rank)
     for line in table.lines:
         said: dict[str, dict[str, str]] = {}
-        for found in re.finditer(line.reads, text):
+        for found in line.reads.finditer(text):
             before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-            who = mark[0] if (mark := rank.search(before)) else ""
+            who = mark[0] if (mark := table.rank.search(before)) else ""
             own = said.setdefault(who, {})
             for column, cell in _cells(found.groupdict()).items():
                 own[column] = _taken(line.take, own[column], cell) if column in own else cell
@@ -216,7 +213,7 @@ def _settings(table: LogLines, text: str) -> dict[str, str]:
     """Return what the engine was asked for, as it repeats it."""
     said: dict[str, str] = {}
     for pattern in table.settings:
-        for found in re.finditer(pattern, text):
+        for found in pattern.finditer(text):
             end = text.find("\n", found.end())
             named = _SETTING.findall(text[found.end() : end if end >= 0 else None])
             said = _filled((table.columns.get(name, ""), value) for name, value in named) | said
@@ -249,17 +246,15 @@ def _worked_out(said: dict[str, str]) -> dict[str, str]:
     new: dict[str, float] = {}
     if "gpu_blocks" in said:
         new["kv_cache_tokens"] = number["gpu_blocks"] * number.get("block_size", BLOCK_TOKENS)
-    if {"consumed_gib", "weights_gib"} <= said.keys():
-        new["non_torch_gib"] = number["consumed_gib"] - number["weights_gib"]
-    if {"peak_torch_gib", "weights_gib"} <= said.keys():
-        new["activation_gib"] = number["peak_torch_gib"] - number["weights_gib"]
-    number = new | number
-    if {"kv_cache_gib", "kv_cache_tokens"} <= number.keys():
-        each = number["kv_cache_gib"] * GIB / number["kv_cache_tokens"]
-        new["kv_bytes_per_token"] = round(each)
+    for difference, whole, part in _DIFFERENCES:
+        if {whole, part} <= said.keys():
+            new[difference] = number[whole] - number[part]
     if {"tp", "pp"} & said.keys():
         new["n_gpus"] = number.get("tp", 1.0) * number.get("pp", 1.0)
-    return {n: f"{value:.10g}" for n, value in new.items()} | said | _read_as(said)
+    number = new | number
+    if {"kv_cache_gib", "kv_cache_tokens"} <= number.keys():
+        new["kv_bytes_per_token"] = round(number["kv_cache_gib"] * GIB / number["kv_cache_tokens"])
+    return {name: f"{value:.10g}" for name, value in new.items()} | said | _read_as(said)
 
 
 def _float(text: str) -> float:
@@ -295,7 +290,7 @@ def _formats(weights: str, cache: str = "") -> tuple[str, str | None]:
 
 def _outcome(table: LogLines, text: str, said: Mapping[str, str]) -> str:
     """Return how the start ended: "" where the log ends before it did."""
-    if re.search(table.ready, text):
+    if table.ready.search(text):
         return "ran"
-    why = next((why for p, why in table.failures.items() if re.search(p, text)), "")
+    why = next((why for words, why in table.failures.items() if words.search(text)), "")
     return f"failed: {why}" if why else "ran" * ("kv_cache_tokens" in said)

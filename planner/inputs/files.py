@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.errors import SpecError
 
@@ -176,22 +176,36 @@ def _bounded(read: Callable[[int], bytes], path: str | Path) -> bytes:
 
 def read_text(path: str | Path, *, hint: str = "name a readable text file") -> str:
     """Return a file's text: UTF-8, or what its byte order mark says; raises as `read_bytes` does."""
-    return decoded(read_bytes(path, hint=hint), path, hint=hint)
+    return Content.of(path, hint=hint).text(hint=hint)
 
 
-def decoded(data: bytes, path: str | Path, *, hint: str, errors: str = "strict") -> str:
-    """Return the text of what `path` held: UTF-8, or what its byte order mark says.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds, read once: a pipe can be asked what it is, and then read as that."""
 
-    Raises:
-        SpecError: it is none, and `errors` is strict; says the line.
+    path: Path
+    data: bytes
 
-    """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    try:
-        return data.decode(encoding, errors)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise SpecError(f"{path}: line {line}: not {encoding} text", hint=hint) from None
+    @classmethod
+    def of(cls, path: str | Path, *, hint: str) -> "Content":
+        """Read a file; raises as `read_bytes` does."""
+        name = "standard input" if str(path) == "-" else path
+        return cls(Path(name), read_bytes(path, hint=hint))
+
+    def text(self, *, hint: str, errors: Literal["strict", "replace"] = "strict") -> str:
+        """Return its text: UTF-8, or what its byte order mark says.
+
+        Raises:
+            SpecError: it is none, and `errors` is strict; says the line.
+
+        """
+        data = self.data
+        encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+        try:
+            return data.decode(encoding, errors)
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise SpecError(f"{self.path}: line {line}: not {encoding} text", hint=hint) from None
 
 
 def read_json(path: str | Path, *, hint: str = "name a JSON file") -> Any:

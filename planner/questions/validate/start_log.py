@@ -29,9 +29,7 @@ def sheet_of(log: EngineLog, path: Path, known: Mapping[str, str]) -> Sheet:
     row = log.said | given
     row |= {name: "" for name in COLUMNS if _is_zero(row.get(name, ""))}  # has no relative error
     row |= {"quantization": ""} if "dtype" in given else {}
-    row |= (
-        {"engine_version": ""} if {"engine"} == given.keys() & {"engine", "engine_version"} else {}
-    )
+    row |= {"engine_version": given.get("engine_version", "")} if "engine" in given else {}
     if not any(row.get(name) for name in COLUMNS):
         ended = log.said["outcome"] or "it ends too early"
         raise SpecError(f"{path}: the log says no part of the memory: {ended}", hint=HINT)

@@ -15,12 +15,12 @@ from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.engine_log import engine_log_in
-from planner.inputs.files import Sheet, csv_in, decoded, read_bytes
+from planner.inputs.files import Content, Sheet, csv_in
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
-from planner.questions.validate.measured import COLUMNS, Run, Unread, runs_of
+from planner.questions.validate.measured import COLUMN_OF, COLUMNS, Run, Unread, runs_of
 from planner.questions.validate.scoring import prepare
 from planner.questions.validate.start_log import sheet_of, started
 from planner.results import Estimate, Line, Score, Validation, Worst
@@ -30,7 +30,6 @@ from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 Floats = NDArray[np.float64]
 Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
-_COLUMNS = {"op", "engine", "gpu", "model", "metric", *COLUMNS}  # a table has one of them
 HINT = "name a CSV with a header, a JSON of `vllm bench`, or an engine's start-up log"
 BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
@@ -107,24 +106,33 @@ def validate_file(
         SpecError: the file cannot be read, or nothing in it can.
 
     """
-    data, known = read_bytes(path, hint=HINT), known or {}
-    log = engine_log_in(decoded(data, path, hint=HINT, errors="replace"))
-    text = "" if log else decoded(data, path, hint=HINT)
-    path = Path("standard input") if path == Path("-") else path
-    if log:
-        sheet = sheet_of(log, path, known)
-    elif path.suffix == ".json" or text.lstrip().startswith("{"):
-        sheet = Sheet.of([read_bench(text, path, BENCH | dict(known))], path)
-    else:
-        if text and not _COLUMNS & set(re.split("[,;\t\r\n]", text.partition("\n")[0])):
-            raise SpecError(f"{path}: neither measurements nor an engine's log", hint=HINT)
-        sheet = csv_in(text, path, hint=HINT)
-        sheet = sheet if "op" in sheet.header else sheet.filled(known)
+    content, known = Content.of(path, hint=HINT), known or {}
+    text = content.text(hint=HINT, errors="replace")
+    log = engine_log_in(text) if len(_columns_of(text)) < 2 else None
+    sheet = sheet_of(log, content.path, known) if log else _measurements(content, known)
+    source = content.path.name
     if "op" in sheet.header:
-        return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
+        return validate_kernels(group_kernels(sheet), source, worst=worst, command=command)
     runs, unread = runs_of(sheet)
-    found = validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
+    found = validate_runs(runs, source, unread=unread, refit=refit, worst=worst, command=command)
     return found.model_copy(update={"started": started(log, found.lines, runs)}) if log else found
+
+
+def _measurements(content: Content, known: Mapping[str, str]) -> Sheet:
+    """Return a table of measurements, or a result of `vllm bench` as one."""
+    text, path = content.text(hint=HINT), content.path
+    if path.suffix == ".json" or text.lstrip().startswith("{"):
+        return Sheet.of([read_bench(text, path, BENCH | dict(known))], path)
+    if text and not _columns_of(text):
+        raise SpecError(f"{path}: neither measurements nor an engine's log", hint=HINT)
+    sheet = csv_in(text, path, hint=HINT)
+    return sheet if "op" in sheet.header else sheet.filled(known)
+
+
+def _columns_of(text: str) -> set[str]:
+    """Return the columns of measurements that a text's first line names, if it is a table."""
+    cells = re.split("[,;\t\r]", text.partition("\n")[0])
+    return {cell.strip(' "') for cell in cells} & {"op", *COLUMN_OF.values(), "metric", *COLUMNS}
 
 
 def validate_runs(
