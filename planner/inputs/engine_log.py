@@ -5,6 +5,7 @@ coloured, prefixed by whatever ran the engine, and mixed of several ranks; other
 """
 
 import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ def _cells(groups: Mapping[str, str | None]) -> dict[str, str]:
         for ending, factor in _IN_GIB.items():
             if column.endswith(ending):
                 column = column.removesuffix(ending) + "_gib"
-                text = f"{float(text) * factor:.6g}"
+                text = f"{_float(text) * factor:.6g}"
         text = text.replace(",", "").rstrip(".")
         cells[column] = _taken("sum", cells[column], text) if part and column in cells else text
     return cells
@@ -190,9 +191,9 @@ def _cells(groups: Mapping[str, str | None]) -> dict[str, str]:
 
 def _taken(how: str, earlier: str, later: str) -> str:
     if how == "sum":
-        return f"{float(earlier) + float(later):.6g}"
+        return f"{_float(earlier) + _float(later):.6g}"
     if how == "least":
-        return min(earlier, later, key=float)
+        return min(earlier, later, key=_float)
     return later if how == "last" else earlier
 
 
@@ -205,8 +206,8 @@ def _cache(cells: Mapping[str, str]) -> tuple[float, ...]:
     """Return what puts the rank first that limits: the least cache, then the most of all else."""
     sizes = ("kv_cache_gib", "kv_cache_tokens", "gpu_blocks")
     others = ("weights_gib", "activation_gib", "non_torch_gib", "cuda_graph_gib")
-    most = (-float(cells.get(name, 0.0)) for name in others)
-    return (*(float(cells.get(name, "inf")) for name in sizes), *most)
+    most = (-_float(cells.get(name, "0")) for name in others)
+    return (*(_float(cells.get(name, "inf")) for name in sizes), *most)
 
 
 def _settings(table: LogLines, text: str) -> dict[str, str]:
@@ -252,9 +253,11 @@ def _worked_out(said: dict[str, str]) -> dict[str, str]:
     if {"tp", "pp"} & said.keys():
         new["n_gpus"] = number.get("tp", 1.0) * number.get("pp", 1.0)
     number = new | number
-    if {"kv_cache_gib", "kv_cache_tokens"} <= number.keys():
-        new["kv_bytes_per_token"] = round(number["kv_cache_gib"] * GIB / number["kv_cache_tokens"])
-    return {name: f"{value:.10g}" for name, value in new.items()} | said | _read_as(said)
+    if "kv_cache_gib" in number and number.get("kv_cache_tokens", 0) > 0:
+        each = number["kv_cache_gib"] * GIB / number["kv_cache_tokens"]
+        new["kv_bytes_per_token"] = round(each, 0)  # a float, which may be NaN
+    found = {n: f"{value:.10g}" for n, value in new.items() if math.isfinite(value)}
+    return found | said | _read_as(said)
 
 
 def _float(text: str) -> float:

@@ -134,6 +134,26 @@ def test_ranks_may_come_in_any_order(name, random):
     assert engine_log_in(mixed) == engine_log_in(TEXTS[name])
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(TEXTS)), st.data())
+def test_a_log_with_damaged_numbers_is_read_as_far_as_it_goes(name, data):
+    text = TEXTS[name]
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.sampled_from([m.start() for m in re.finditer(r"\d", text)]))
+        text = (
+            text[:at]
+            + data.draw(st.sampled_from([".", "..", "0", "-", "9" * 400, ",", ""]))
+            + text[at + 1 :]
+        )
+    read = engine_log_in(text)
+    assert read is None or [*read.said] == COLUMNS
+
+
+def test_no_cache_at_all_is_no_number_a_token():
+    text = TEXTS["vllm-0.11-moe"].replace("156,832 tokens", "0 tokens")
+    assert engine_log_in(text).said["kv_bytes_per_token"] == ""
+
+
 def test_of_several_starts_the_last_counts():
     text = TEXTS["vllm-failed"] + TEXTS["vllm-0.32"]
     assert engine_log_in(text) == engine_log_in(TEXTS["vllm-0.32"])
@@ -177,7 +197,7 @@ def test_sglang_once_said_only_what_is_free():
         .replace(", mem usage=13.90 GB", "")
         .replace(", mem usage=13.89 GB", "")
     )
-    assert float(engine_log_in(text).said["weights_gib"]) == pytest.approx(77.30 - 63.40)
+    assert float(engine_log_in(text).said["weights_gib"]) == pytest.approx(77.30 - 63.41)
 
 
 def test_a_draft_model_is_not_the_target():
