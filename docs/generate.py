@@ -91,8 +91,8 @@ def validation() -> str:
     head = " | ".join(table["header"])
     body = "\n".join(f"| {' | '.join(r)} |" for r in table["rows"])
     return (
-        f"{NOTE}# Validation\n\nRun it on your own measurements: `planner validate DATA.csv`, or "
-        "`planner report` on its JSON.\n\n## Spread of each profile\n\nStandard deviation of the "
+        f"{NOTE}# Validation\n\nRun it on your own measurements, `planner validate DATA.csv`, or "
+        "on [an engine's start-up log](how-to/check-a-log.md).\n\n## Spread of each profile\n\nStandard deviation of the "
         "logarithm of measured over predicted, on rows the fit did not see. Intervals come from "
         f"it.\n\n| profile | engine | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}\n"
         + "\n".join(rows)

@@ -456,6 +456,14 @@ class Worst(Record):
     error: float  # predicted over measured, less 1
 
 
+class Started(Record):
+    """What an engine's start-up log says, by column, and the part that is predicted worst."""
+
+    said: dict[str, str]
+    ranks: int  # that spoke; what differs is of the one with the least cache
+    differs_most: str | None  # the metric of `rows` that misses by most memory
+
+
 class Validation(Result):
     """The answer of `validate`: scores of a whole file, taken apart in several ways."""
 
@@ -469,6 +477,7 @@ class Validation(Result):
     verdicts: tuple[Verdict, ...] = ()  # rows that say whether an engine came up
     profiles: tuple[str, ...]  # what the predictions rest on
     cross_validated: bool = False
+    started: Started | None = None  # where the measurements are a log's
     lines: tuple[Line, ...] = Field(default=(), alias="rows")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from planner.questions.validate.validate import Refit
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="CSV of runs or kernels, or a vllm bench JSON.")
+    Path,
+    typer.Argument(
+        metavar="DATA", help="CSV of runs or kernels, vllm bench JSON, or start-up log; - is stdin."
+    ),
 ]
 Cv = Annotated[
     bool, typer.Option("--cv", help="Predict every architecture by a fit on the others.")
 ]
-Model = Annotated[str, typer.Option(help="For vllm bench: the model, where the file has none.")]
+Model = Annotated[
+    str, typer.Option(help="The model, where the file has none, or not its usual name.")
+]
 Worst = Annotated[int, typer.Option(help="How many of the worst rows to show.")]
 
 
@@ -30,15 +35,16 @@ def validate(
     worst: Worst = 10,
     **settings: Any,
 ) -> None:
-    """Score predictions against measured runs, measured kernels, or a result of `vllm bench`.
+    """Score predictions against measured runs or kernels, `vllm bench`, or an engine's start-up log.
 
     A CSV of runs needs the columns engine, gpu, model, input_tokens and output_tokens (or input_len,
     output_len), and what was measured: columns such as ttft_mean_s, tpot_mean_s, output_tokens_per_s,
     duration_s, or one a row in metric and value. It may have the shape (n_layers, d_model, n_heads,
     n_kv_heads, head_dim, d_ff, vocab; else the model's name says it), engine_version, dtype, kv_dtype,
     tp, pp, ep, arrival (batch, closed, burst, rate), concurrency or batch, n_requests, rate_per_s,
-    flag, kv_overflow. A CSV of kernels has op, gpu, dtype, time_s and the operator's shape. The flags
-    of an engine and a workload, and --from, say what a file of runs or of vllm bench leaves out.
+    flag, kv_overflow. A CSV of kernels has op, gpu, dtype, time_s and the operator's shape. A log is what
+    vLLM, SGLang or TensorRT-LLM says when it starts: its memory is compared part by part. The flags of
+    an engine and a workload, and --from, say what a file leaves out, and come before what a log says.
 
     Example: planner validate runs.csv --cv
     """

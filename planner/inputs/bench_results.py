@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.files import read_json
+from planner.inputs.files import json_in
 
 _SERVE = {  # column of measured runs: key, and what it is divided by
     "ttft_s": ("mean_ttft_ms", 1e3),
@@ -20,11 +20,12 @@ _SERVE = {  # column of measured runs: key, and what it is divided by
 _NEEDED = {"batch": "batch", "input_tokens": "input-tokens", "output_tokens": "output-tokens"}
 
 
-def read_bench(path: Path, known: Mapping[str, str]) -> dict[str, str]:
-    """Read one JSON file of `vllm bench` as a row of measured runs.
+def read_bench(text: str, path: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """Read one JSON of `vllm bench` as a row of measured runs.
 
     Args:
-        path: the file.
+        text: what the file holds.
+        path: the file, for errors.
         known: columns that the file leaves out (gpu, engine, dtype, tp, …) or may leave out (model,
             batch, input_tokens, output_tokens); "" or "0" says nothing.
 
@@ -32,7 +33,7 @@ def read_bench(path: Path, known: Mapping[str, str]) -> dict[str, str]:
         SpecError: the file is not of `vllm bench`, or something it leaves out was not given.
 
     """
-    data = read_json(path, hint="name a JSON file of `vllm bench`")
+    data = json_in(text, path, hint="name a JSON file of `vllm bench`")
     if not isinstance(data, dict):
         raise SpecError(f"{path}: not an object", hint="name a JSON file of `vllm bench`")
     row = {k: v for k, v in known.items() if v not in ("", "0", "0.0")}

@@ -13,12 +13,13 @@ import math
 import os
 import select
 import stat
+import sys
 import tomllib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.errors import SpecError
 
@@ -116,7 +117,7 @@ def _point(cell: str) -> str:
 
 
 def read_bytes(path: str | Path, *, hint: str = "name a readable file") -> bytes:
-    """Return what a file holds, unpacked.
+    """Return what a file holds, unpacked; `-` is standard input.
 
     Raises:
         SpecError: it cannot be read, is a folder or a device, is too large, or is damaged.
@@ -135,6 +136,8 @@ def read_bytes(path: str | Path, *, hint: str = "name a readable file") -> bytes
 
 
 def _raw(path: Path, hint: str) -> bytes:
+    if str(path) == "-":
+        return _bounded(sys.stdin.buffer.read, path)
     # A pipe without a writer is not waited for; the flag changes nothing for regular files.
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -173,18 +176,45 @@ def _bounded(read: Callable[[int], bytes], path: str | Path) -> bytes:
 
 def read_text(path: str | Path, *, hint: str = "name a readable text file") -> str:
     """Return a file's text: UTF-8, or what its byte order mark says; raises as `read_bytes` does."""
-    data = read_bytes(path, hint=hint)
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise SpecError(f"{path}: line {line}: not {encoding} text", hint=hint) from None
+    return Content.of(path, hint=hint).text(hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds, read once: a pipe can be asked what it is, and then read as that."""
+
+    path: Path
+    data: bytes
+
+    @classmethod
+    def of(cls, path: str | Path, *, hint: str) -> "Content":
+        """Read a file; raises as `read_bytes` does."""
+        name = "standard input" if str(path) == "-" else path
+        return cls(Path(name), read_bytes(path, hint=hint))
+
+    def text(self, *, hint: str, errors: Literal["strict", "replace"] = "strict") -> str:
+        """Return its text: UTF-8, or what its byte order mark says.
+
+        Raises:
+            SpecError: it is none, and `errors` is strict; says the line.
+
+        """
+        data = self.data
+        encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+        try:
+            return data.decode(encoding, errors)
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise SpecError(f"{self.path}: line {line}: not {encoding} text", hint=hint) from None
 
 
 def read_json(path: str | Path, *, hint: str = "name a JSON file") -> Any:
     """Return what a JSON file says; raises as `read_bytes` does, or because it is no JSON."""
-    text = read_text(path, hint=hint)
+    return json_in(read_text(path, hint=hint), path, hint=hint)
+
+
+def json_in(text: str, path: str | Path, *, hint: str) -> Any:
+    """Return what a JSON text says that `path` held; raises because it is no JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -216,7 +246,11 @@ def read_csv(path: str | Path, *, hint: str = "name a CSV file with a header") -
         SpecError: as `read_bytes`, or it is no table: says the line.
 
     """
-    text = read_text(path, hint=hint)
+    return csv_in(read_text(path, hint=hint), path, hint=hint)
+
+
+def csv_in(text: str, path: str | Path, *, hint: str) -> Sheet:
+    """Return the table of a text that `path` held; raises because it is none: says the line."""
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

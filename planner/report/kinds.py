@@ -9,6 +9,7 @@ from planner.report import rows
 from planner.report.figures.curves import Line, curves, metric_axis, panels
 from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, Page, Section, esc, grid, part_id
+from planner.report.started import parts
 from planner.results import Budget, Fit, Plan, Point, Score, Validation, WhatIf
 from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import conditions
@@ -171,7 +172,7 @@ def _bars(found: Sequence[Plan], m: Metric) -> Figure:
 
 
 def validate_sections(v: Validation, figures: bool) -> Page:
-    """Return how far off predictions are, group by group, the worst rows by name."""
+    """Return how far off predictions are, group by group, the worst rows by name; a log part by part."""
     how = (
         "each architecture predicted by a fit on the others" if v.cross_validated else "as shipped"
     )
@@ -186,7 +187,9 @@ def validate_sections(v: Validation, figures: bool) -> Page:
             f"Starts of an engine: {sum(s.right for s in v.verdicts)} of {len(v.verdicts)} foretold."
         )
     sections = [Section("answer", "How far off", text, grids=[rows.scores("", {"all": v.overall})])]
-    for by, found in v.groups.items():
+    if v.started:
+        sections.insert(0, parts(v, v.started))
+    for by, found in ({} if v.started else v.groups).items():
         if len(found) > 1 or figures:
             bars = [_error_bars(by, found)] if figures else []
             section = Section(part_id(by), f"By {by}", figures=bars, grids=[rows.scores(by, found)])
@@ -196,7 +199,7 @@ def validate_sections(v: Validation, figures: bool) -> Page:
     if v.flagged:
         title = "Flagged rows, not in the above"
         sections.append(Section("flagged", title, grids=[rows.scores("flag", v.flagged)]))
-    if v.worst:
+    if v.worst and not v.started:
         sections.append(Section("worst", "The worst rows", grids=[grid(v.worst, WORST)]))
     if v.profiles:
         sections.append(Section("profiles", "Profiles", items=v.profiles))

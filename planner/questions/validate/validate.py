@@ -1,24 +1,29 @@
 """Score predictions against measurements: how far off, in which direction, how sure with what right."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
-from planner.inputs.files import Sheet, read_csv
+from planner.inputs.engine_log import engine_log_in
+from planner.inputs.files import Content, Sheet, csv_in
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
 from planner.metrics import METRICS
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
 from planner.questions.validate.measured import (
+    COLUMN_OF,
     COLUMNS,
     MEMORY,
     Run,
@@ -28,13 +33,15 @@ from planner.questions.validate.measured import (
     starts_of,
 )
 from planner.questions.validate.scoring import prepare
-from planner.results import Estimate, Line, Score, Verdict, Validation, Worst
+from planner.questions.validate.start_log import sheet_of, started
+from planner.results import Estimate, Line, Score, Validation, Verdict, Worst
 from planner.scenario import legal
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
 Floats = NDArray[np.float64]
 Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
+HINT = "name a CSV with a header, a JSON of `vllm bench`, or an engine's start-up log"
 BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
 
@@ -96,11 +103,13 @@ def validate_file(
     worst: int = WORST,
     command: str = "",
 ) -> Validation:
-    """Score a file of measurements: runs, kernels, or a result of `vllm bench`.
+    """Score a file of measurements: runs, kernels, a result of `vllm bench`, an engine's start-up log.
+
+    Which it is, its contents say.
 
     Args:
-        path: a CSV (gzipped or not), or a JSON of `vllm bench`.
-        known: columns that a file of runs or of `vllm bench` leaves out: gpu, engine, dtype, tp, model, batch, ….
+        path: a CSV, a JSON of `vllm bench`, or a log, gzipped or not; `-` is standard input.
+        known: columns that the file leaves out: gpu, engine, dtype, tp, model, batch, ….
         refit: see `validate_runs`.
         worst: how many of the worst rows to keep.
         command: recorded in the result.
@@ -109,16 +118,34 @@ def validate_file(
         SpecError: the file cannot be read, or nothing in it can.
 
     """
-    if path.suffix == ".json":
-        sheet = Sheet.of([read_bench(path, BENCH | dict(known or {}))], path)
-    else:
-        sheet = read_csv(path, hint="a header line and a line for each measurement")
-        sheet = sheet if "op" in sheet.header else sheet.filled(known or {})
+    content, known = Content.of(path, hint=HINT), known or {}
+    text = content.text(hint=HINT, errors="replace")
+    log = engine_log_in(text) if len(_columns_of(text)) < 2 else None
+    sheet = sheet_of(log, content.path, known) if log else _measurements(content, known)
+    source = content.path.name
     if "op" in sheet.header:
-        return validate_kernels(group_kernels(sheet), path.name, worst=worst, command=command)
+        return validate_kernels(group_kernels(sheet), source, worst=worst, command=command)
     runs, unread = runs_of(sheet)
-    found = validate_runs(runs, path.name, unread=unread, refit=refit, worst=worst, command=command)
-    return found.model_copy(update={"verdicts": tuple(map(_verdict, starts_of(sheet)))})
+    found = validate_runs(runs, source, unread=unread, refit=refit, worst=worst, command=command)
+    more: dict[str, Any] = {"started": started(log, found.lines, runs)} if log else {}
+    return found.model_copy(update=more | {"verdicts": tuple(map(_verdict, starts_of(sheet)))})
+
+
+def _measurements(content: Content, known: Mapping[str, str]) -> Sheet:
+    """Return a table of measurements, or a result of `vllm bench` as one."""
+    text, path = content.text(hint=HINT), content.path
+    if path.suffix == ".json" or text.lstrip().startswith("{"):
+        return Sheet.of([read_bench(text, path, BENCH | dict(known))], path)
+    if text and not _columns_of(text):
+        raise SpecError(f"{path}: neither measurements nor an engine's log", hint=HINT)
+    sheet = csv_in(text, path, hint=HINT)
+    return sheet if "op" in sheet.header else sheet.filled(known)
+
+
+def _columns_of(text: str) -> set[str]:
+    """Return the columns of measurements that a text's first line names, if it is a table."""
+    cells = re.split("[,;\t\r]", text.partition("\n")[0])
+    return {cell.strip(' "') for cell in cells} & {"op", *COLUMN_OF.values(), "metric", *COLUMNS}
 
 
 def _verdict(start: Start) -> Verdict:
