@@ -159,7 +159,8 @@ class EngineFile(Spec):
 
     def unknown(self, version: str) -> bool:
         """Whether `version` is newer than any whose code was read."""
-        return bool(self.known_to) and _numbers(version) > _numbers(self.known_to)
+        known = _numbers(self.known_to)  # 0.32.1 is 0.32
+        return bool(known) and _numbers(version)[: len(known)] > known
 
     def before_memory(self, version: str) -> bool:
         """Whether `version` is older than those whose memory is known."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from planner.columns import Kernels, Overheads
+from planner.columns import Footprint, Kernels, Overheads
 from planner.data import catalogue, find
 from planner.inputs.device import DeviceSpec
 from planner.inputs.fields import Spec, load_toml
@@ -85,13 +85,16 @@ class ProfileSpec(Spec):
         default_factory=dict
     )  # kernels timed alone, where whole runs insist on others
     overheads: dict[str, float]
+    # What start-up logs say of the engine's footprint here, by `columns.Footprint`, in place of its file.
+    memory: dict[str, float] = Field(default_factory=dict)
     spread: Spread
     held_out: HeldOut | None = None
     posterior: Posterior | None = None
 
     @model_validator(mode="after")
     def _within_physics(self) -> Self:
-        for part, cls in (("kernels", Kernels), ("benchmark", Kernels), ("overheads", Overheads)):
+        parts = {"kernels": Kernels, "benchmark": Kernels, "overheads": Overheads}
+        for part, cls in (parts | {"memory": Footprint}).items():
             known = {f.name for f in dataclasses.fields(cls)}
             for name, value in getattr(self, part).items():
                 if name not in known:

@@ -90,6 +90,11 @@ class Deployment:
     price_basis: str
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
+    @property
+    def footprint(self) -> Footprint:
+        """What the engine takes of memory: as its file says, but for what logs of the machine say."""
+        return replace(self.engine.footprint(), **self.profile.memory)
+
     def sd(self, spread: str) -> float:
         """Return the standard deviation of the logarithm that `spread` has here.
 
@@ -98,7 +103,7 @@ class Deployment:
 
         """
         if spread in FOOTPRINT:
-            return float(getattr(self.engine.footprint(), spread))
+            return float(getattr(self.footprint, spread))
         return float(getattr(self.profile.spread, spread)) * self.spread_factor
 
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
@@ -113,7 +118,7 @@ class Deployment:
             kernels=kernels,
             overheads=overheads,
             limits=_columns(Limits, own.limits(), [e.limits() for e in engines]),
-            footprint=own.footprint(),
+            footprint=self.footprint,
         )
         if own.draft:
             tokens = _column([e.draft_tokens for e in engines] or [own.draft_tokens])
