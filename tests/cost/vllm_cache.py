@@ -22,19 +22,26 @@ from unittest.mock import MagicMock
 
 os.environ |= {"CUDA_VISIBLE_DEVICES": "", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-LIBRARIES = ("vllm._C_stable_libtorch", "vllm._moe_C_stable_libtorch",
-             "vllm.vllm_flash_attn._vllm_fa2_C", "vllm.vllm_flash_attn._vllm_fa3_C",
-             "vllm._flashmla_C", "vllm._flashmla_extension_C", "vllm.third_party.flashmla.flash_mla",
-             "deep_gemm", "vllm.model_executor.kernels.linear.cute_dsl.gemm_rs_ar", "transformers.models.qwen2_vl.image_processing_qwen2_vl")  # fmt: skip
+LIBRARIES = (
+    "vllm._C_stable_libtorch",
+    "vllm._moe_C_stable_libtorch",
+    "vllm._flashmla_C",
+    "vllm._flashmla_extension_C",
+    "vllm.third_party.flashmla.flash_mla",
+    "vllm.vllm_flash_attn._vllm_fa2_C",
+    "vllm.vllm_flash_attn._vllm_fa3_C",
+    "vllm.model_executor.kernels.linear.cute_dsl.gemm_rs_ar",
+    "deep_gemm",
+    "transformers.models.qwen2_vl.image_processing_qwen2_vl",  # of Qwen3.5; wants torchvision
+)
 
 
 class StandIn(MetaPathFinder, Loader):
     """What comes with vLLM for GPUs, and is imported, but not asked anything."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return (
-            ModuleSpec(fullname, self, is_package=True) if fullname.startswith(LIBRARIES) else None
-        )
+        known = fullname.startswith(LIBRARIES)
+        return ModuleSpec(fullname, self, is_package=True) if known else None
 
     def create_module(self, spec: ModuleSpec) -> Any:
         return MagicMock()
