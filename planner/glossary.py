@@ -40,6 +40,9 @@ q_latent_dim | d_q |  | latent attention: rank of the query projection
 rope_dim | d_r |  | latent attention: rotary part of a head
 extra_params | N_x |  | norms and biases: weights that cost no time
 kept_params | N_{16} |  | weights that a quantised checkpoint keeps in 16 bits
+chunked_window | c_{ch} |  | 1 where a window is a chunk that begins at multiples of its length
+index_bytes | m_i | byte | index that sparse attention chooses by, a token and layer
+state_checkpoints | n_{chk} |  | states more that prefix caching keeps of a sequence
 rope_elements | n_{rope} |  | elements of the tables of rotary angles
 tower_params | N_t |  | weights of an encoder beside the decoder
 tower_copied | c_t^{tp} |  | 1 where the encoder is whole on each device
@@ -137,6 +140,7 @@ block_tokens | n_b |  | tokens of a KV block
 reserve_bytes | M_r | byte | held by a draft
 max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
 eager | e |  | 1 where no graphs are captured
+prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
 cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
 chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding
 sampler_copies | c_s |  | float32 logits of every sequence that the sampler holds at once
@@ -152,6 +156,8 @@ activations_in_fraction | c_a |  | 1 where the cache makes room for the activati
 fraction_of_free | c_f |  | 1 where the fraction is of what is free once all else is loaded
 latent_cached | c_l |  | 1 where the latent vector is cached, 0 where full heads are
 grouped | c_k |  | 1 where layers of several kinds share blocks
+states_cached | c_\sigma |  | 1 where prefix caching keeps states too
+steps_in_flight | n_{fl} |  | steps whose tokens a window's layers hold at once
 counts_windows | c_t |  | 1 where the tokens printed count windows and states
 weights_sd | \sigma_w |  | spread of the weights' logarithm
 activation_sd | \sigma_a |  | spread of the activation peak's

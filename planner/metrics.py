@@ -178,7 +178,8 @@ _ALL = (
     _stored("longest_at_once", "", "longest at once", "requests of the longest length that fit at once",
             lambda v: memory.longest_at_once(v.system), "room_sd", better="high", keep=0, places=2),
     _stored("max_concurrency", "", "fits at once", "requests of full length a replica has room for",
-            lambda v: memory.max_concurrency(v.system, v.workload),
+            lambda v: memory.max_concurrency(v.system, v.workload)
+            * (memory.longest_at_once(v.system) >= 1),  # else the engine does not start
             better="high", whole=True, keep=2),
     # -- use
     Metric("kv_utilisation", "", "cache in use", "share of the KV cache in use, mean",

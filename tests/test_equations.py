@@ -128,7 +128,8 @@ def numbers_of(name):
     rng, values = np.random.default_rng(0), {}
 
     def number(field, _):
-        return values.setdefault(field, float(rng.uniform(2, 9)))
+        drawn = float(rng.uniform(2, 9))
+        return values.setdefault(field, round(drawn) if field.endswith("n_layers") else drawn)
 
     return arguments(EQUATIONS[name], number), values
 

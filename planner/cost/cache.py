@@ -86,6 +86,17 @@ def alike(a: Any, b: Any) -> bool:
     return bool(same.all() if hasattr(same, "all") else same)
 
 
+def is_all(quantity: Any, number: int) -> bool:
+    """Whether a quantity is a number in every row.
+
+    Args:
+        quantity: a count or a share.
+        number: what it may be.
+
+    """
+    return alike(quantity, number) or alike(quantity, float(number))
+
+
 def cached_layers(s: System) -> list[Cached]:
     """Return the layers of a stage that keep anything, those that keep alike together.
 
@@ -104,6 +115,8 @@ def cached_layers(s: System) -> list[Cached]:
             found.append(own)
         else:
             found[place] = found[place].beside(own)
+    if is_all(s.parallel.pp, 1):
+        return found
     return [replace(k, n_layers=ceil(k.n_layers / s.parallel.pp)) for k in found]
 
 
@@ -111,9 +124,9 @@ def _each(s: System) -> Iterator[Cached]:
     for arch in s.arch.stacks or (s.arch,):
         own = replace(s, arch=arch)
         for kind in KINDS:
-            if is_zero(share := kind.share(arch)):
+            if is_all(share := kind.share(arch), 0):
                 continue
-            layers = nearest(arch.n_layers * share)
+            layers = arch.n_layers if is_all(share, 1) else nearest(arch.n_layers * share)
             if kind.softmax is None:
                 if not is_zero(state := kind.state_bytes(own)):
                     kept = s.limits.prefix_caching * s.footprint.states_cached
@@ -220,9 +233,10 @@ def request_blocks(s: System, length: Scalar) -> Scalar:
     for group in groups:
         own = group.layers
         if own.is_state:  # prefix caching has more of them only beside attention
-            total = total + group.tables * (1.0 + own.more * (len(groups) > 1))
+            total = total + group.tables * (1.0 + own.more * float(len(groups) > 1))
             continue
         in_flight = s.footprint.steps_in_flight * s.limits.max_batched_tokens
-        tokens = minimum(own.window - 1.0 + in_flight, length)
+        ends = not alike(own.window, math.inf)
+        tokens = minimum(own.window - 1.0 + in_flight, length) if ends else length
         total = total + group.tables * (ceil(tokens / group.block_tokens) + own.more)
     return total

@@ -61,15 +61,15 @@ def _padding(s: System) -> Scalar:
 def layer_weight_bytes(s: System) -> Bytes:
     """Weights of all layers on one device of a stage that had them all.
 
-    What a quantised checkpoint keeps in 16 bits is so here; norms and biases are on every device.
+    What a quantised checkpoint keeps in 16 bits is so here.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
     p, kept = s.precision, s.arch.kept_params / s.parallel.tp
-    matrices = over_stacks(_stack_params)(s)
-    return (matrices - kept) * p.weight_bytes + (kept + s.arch.extra_params) * p.embedding_bytes
+    params = over_stacks(_stack_params)(s) + s.arch.extra_params / s.parallel.tp
+    return (params - kept) * p.weight_bytes + kept * p.embedding_bytes
 
 
 @equation
@@ -373,7 +373,7 @@ def kv_tokens(s: System, w: Workload) -> Scalar:
 def max_concurrency(s: System, w: Workload) -> Scalar:
     """Requests of full length that fit at once, by cache and by the engine's own limit.
 
-    None where the engine does not start: its graphs or its longest request find no room.
+    None where graphs find no room.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -381,8 +381,6 @@ def max_concurrency(s: System, w: Workload) -> Scalar:
 
     """
     starts = 1.0 - minimum(1.0, maximum(0.0, ceil(overrun_bytes(s) / usable_bytes(s))))
-    if not is_zero(s.limits.max_model_len):
-        starts = starts * minimum(1.0, floor(longest_at_once(s)))
     fit = floor(n_blocks(s) / request_blocks(s, _length(w)))
     return starts * minimum(fit, s.limits.max_num_seqs)
 

@@ -137,6 +137,8 @@ class EngineFile(Spec):
         for table in tables:
             before = carried[-1] if carried else {}
             kept = {k: v for k, v in before.items() if k not in OWN}
+            if {"max_num_seqs", "max_batched_tokens"} & table.keys():  # the same on every device
+                kept.pop("on", None)
             footprint = {**before.get("footprint", {}), **table.get("footprint", {})}
             carried.append({**kept, **table, "footprint": footprint})
         return {**stated, "versions": carried}
@@ -177,7 +179,7 @@ class EngineFile(Spec):
         for word in named:
             tag = tag.replace(word, "")
         own = ".".join(map(str, _numbers(tag)))
-        moved = [w for w in named if self.at(w) is not self.at(own)]
+        moved = [w for w in named if self.at(f"{own}-{w}") is not self.at(own)]
         return "-".join(filter(None, (own, *moved[:1])))
 
 
@@ -262,7 +264,6 @@ class EngineSpec(EngineLimits, EngineChoice):
     prefix_caching: bool = Field(
         True,
         description="Keep blocks of prompts for later ones.",
-        json_schema_extra={"aliases": "enable_prefix_caching"},
     )
     kv_cache_bytes: float | None = Field(
         None,
@@ -341,7 +342,9 @@ class EngineSpec(EngineLimits, EngineChoice):
         if release.chunks_above and (self.max_model_len or 0) > release.chunks_above:
             chosen |= {"chunked_prefill": True, "max_batched_tokens": release.chunk_tokens}
         said = self.model_fields_set
-        return self.model_copy(update={k: v for k, v in chosen.items() if k not in said})
+        made = self.model_copy(update={k: v for k, v in chosen.items() if k not in said})
+        object.__setattr__(made, "__pydantic_fields_set__", set(said))  # chosen, not said
+        return made
 
     def parallel(self) -> Parallel:
         """Return the degrees as columns."""

@@ -295,7 +295,8 @@ class ModelSpec(Spec):
         arch = replace(
             arch,
             kept_params=float(kept),
-            rope_elements=float(self.max_position_embeddings * self.rope_stretch * rotary),
+            rope_elements=float(self.max_position_embeddings * self.rope_stretch * rotary)
+            * (self.head != "draft"),  # which looks up its target's
             tower_params=float(self.tower_params),
             tower_copied=float(self.tower_copied),
             tower_token_elements=float(self.tower_token_elements),
@@ -392,6 +393,11 @@ def llama_candidate(
         vocab_size=int(vocab_size),
         tied_embeddings=tied_embeddings,
     )
+
+
+def llama_rope_elements(head_dim: Any) -> Any:
+    """Return the table of rotary angles of a Llama: `Arch.rope_elements` of a column of candidates."""
+    return ModelSpec.model_fields["max_position_embeddings"].default * head_dim
 
 
 def llama_extra_params(n_layers: Any, d_model: Any) -> Any:

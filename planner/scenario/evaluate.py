@@ -289,7 +289,7 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
             found = group.table([*names, "bound", "max_concurrency"])
             lost = found["max_concurrency"] < 1
             for name in names:
-                always = name in METRICS and METRICS[name].always
+                always = name not in METRICS or METRICS[name].always
                 columns[name][part] = np.where(lost & (not always), np.nan, found[name])
             columns["bound"][part] = np.where(lost, legal.NO_ROOM, found["bound"])
     columns["bound"] = columns["bound"].astype(str)

@@ -5,7 +5,7 @@ from typer.main import get_command
 
 from planner.cli.app import COMMANDS, app
 from planner.questions.recommend.recommend import recommend
-from planner.scenario.options import ASKED, OPTIONS
+from planner.scenario.options import ALIASES, ASKED, OPTIONS
 
 
 def flags(name):
@@ -28,6 +28,7 @@ SPECS = {
 @pytest.mark.parametrize("name", OWN)
 def test_flags_are_the_options_and_a_few(name):
     named = {"--" + n.replace("_", "-") for n in SPECS[name]}
+    named |= {"--" + a.replace("_", "-") for a in ALIASES}
     assert flags(name) - {f for f in flags(name) if f.startswith("--no-")} == named | {
         *OWN[name].split()
     }

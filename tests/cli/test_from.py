@@ -6,8 +6,11 @@ import pytest
 
 from planner.results import read_result
 
-COMMAND = "vllm serve llama-3.1-8b -tp 2 --max-num-seqs 128 --port 8000 --enforce-eager --fooo 1"
-FLAGS = ["llama-3.1-8b", "--tp", "2", "--max-num-seqs", "128"]
+COMMAND = (
+    "vllm serve llama-3.1-8b -tp 2 --max-num-seqs 128 --port 8000 --enforce-eager --fooo 1 "
+    "--swap-space 4"
+)
+FLAGS = ["llama-3.1-8b", "--tp", "2", "--max-num-seqs", "128", "--enforce-eager"]
 ON = ["--on", "h100-sxm", "--json"]
 
 
@@ -42,13 +45,13 @@ def test_a_serve_command_answers_as_its_flags_do(planner, command, more, tmp_pat
         result.pop("elapsed_s", 0), result.pop("inputs")
     assert numbers(found) == pytest.approx(numbers(wanted), rel=1e-9)
     assert said["used"]["-tp"] == {"tp": 2}
-    assert said["ignored"] == ["--port"] and [*said["not_used"]] == ["--enforce-eager"]
+    assert said["ignored"] == ["--port"] and [*said["not_used"]] == ["--swap-space"]
     assert [*said["unknown"]] == ["--fooo"]
     path = tmp_path / "result.json"
     path.write_text(from_.stdout)
     assert read_result(path).serve_command.options["tp"] == 2
     shown = planner("report", path, "--md", "-")
-    assert "--enforce-eager" in shown.stdout
+    assert "--swap-space" in shown.stdout
 
 
 def test_a_result_holds_no_key(planner):
@@ -104,7 +107,7 @@ def test_measurements_are_of_what_the_command_started(planner, tmp_path):
     data.write_text(
         "gpu,input_tokens,output_tokens,concurrency,ttft_mean_s\nh100-sxm,1024,128,8,0.05\n"
     )
-    run = planner("validate", data, "--from", COMMAND + " --block-size 32", "--json")
+    run = planner("validate", data, "--from", COMMAND + " --no-enable-prefix-caching", "--json")
     result = json.loads(run.stdout)
     by_row = tmp_path / "whole.csv"
     by_row.write_text(
@@ -113,7 +116,7 @@ def test_measurements_are_of_what_the_command_started(planner, tmp_path):
     )
     wanted = json.loads(planner("validate", by_row, "--json").stdout)
     assert result["rows"] == wanted["rows"] and result["overall"]["n"] == 1
-    assert "--block-size" in result["serve_command"]["not_used"]
+    assert "--no-enable-prefix-caching" in result["serve_command"]["not_used"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_its_result_reads_back_and_is_reported(planner, tmp_path):
     planner("validate", LOGS / "vllm-0.19-tp4-compose.log", "--on", "h100", "--json", "--out", out)
     found = read_result(out)
     assert found.started.ranks == 4 and found.started.said["kv_dtype"] == "fp8"
-    assert found.started.differs_most == "kv_cache_tokens"
+    assert found.started.differs_most == "non_torch_gib"
     assert {line.metric for line in found.lines} == {"weights_gib", "kv_cache_tokens"}
     shown = planner("report", out, "--md", "-").stdout
     assert "4 ranks" in shown and "| weights |" in shown

@@ -52,7 +52,7 @@ def test_budget_answers_with_plans_reasons_and_changes(planner):
         (["what-if", "llama-3.2-1b", "--vary", "tpp=2"], 3, "tpp", "'tp'"),
         (["what-if", "llama-3.2-1b", "--set", "tp=1,2"], 3, "2 values", "--vary tp"),
         (["what-if", "llama-3.2-1b", "--rate", "fast"], 3, "--rate", "12/s"),
-        (["what-if", "llama-3-70b"], 1, "GB short", "smallest change"),
+        (["what-if", "llama-3-70b"], 1, "GiB short", "smallest change"),
         (["what-if", "llama-3.2-1b", "--prices", "/no/such.toml"], 3, "no/such", ""),
         (["what-if", "llama-3.2-1b", "--trace", "/no/such.csv"], 3, "no/such.csv", "CSV"),
         (["budget", "llama-3.2-1b"], 3, "no limit", "--ttft"),

@@ -237,6 +237,6 @@ def test_fp8_on_ampere_is_weights_alone():
                 output_tokens=100).candidate.metrics
         for dtype in ("bf16", "fp8")
     )  # fmt: skip
-    assert narrow["weight_bytes"] < 0.6 * plain["weight_bytes"]
+    assert narrow["weight_bytes"].value < 0.6 * plain["weight_bytes"].value
     assert narrow["idle_ttft_s"].value >= 0.98 * plain["idle_ttft_s"].value
     assert narrow["tpot_s"].value < plain["tpot_s"].value

@@ -75,7 +75,7 @@ V, S, T = {"engine": "vllm"}, {"engine": "sglang"}, {"engine": "tensorrt-llm"}
          V | {"max_batched_tokens": 8000, "memory_fraction": 0.95}),
         ("vllm serve m --max-num-batched-tokens=8K", "m", V | {"max_batched_tokens": 8192}),
         ("vllm serve m --enforce-eager --no-enable-chunked-prefill", "m",
-         V | {"chunked_prefill": False}),
+         V | {"chunked_prefill": False, "enforce_eager": True}),
         ("vllm serve m --enable-chunked-prefill=False", "m", V | {"chunked_prefill": False}),
         ("vllm serve m --enable-chunked-prefill true --max-num-seqs 1 --max-num-seqs 2", "m",
          V | {"chunked_prefill": True, "max_num_seqs": 2}),
@@ -151,13 +151,12 @@ def test_what_is_not_used_and_what_is_ignored_is_named():
         "--no-enable-prefix-caching -tp 2 --swap-space 4 --dtype nvfp17 --max-num-seqs many"
     )
     assert found.used == {
-        "vllm serve": {"engine": "vllm"}, "MODEL": {"model": "m"}, "-tp": {"tp": 2}
+        "vllm serve": {"engine": "vllm"}, "MODEL": {"model": "m"}, "-tp": {"tp": 2},
+        "--max-model-len": {"max_model_len": 8192}, "--enforce-eager": {"enforce_eager": True},
+        "--no-enable-prefix-caching": {"prefix_caching": False},
     }  # fmt: skip
     assert found.ignored == ("HF_TOKEN", "--port")
-    assert [*found.not_used] == ["VLLM_USE_V1", "--max-model-len", "--enforce-eager",
-                                 "--no-enable-prefix-caching", "--swap-space", "--dtype",
-                                 "--max-num-seqs"]  # fmt: skip
-    assert "--prefix-hit" in found.not_used["--no-enable-prefix-caching"]
+    assert [*found.not_used] == ["VLLM_USE_V1", "--swap-space", "--dtype", "--max-num-seqs"]
     assert "nvfp17" in found.not_used["--dtype"]
 
 

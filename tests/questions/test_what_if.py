@@ -118,7 +118,7 @@ def test_a_gqa_that_does_not_divide_is_named():
 
 
 def test_what_fits_nowhere_says_by_how_much_and_what_would_help():
-    with pytest.raises(Infeasible, match="GB short") as error:
+    with pytest.raises(Infeasible, match="GiB short") as error:
         what_if("llama-3-70b", ["concurrency=1..8"], on="h100-sxm")
     assert "smallest change that makes it fit" in error.value.hint
     fix = error.value.hint.rpartition(": ")[2].split()

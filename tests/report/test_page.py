@@ -91,7 +91,7 @@ def test_the_figures_agree_with_the_result(recommended):
     assert at[near] == pytest.approx(pick.output_tokens_per_s.value, rel=0.12)
     memory = {t["name"]: t for t in drawn["memory"]["data"]}
     row = memory["weights"]["y"].index("fastest")
-    assert memory["weights"]["x"][row] == pytest.approx(pick.weight_bytes / 1e9, rel=1e-4)
+    assert memory["weights"]["x"][row] == pytest.approx(pick.weight_bytes.value / 1e9, rel=1e-4)
 
 
 def test_a_page_is_one_small_file_that_fetches_nothing(recommended, predicted):
@@ -196,7 +196,7 @@ def test_untied_embeddings_come_from_the_model():
     result = predict("qwen3-8b", on="h100-sxm")
     memory = figures(render(result, "html"))["memory"]["data"]
     weights = next(t for t in memory if t["name"] == "weights")
-    assert weights["x"] == [pytest.approx(result.candidate.weight_bytes / 1e9, rel=1e-4)]
+    assert weights["x"] == [pytest.approx(result.candidate.weight_bytes.value / 1e9, rel=1e-4)]
 
 
 ADDED = """

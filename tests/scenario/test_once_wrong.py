@@ -31,8 +31,8 @@ def why(call, *args, **kwargs):
 @pytest.mark.parametrize(
     ("model", "settings", "short"),
     [
-        ("llama-3.3-70b", {"on": "h200-sxm"}, "11.8 GB short"),
-        ("qwen3-32b", {"on": "h100-sxm", "input_tokens": 32000}, "GB short"),
+        ("llama-3.3-70b", {"on": "h200-sxm"}, "10 GiB short"),
+        ("qwen3-32b", {"on": "h100-sxm", "input_tokens": 32000}, "GiB short"),
     ],
 )
 def test_1_what_does_not_fit_lacks_the_same_memory_everywhere(model, settings, short):

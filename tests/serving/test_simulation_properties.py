@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from planner.columns import Workload
 from planner.serving.requests import Requests
 from planner.serving.scheduler import Engine
 from planner.serving.simulate import rules, simulate
@@ -116,7 +117,7 @@ class OneByOne(Engine):
 @given(traffic(10), CHUNKED)
 def test_jumping_over_like_steps_changes_nothing(tight, times, requests, chunked):
     s = replace(tight, limits=replace(tight.limits, chunked_prefill=float(chunked)))
-    r = rules(s)
+    r = rules(s, Workload(1.0, 1.0, 1.0))
     fits = requests.input_tokens + requests.output_tokens <= r.n_blocks * r.block_tokens
     kept = requests.at(fits)
     runs = []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Arch, Table
-from planner.inputs.model import llama_extra_params
+from planner.inputs.model import llama_extra_params, llama_rope_elements
 from planner.inputs.question import Question, Range
 from planner.law.terms.depth import reference_depth
 from planner.law.terms.head_size import reference_head_dim
@@ -19,8 +19,11 @@ CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
 
 def arch_of(table: Table) -> Arch:
     """Return the Llama-style shapes of a table as columns."""
-    extra = llama_extra_params(table["n_layers"], table["d_model"])
-    return Arch(**{name: table[name] for name in SHAPE}, extra_params=extra)
+    return Arch(
+        **{name: table[name] for name in SHAPE},
+        extra_params=llama_extra_params(table["n_layers"], table["d_model"]),
+        rope_elements=llama_rope_elements(table["head_dim"]),
+    )
 
 
 @dataclass(frozen=True, slots=True)

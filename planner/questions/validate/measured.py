@@ -113,7 +113,9 @@ _SETTINGS = {n: n for n in ("max_num_seqs", "max_model_len", "prefix_hit", "pp",
 }
 # Options by the columns that say them.
 COLUMN_OF = {"on": "gpu"} | {option: column for column, option in _SETTINGS.items()}
-COLUMN_OF |= {n: n for n in ("engine", "engine_version", "dtype", "kv_dtype", "model")}
+COLUMN_OF |= {
+    n: n for n in ("engine", "engine_version", "dtype", "kv_dtype", "model", "enforce_eager")
+}
 
 
 @dataclass(frozen=True, slots=True)
