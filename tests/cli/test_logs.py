@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.questions.validate.measured import MEMORY
 from planner.results import read_result
 
 LOGS = Path(__file__).parents[1] / "files/logs"
@@ -28,7 +29,7 @@ def test_its_result_reads_back_and_is_reported(planner, tmp_path):
     found = read_result(out)
     assert found.started.ranks == 4 and found.started.said["kv_dtype"] == "fp8"
     assert found.started.differs_most == "non_torch_gib"
-    assert {line.metric for line in found.lines} == {"weights_gib", "kv_cache_tokens"}
+    assert {line.metric for line in found.lines} == {*MEMORY}
     shown = planner("report", out, "--md", "-").stdout
     assert "4 ranks" in shown and "| weights |" in shown
 

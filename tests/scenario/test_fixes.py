@@ -1,0 +1,88 @@
+"""What does not fit names one change, in the order people try them, and that change helps."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import planner as pl
+from planner.errors import Infeasible, PlannerError
+from planner.inputs.device import device_names
+from planner.scenario import legal
+from planner.scenario.scenario import Scenario, conditions
+
+MODELS = ["llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b", "mixtral-8x7b", "deepseek-v2-lite",
+          "qwen3-next-80b-a3b", "gpt-oss-120b", "bamba-9b-v2"]  # fmt: skip
+
+
+def hinted(error):
+    """Return the settings that a hint names; None where it names no flag."""
+    named = re.findall(r"--([a-z-]+) (\S+)", error.hint)
+    if length := re.search(r"at most (\d+) tokens", error.hint):
+        return {"input_tokens": int(length[1]) - 1, "output_tokens": 1}
+    return {name.replace("-", "_"): value for name, value in named}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(device_names()),
+    st.sampled_from(["vllm==0.6.4", "vllm==0.11", "vllm==0.19", "vllm", "sglang", "tensorrt-llm"]),
+    st.integers(1000, 120_000),
+    st.sampled_from([0.5, 0.9, 0.95]),
+)
+def test_the_change_that_a_hint_names_helps(model, on, engine, tokens, fraction):
+    asked = {"on": on, "engine": engine, "memory_fraction": fraction, "input_tokens": tokens,
+             "output_tokens": 1, "concurrency": 1}  # fmt: skip
+    try:
+        pl.predict(model, **asked)
+    except Infeasible as error:
+        assert "GiB short" in str(error)
+        changes = hinted(error)
+        if changes:
+            pl.predict(model, **asked | changes)
+        else:
+            assert "a device with more memory" in error.hint
+    except PlannerError:
+        pass  # the device has not the format, say
+
+
+@pytest.mark.parametrize(
+    ("settings_", "flag"),
+    [
+        ({"max_num_seqs": 1024, "input_tokens": 36_000}, "--max-num-seqs"),
+        ({"max_num_seqs": 1, "max_batched_tokens": 65_536}, "--max-batched-tokens"),
+        ({"max_num_seqs": 1, "memory_fraction": 0.75, "max_batched_tokens": 512, "input_tokens": 25_000}, "--memory-fraction"),
+        ({"max_num_seqs": 1, "max_batched_tokens": 512, "memory_fraction": 0.97,
+          "input_tokens": 70_000}, "--kv-dtype fp8"),
+        ({"max_num_seqs": 1, "max_batched_tokens": 512, "memory_fraction": 0.97, "kv_dtype": "fp8",
+          "max_model_len": 131_072}, "--max-model-len"),
+    ],
+)  # fmt: skip
+def test_changes_come_in_the_order_people_try_them(settings_, flag):
+    """Llama-3.1-8B on a card of 24 GB."""
+    with pytest.raises(Infeasible) as error:
+        pl.predict("llama-3.1-8b", on="rtx-4090", engine="vllm==0.19", concurrency=1,
+                   **{"output_tokens": 100} | settings_)  # fmt: skip
+    assert flag in error.value.hint
+
+
+def test_requests_longer_than_the_engine_takes_are_refused():
+    s = Scenario.of("llama-3.1-8b", conditions(max_model_len=1000, input_tokens=1000))
+    assert legal.refusal(s).code == "length"
+
+
+def test_an_engine_that_cannot_hold_its_longest_request_does_not_start():
+    """Whatever is asked of it then; in a table it is marked, alone it is an error."""
+    asked = {
+        "on": "a10",
+        "engine": "vllm==0.19",
+        "concurrency": 1,
+        "input_tokens": 100,
+        "output_tokens": 10,
+    }
+    found = pl.what_if("llama-3.1-8b", {"max_model_len": [4096, 131_072]}, **asked)
+    assert [p.bound == legal.NO_ROOM for p in found.points] == [False, True]
+    with pytest.raises(Infeasible, match="131072 tokens"):
+        pl.predict("llama-3.1-8b", max_model_len=131_072, **asked)
