@@ -243,6 +243,7 @@ class Kernels:
     launch_s: Seconds = 2.5e-6  # a kernel that does nothing
     sustained_clock: Scalar = 0.87  # share of a short burst's matrix rate that a long run keeps
     gemm_compute_eff: Scalar = 0.9
+    narrow_compute_eff: Scalar = 1.0  # of that, what products in 8 bits and fewer keep
     gemm_hbm_eff: Scalar = 0.84
     gemm_start_depth: Scalar = 150.0  # a tile's start and end, in depth it could have worked off
     gemm_tile_rows: Scalar = 16.0  # rows a tile takes, however few there are
@@ -271,6 +272,7 @@ class Kernels:
     link_eff: Scalar = 0.7
     link_latency_s: Seconds = 5e-6
     link_peer_s: Seconds = 0.5e-6  # more for each further peer
+    link_second_s: Seconds = 0.0  # latency of a second pass, in which each device has a part summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ class Overheads:
     sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a sequence that yields a token
     ranks_s: Seconds = 0.0  # agreeing with the other ranks, where tensor parallel
     rank_block_s: Seconds = 0.0  # telling them where a block of the cache is
+    hidden: Scalar = 0.0  # share of the host's work that is done while the devices are busy
     eager_layer_s: Seconds = 0.0  # CPU time to launch a layer's kernels; 0 where graphs replay them
 
 

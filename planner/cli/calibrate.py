@@ -263,7 +263,7 @@ def profiles(
 ) -> None:
     """Fit every speed profile that ships, from published measurements; the same data, the same bytes.
 
-    Example: planner calibrate profiles data/speed --out calibration/fits
+    Example: planner calibrate profiles data --out calibration/fits
     """
     from planner_calibration.fit.speed.main import main
 

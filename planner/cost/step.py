@@ -17,7 +17,7 @@ from planner.cost.operators.attention.projections import ATTENTION_OUTPUT, QKV
 from planner.cost.operators.communication import COMMUNICATION
 from planner.cost.operators.elementwise import ELEMENTWISE
 from planner.cost.operators.head import LM_HEAD
-from planner.cost.operators.mlp import MLP_DOWN, MLP_UP
+from planner.cost.operators.mlp import MLP_DOWN, MLP_UP, ROUTE
 from planner.cost.operators.operator import Operator, at_most_one, logit_rows, of_stacks
 from planner.equation import equation, maximum
 from planner.units import Bytes, Flops, Number, Seconds
@@ -29,6 +29,7 @@ OF_LAYERS: tuple[Operator, ...] = (
     ATTENTION_DECODE,
     ATTENTION_OUTPUT,
     *(operator for kind in KINDS for operator in kind.operators),
+    ROUTE,
     MLP_UP,
     MLP_DOWN,
     ELEMENTWISE,
@@ -76,8 +77,19 @@ def launching_s(s: System) -> Seconds:
 
 
 @equation
-def overhead_s(s: System, w: Step) -> Seconds:
-    """Scheduler, input preparation, gaps between kernels, sampling and output processing.
+def gaps_s(s: System) -> Seconds:
+    """Gaps between the kernels of a step, on the devices: nothing hides them.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+
+    """
+    return s.overheads.layer_s * s.arch.n_layers
+
+
+@equation
+def host_s(s: System, w: Step) -> Seconds:
+    """The engine's own work in a step: scheduler, input preparation, sampling and output processing.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -87,19 +99,23 @@ def overhead_s(s: System, w: Step) -> Seconds:
     o = s.overheads
     blocks = w.decode_seqs * w.decode_context / s.limits.block_tokens
     ranks_s = at_most_one(s.parallel.tp - 1.0) * (o.ranks_s + o.rank_block_s * blocks)
-    return o.step_s + o.layer_s * s.arch.n_layers + o.sequence_s * logit_rows(w) + ranks_s
+    return o.step_s + o.sequence_s * logit_rows(w) + ranks_s
 
 
 @equation
 def step_s(s: System, w: Step) -> Seconds:
-    """Time of one engine step: devices wait where the CPU launches more slowly than they work.
+    """Time of one engine step: the longer of the devices' and the host's, where it works ahead.
+
+    Devices wait where the CPU launches more slowly than they work.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    return maximum(device_s(s, w), launching_s(s)) + overhead_s(s, w)
+    busy_s = maximum(device_s(s, w), launching_s(s)) + gaps_s(s)
+    hidden_s = s.overheads.hidden * host_s(s, w)
+    return maximum(busy_s, hidden_s) + (host_s(s, w) - hidden_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ class EngineVersion(EngineLimits):
     aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
+    works_ahead: bool = False  # schedules the next step while the devices are busy with this one
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
     chunks_above: int | None = (

@@ -110,6 +110,7 @@ class Deployment:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
         kernels, overheads = self.profile.columns()
         own = self.engine
+        overheads = replace(overheads, hidden=float(own.release.works_ahead))
         system = System(
             arch=arch,
             precision=own.precision(),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.columns import Step, System
-from planner.cost.step import OPERATORS, launching_s, overhead_s, seconds_of
+from planner.cost.step import OPERATORS, gaps_s, host_s, launching_s, seconds_of
 from planner.serving.speculative import draft_system, engine_step_s
 
 _ROWS, _LOGITS, _PROMPTS, _DECODING = (
@@ -43,12 +43,14 @@ class StepTimes:
         self._contexts = _grid(max_context)
         self._grid_list = _grid(2.0**40).tolist()
         self._decode_rows: dict[int, tuple[list[float], list[float]]] = {}
+        self._attention_rows: dict[int, list[float]] = {}
         self._draft: StepTimes | None = None
         if system.speculation is not None:
             self._draft = StepTimes(draft_system(system), max_context)
         self._launching = float(launching_s(system))
-        none, one = (float(overhead_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
-        self._overhead, self._overhead_each = none, one - none
+        none, one = (float(host_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
+        self._hidden = float(system.overheads.hidden)
+        self._host, self._host_each, self._gaps = none, one - none, float(gaps_s(system))
 
     def _bare(self, rows: object, logits: object) -> Floats:
         """Device seconds of rows and logits, without attention."""
@@ -57,7 +59,9 @@ class StepTimes:
 
     def _whole(self, device_s: float, logits: int) -> float:
         """Return the step's time, given what its devices do."""
-        return max(device_s, self._launching) + self._overhead + self._overhead_each * logits
+        host_s = self._host + self._host_each * logits
+        hidden_s = self._hidden * host_s
+        return max(max(device_s, self._launching) + self._gaps, hidden_s) + host_s - hidden_s
 
     @cached_property
     def _rows(self) -> list[float]:
@@ -117,6 +121,15 @@ class StepTimes:
         i = min(int(math.log2(value) * _PER_OCTAVE), size - 2) if value > 1 else 0
         return i, (value - grid[i]) / (grid[i + 1] - grid[i])
 
+    def _attention(self, seqs: int) -> list[float]:
+        """Return device seconds of the attention of `seqs` decoding sequences at each context."""
+        known = self._attention_rows.get(seqs)
+        if known is None:
+            step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
+            alone = seconds_of(_DECODING, self.system, step) + 0.0 * self._contexts
+            known = self._attention_rows[seqs] = np.asarray(alone).tolist()
+        return known
+
     def _row(self, seqs: int) -> tuple[list[float], list[float]]:
         """Return seconds of a decode step of `seqs` sequences at each context, and their integral."""
         known = self._decode_rows.get(seqs)
@@ -124,11 +137,7 @@ class StepTimes:
             step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
             if self._draft is None:
                 bare = self.bare(seqs, seqs)
-                attention = np.asarray(seconds_of(_DECODING, self.system, step))
-                device = attention + bare + 0.0 * self._contexts  # a state looks at no context
-                t = np.maximum(device, self._launching) + (
-                    self._overhead + self._overhead_each * seqs
-                )
+                t = np.array([self._whole(bare + a, seqs) for a in self._attention(seqs)])
             else:
                 t = np.asarray(engine_step_s(self.system, step), dtype=np.float64)
             areas = np.diff(self._contexts) * (t[1:] + t[:-1]) / 2
@@ -190,16 +199,9 @@ class StepTimes:
                 whole += self.decode(seqs, context) - self._whole(self.bare(seqs, seqs), seqs)
             return whole
         if seqs:
-            step, _ = self._row(seqs)
-            i, x = self._place(context, len(step))
-            attention = step[i] + (step[i + 1] - step[i]) * x
-            if self._launching:  # a step that waits for the CPU says nothing of its attention
-                exact = Step(decode_seqs=float(seqs), decode_context=context)
-                return self._whole(
-                    device + float(seconds_of(_DECODING, self.system, exact)), prompts + seqs
-                )
-            attention -= self._whole(self.bare(seqs, seqs), seqs)
-            device += attention
+            row = self._attention(seqs)
+            i, x = self._place(context, len(row))
+            device += row[i] + (row[i + 1] - row[i]) * x
         return self._whole(device, prompts + seqs)
 
     def steps_until(self, seqs: int, context: float, steps: int, seconds: float) -> int:

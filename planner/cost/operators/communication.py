@@ -41,7 +41,10 @@ def all_reduce_bytes(s: System, bytes_: Bytes) -> Bytes:
 
 
 def all_reduce_s(s: System, bytes_: Bytes) -> Seconds:
-    """Every device gets the sum: a latency, one more for each further peer, and the ring's bytes.
+    """Every device gets the sum: all from all at once, or in two passes, whichever is faster.
+
+    At once, every device reads its peers' data whole; in two passes each has a part of it summed, and all
+    get the parts: fewer bytes, and another latency.  [TensorRT-LLM, vLLM: custom all-reduce]
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -50,7 +53,8 @@ def all_reduce_s(s: System, bytes_: Bytes) -> Seconds:
     """
     k, peers = s.kernels, s.parallel.tp - 1.0
     latency_s = at_most_one(peers) * k.link_latency_s + peers * k.link_peer_s
-    return latency_s + all_reduce_bytes(s, bytes_) / link_rate(s)
+    second_s = at_most_one(peers) * k.link_second_s + all_reduce_bytes(s, bytes_) / link_rate(s)
+    return latency_s + minimum(peers * bytes_ / link_rate(s), second_s)
 
 
 def gather_s(s: System, bytes_: Bytes) -> Seconds:

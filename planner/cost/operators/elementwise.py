@@ -2,7 +2,6 @@
 
 from planner.columns import Step, System
 from planner.cost.operators.attention.full import kv_heads_per_device
-from planner.cost.operators.mlp import router_params
 from planner.cost.operators.operator import Operator, step_tokens
 from planner.equation import equation, minimum
 from planner.units import Bytes, Seconds
@@ -37,15 +36,17 @@ def elementwise_s(s: System, bytes_: Bytes) -> Seconds:
 
 @equation
 def elementwise_total_s(s: System, w: Step) -> Seconds:
-    """Norms, rotary embedding and activation: four launches a layer, and a router's where routed.
+    """Norms, rotary embedding and activation: four launches a layer.
+
+    A shared expert has an activation of its own, and latent ranks have their norms.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    launches = 3.0 + minimum(s.arch.n_experts - 1.0, 1.0)
-    launches_s = launches * s.kernels.launch_s
+    more = minimum(s.arch.n_shared_experts, 1.0) + 2.0 * minimum(s.arch.kv_latent_dim, 1.0)
+    launches_s = (3.0 + more) * s.kernels.launch_s
     return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
 
 
@@ -54,5 +55,4 @@ ELEMENTWISE = Operator(
     "activations a token", lambda a: a.n_layers * (a.d_model + a.d_ff),
     "rows", elementwise_total_s,
     bytes_=lambda s, w: s.arch.n_layers * elementwise_bytes(s, w),
-    weights=lambda a: a.n_layers * router_params(a),
 )  # fmt: skip

@@ -65,13 +65,16 @@ def gemm_bytes(s: System, g: Gemm) -> Bytes:
 
 
 def matrix_rate(s: System) -> FlopsPerS:
-    """Matrix rate the kernels reach, at the clock that long runs keep.
+    """Matrix rate the kernels reach, at the clock that long runs keep; in 8 bits power keeps it lower.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    return s.device.flops_per_s * (s.kernels.gemm_compute_eff * s.kernels.sustained_clock)
+    k, p = s.kernels, s.precision
+    narrow = minimum(1.0, maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes)))
+    kept = 1.0 - narrow * (1.0 - k.narrow_compute_eff)
+    return s.device.flops_per_s * (k.gemm_compute_eff * k.sustained_clock * kept)
 
 
 def gemm_s(s: System, g: Gemm) -> Seconds:

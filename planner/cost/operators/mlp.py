@@ -1,10 +1,17 @@
 """The MLP, dense or of experts: weights, products and time."""
 
+from collections.abc import Callable
+from typing import Any
+
 from planner.columns import Arch, Step, System
-from planner.cost.operators.gemm import Gemm, gemm_s, product
-from planner.cost.operators.operator import is_zero, step_tokens
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
+from planner.cost.operators.operator import Operator, at_most_one, is_zero, step_tokens
 from planner.equation import equation, minimum
-from planner.units import Scalar, Seconds
+from planner.units import Bytes, Scalar, Seconds
+
+# Kernels around the experts' products: the best few of the scores, tokens counted by expert, their
+# order, rows copied, outputs summed.  [vLLM, fused_moe.py; SGLang, moe/topk.py]
+ROUTE_LAUNCHES = 5.0
 
 
 @equation
@@ -69,44 +76,37 @@ def experts_touched(s: System, w: Step) -> Scalar:
     return a.n_experts * (1.0 - missed)
 
 
-def mlp_gemm(s: System, w: Step, matrices: Scalar, down: bool) -> Gemm:
-    """One side of the MLP; experts are products of their own, whole on a device under ep.
+def mlp_gemms(s: System, w: Step, down: bool) -> tuple[Gemm, ...]:
+    """One side of the MLP: products of the routed experts, which share a launch; of the shared ones.
+
+    Experts are whole on a device under expert parallelism, cut under tensor parallelism.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: what the step processes: tokens and sequences, likewise.
-        matrices: matrices of the MLP's side, a count.
         down: whether it is the down projection.
 
     """
-    a, ep = s.arch, s.parallel.ep
+    a, ep, tokens = s.arch, s.parallel.ep, step_tokens(w)
+    matrices = 1.0 if down else a.mlp_matrices - 1.0
     hidden = matrices * ep / s.parallel.tp * a.d_ff
-    groups = (experts_touched(s, w) + a.n_shared_experts) / ep
-    rows = (a.n_active_experts + a.n_shared_experts) / ep * step_tokens(w)
-    width, depth = (a.d_model, hidden) if down else (hidden, a.d_model)
+    routed = _gemm(s, a.n_active_experts / ep * tokens, hidden, down, experts_touched(s, w) / ep)
+    if is_zero(a.n_shared_experts):
+        return (routed,)
+    shared = _gemm(
+        s, tokens * at_most_one(a.n_shared_experts), hidden * a.n_shared_experts / ep, down
+    )
+    return routed, shared
+
+
+def _gemm(s: System, rows: Scalar, hidden: Scalar, down: bool, groups: Scalar = 1.0) -> Gemm:
+    width, depth = (s.arch.d_model, hidden) if down else (hidden, s.arch.d_model)
     return Gemm(rows, width, depth, s.precision.weight_bytes, groups)
 
 
-def mlp_up_gemm(s: System, w: Step) -> Gemm:
-    """Gate and up projections, fused; only up where there is no gate.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: what the step processes: tokens and sequences, likewise.
-
-    """
-    return mlp_gemm(s, w, s.arch.mlp_matrices - 1.0, down=False)
-
-
-def mlp_down_gemm(s: System, w: Step) -> Gemm:
-    """Down projection.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: what the step processes: tokens and sequences, likewise.
-
-    """
-    return mlp_gemm(s, w, 1.0, down=True)
+def _side(down: bool, of: Callable[[System, Gemm], Any]) -> Callable[[System, Step], Any]:
+    """Return what `of` says of one side of the MLP, over all layers."""
+    return lambda s, w: s.arch.n_layers * sum(of(s, g) for g in mlp_gemms(s, w, down))
 
 
 @equation
@@ -118,7 +118,7 @@ def mlp_up_s(s: System, w: Step) -> Seconds:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    return s.arch.n_layers * gemm_s(s, mlp_up_gemm(s, w))
+    return _side(False, gemm_s)(s, w)
 
 
 @equation
@@ -130,7 +130,40 @@ def mlp_down_s(s: System, w: Step) -> Seconds:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    return s.arch.n_layers * gemm_s(s, mlp_down_gemm(s, w))
+    return _side(True, gemm_s)(s, w)
+
+
+def router_gemm(s: System, w: Step) -> Gemm:
+    """A score for every expert, in 16 bits, whole on every device.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
+    a = s.arch
+    return Gemm(step_tokens(w), a.n_experts, a.d_model, s.precision.embedding_bytes)
+
+
+def _routed_bytes(s: System, w: Step) -> Bytes:
+    """Rows copied to their experts, and the experts' outputs summed to one row."""
+    a = s.arch
+    copies = a.n_active_experts / s.parallel.ep
+    return step_tokens(w) * a.d_model * s.precision.activation_bytes * (1.0 + 3.0 * copies)
+
+
+@equation
+def route_s(s: System, w: Step) -> Seconds:
+    """Tokens to experts and back: scores, the best few, their order by expert, copies, the sum.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
+    k = s.kernels
+    moved_s = _routed_bytes(s, w) / (s.device.hbm_bytes_per_s * k.elementwise_hbm_eff)
+    return s.arch.n_layers * (gemm_s(s, router_gemm(s, w)) + ROUTE_LAUNCHES * k.launch_s + moved_s)
 
 
 def _matrix(a: Arch) -> Scalar:
@@ -153,14 +186,33 @@ def has_mlp(a: Arch) -> bool:
     return not is_zero(a.d_ff)
 
 
-def _layers(a: Arch) -> Scalar:
-    return a.n_layers
+def is_routed(a: Arch) -> bool:
+    """Whether a stack of like layers has experts to choose from.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+
+    """
+    return has_mlp(a) and not is_zero(a.n_experts - 1.0)
 
 
-_ALL = ("MLP weights", lambda a: a.n_layers * mlp_params(a))
-MLP_UP = product(
-    "mlp_up", "the gate and up projections", _ALL, mlp_up_s, mlp_up_gemm, _layers, _gated, has_mlp
-)
-MLP_DOWN = product(
-    "mlp_down", "the down projections", _ALL, mlp_down_s, mlp_down_gemm, _layers, _matrix, has_mlp
-)
+def _mlp(name: str, words: str, seconds: Any, down: bool, weights: Any) -> Operator:
+    return Operator(
+        name, words, "MLP weights", lambda a: a.n_layers * mlp_params(a), "rows", seconds,
+        flops=_side(down, lambda s, g: gemm_flops(g)), bytes_=_side(down, gemm_bytes),
+        weights=weights, is_in=has_mlp,
+    )  # fmt: skip
+
+
+ROUTE = Operator(
+    "route", "choosing experts", "experts over all layers", lambda a: a.n_layers * a.n_experts,
+    "rows", route_s,
+    flops=lambda s, w: s.arch.n_layers * gemm_flops(router_gemm(s, w)),
+    bytes_=lambda s, w: (
+        s.arch.n_layers * (gemm_bytes(s, router_gemm(s, w)) + _routed_bytes(s, w))
+    ),
+    weights=lambda a: a.n_layers * router_params(a),
+    is_in=is_routed,
+)  # fmt: skip
+MLP_UP = _mlp("mlp_up", "the gate and up projections", mlp_up_s, False, _gated)
+MLP_DOWN = _mlp("mlp_down", "the down projections", mlp_down_s, True, _matrix)

@@ -73,13 +73,43 @@ BORROWED = tuple(
     Borrowed(f"{device}-{engine}", generation, devices, engine, version, lender, formats)
     for device, generation, devices, lender, formats in (
         ("a100", "ampere", A100S, "a100-40gb-tensorrt-llm", "a100-80gb-vllm-0.6"),
-        ("h100", "hopper", (H100,), "h100-tensorrt-llm", "h100-vllm-0.6"),
     )
     for engine, version in (("vllm", "V1"), ("sglang", "0.4 and later"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """One profile of an engine of today, fitted on runs of services on devices of a generation."""
+
+    name: str
+    architecture: str
+    devices: tuple[str, ...]
+    engine: str
+    engine_version: str
+
+
+INFERENCEX = "InferenceX (SemiAnalysis; Apache-2.0 with attribution), October 2025 to June 2026"
+TODAY = tuple(
+    Today(f"{device}-{engine}", generation, devices, engine, version)
+    for device, generation, devices, engines in (
+        ("h100", "hopper", (H100, "h200-sxm"), ("vllm", "sglang", "tensorrt-llm-1")),
+        ("b200", "blackwell", ("b200",), ("vllm", "sglang", "tensorrt-llm-1")),
+        ("mi300x", "cdna3", ("mi300x",), ("vllm", "sglang")),
+        ("mi355x", "cdna4", ("mi355x",), ("vllm", "sglang")),
+    )
+    for engine in engines
+    for version in (
+        {"vllm": "0.11 of October 2025", "sglang": "0.5", "tensorrt-llm-1": "1.0 to 1.3"}[engine],
+    )
 )
 BORROWED_WIDER = 1.5
 # What the lender's runs say of the device itself, and not of its own attention kernels.
 LENT_KERNELS = ("gemm_compute_eff", "gemm_hbm_eff", "sustained_clock", "launch_s", "link_eff")
 # Whole runs fuse what a benchmark runs alone: bringing activations to 8 bits, unpacking 4.
 LENT_FORMATS = ("quantise_launch_s", "quantise_hbm_eff", "unpack_share")
-CLASS_DEFAULT = ("a100-vllm", "h100-vllm")  # averaged geometrically for any other device
+CLASS_DEFAULT = (
+    "a100-vllm",
+    "h100-vllm",
+    "b200-vllm",
+)  # averaged geometrically for any other device

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from planner_calibration.fit.speed.crossval import gain_spread, leave_one_out, l
 from planner_calibration.fit.speed.engines import EngineFit, fit_engine
 from planner_calibration.fit.speed.fleet import Borrowed, Plan
 from planner_calibration.fit.speed.kernels import KernelFit, fit_kernels
+from planner_calibration.fit.speed.today import fit_today, rows_of, unseen
 from planner_calibration.fit.write import constants, posterior, profile_toml
 
 Vector = NDArray[np.float64]
@@ -31,19 +33,21 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
     """Fit every profile that ships.
 
     Args:
-        data_dir: holds `e2e_calib.csv` and `kernels_calib.csv.gz`, as `planner validate` reads them.
+        data_dir: holds, in whatever folder, `e2e_calib.csv`, `kernels_calib.csv.gz` and
+            `inferencex.csv`, as `planner validate` reads them.
         out_dir: where the profiles go.
         report: called with a line for each step.
 
     """
-    runs, _ = runs_of(read_csv(data_dir / "e2e_calib.csv"))
-    groups = group_kernels(read_csv(data_dir / "kernels_calib.csv.gz"))
+    runs, _ = runs_of(read_csv(_found(data_dir, "e2e_calib.csv")))
+    groups = group_kernels(read_csv(_found(data_dir, "kernels_calib.csv.gz")))
+    services = rows_of(_found(data_dir, "inferencex.csv"))
     kernels = {
         generation: fit_kernels([g for g in groups if g.device_id == device], Kernels())
         for generation, device in fleet.KERNEL_DEVICE.items()
     }
-    for generation, found in kernels.items():
-        report(f"{generation}: {_kernel_score(groups, fleet.KERNEL_DEVICE[generation], found)}")
+    for generation, k in kernels.items():
+        report(f"{generation}: {_kernel_score(groups, fleet.KERNEL_DEVICE[generation], k)}")
     fits: dict[str, EngineFit] = {}
     profiles: dict[str, dict[str, Any]] = {}
     for plan in fleet.PLANS:
@@ -55,13 +59,50 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
             lend_formats(profiles[plan.name], profiles[plan.formats])
     for loan in fleet.BORROWED:
         profiles[loan.name] = borrow(loan, kernels[loan.architecture], profiles)
-    profiles["class-default"] = class_default(profiles, runs, fits)
+    for service in fleet.TODAY:
+        found = fit_service(service, services, kernels["hopper"].kernels, profiles)
+        profiles[service.name] = found
+        report(f"{service.name}: {_score(found)}")
+    profiles["class-default"] = class_default(profiles, services)
     comment = "Written by `planner calibrate profiles`; see calibration/LOG.md."
     paths = []
     for name, profile in profiles.items():
         paths.append(out_dir / f"{name}.toml")
         write_whole(paths[-1], profile_toml(profile, comment), folders=True)
     return paths
+
+
+def _found(folder: Path, name: str) -> Path:
+    """Return the file of a name in a folder or those within it."""
+    return next(iter(sorted(folder.rglob(name))), folder / name)
+
+
+def fit_service(
+    plan: fleet.Today,
+    runs: Sequence[Run],
+    start: Kernels,
+    profiles: Mapping[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Fit one engine of today, and score it on architectures left out of all engines on its devices."""
+    here = [r for r in runs if r.scenario.on in plan.devices]
+    own = [r for r in here if r.scenario.engine.generation == plan.engine]
+    overheads = Overheads(**profiles["h100-tensorrt-llm"]["overheads"])
+    found = fit_today(own, start, overheads)
+    errors = unseen(own, here, start, overheads)
+    sd = spread(errors)
+    profile = _head(plan.name, plan.architecture, plan.devices, plan.engine)
+    return profile | {
+        "engine_version": plan.engine_version,
+        "fitted": date(2026, 11, 28),
+        "data": f"runs: {fleet.INFERENCEX}; kernels to start from: {fleet.KERNEL_DATA['hopper']}",
+        "borrowed": "what the host does: h100-tensorrt-llm",
+        "kernels": constants(found.kernels),
+        "benchmark": alone(start, constants(found.kernels)),
+        "overheads": constants(found.overheads) | {"hidden": 0.0},
+        "spread": dict.fromkeys(("prefill", "decode", "throughput"), sd) | {"gain": FEW},
+        "held_out": held_out(errors[np.isfinite(errors)], sd),
+        "posterior": posterior(found.fits),
+    }
 
 
 def lend_formats(profile: dict[str, Any], lender: Mapping[str, Any]) -> None:
@@ -162,9 +203,9 @@ def borrow(loan: Borrowed, k: KernelFit, profiles: Mapping[str, dict[str, Any]])
 
 
 def class_default(
-    profiles: Mapping[str, dict[str, Any]], runs: Sequence[Run], fits: Mapping[str, EngineFit]
+    profiles: Mapping[str, dict[str, Any]], services: Sequence[Run]
 ) -> dict[str, Any]:
-    """Return the average device: geometric means, and how far one class misses when it plays another."""
+    """Return the average device: geometric means, and how far devices' own constants miss on others."""
     chosen = [profiles[name] for name in fleet.CLASS_DEFAULT]
 
     def mean(table: str, name: str) -> float:
@@ -177,29 +218,33 @@ def class_default(
     # How tiles are laid out has no average: the older way is the cautious one.
     layout = ("attention_tile_rows", "packs_gqa", "splits_mha")
     kernels |= {n: chosen[0]["kernels"][n] for n in layout} | {"splits_mha": 1.0}
-    plans = {p.name: p for p in fleet.PLANS}
-    ours, theirs = "a100-40gb-tensorrt-llm", "h100-tensorrt-llm"
-    swapped = np.concatenate(
-        [
-            ln_errors(runs_for(plans[ours], runs), fits[theirs]),
-            ln_errors(runs_for(plans[theirs], runs), fits[ours]),
-        ]
-    )
-    sd = spread(swapped)
+    sd = spread(np.concatenate([_elsewhere(p, profiles[p.name], services) for p in fleet.TODAY]))
     profile = _head("class-default", "any", (), "any")
     return profile | {
         "fitted": fleet.FITTED,
-        "data": f"average of {' and '.join(fleet.CLASS_DEFAULT)}; spread: each class under the "
-        "other's constants",
+        "data": f"average of {' and '.join(fleet.CLASS_DEFAULT)}; spread: runs of services on each "
+        "generation of devices under the constants of the others",
         "kernels": kernels,
         "overheads": overheads,
         "spread": {
-            "prefill": max(sd, max(p["spread"]["prefill"] for p in chosen)) * 1.5,
-            "decode": sd * 1.5,
-            "throughput": sd * 1.5,
+            "prefill": max(sd, *(p["spread"]["prefill"] for p in chosen)),
+            "decode": sd,
+            "throughput": sd,
             "gain": max(p["spread"]["gain"] for p in chosen),
         },
     }
+
+
+def _elsewhere(plan: fleet.Today, profile: Mapping[str, Any], services: Sequence[Run]) -> Vector:
+    """Return how far a profile misses on other generations' devices, under the same engine."""
+    there = [
+        r
+        for r in services
+        if r.scenario.on not in plan.devices and r.scenario.engine.generation == plan.engine
+    ]
+    overheads = Overheads(**profile["overheads"])
+    ahead = replace(overheads, hidden=float(there[0].scenario.engine.release.works_ahead))
+    return ln_errors(there, EngineFit(Kernels(**profile["kernels"]), ahead, {}))
 
 
 def _head(name: str, architecture: str, devices: tuple[str, ...], engine: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from planner.columns import Arch, System
 from planner.cost.operators.attention.kind import LayerKind, Softmax
 from planner.cost.operators.attention.latent import is_latent
+from planner.cost.operators.gemm import Gemm
 from planner.equation import equation, maximum
 from planner.units import Flops, Scalar
 
@@ -25,6 +26,20 @@ def kv_elements(a: Arch) -> Scalar:
 
     """
     return 2.0 * a.head_dim * a.n_kv_heads
+
+
+def projections(s: System, rows: Scalar) -> tuple[Gemm, ...]:
+    """Query, key and value projections, fused.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        rows: tokens of the step.
+
+    """
+    a = s.arch
+    queries = a.n_heads * (1.0 + a.output_gate) / s.parallel.tp
+    width = a.head_dim * (queries + 2.0 * kv_heads_per_device(s))
+    return (Gemm(rows, width, a.d_model, s.precision.weight_bytes),)
 
 
 def copied_params(s: System) -> Scalar:
@@ -57,13 +72,7 @@ ATTENTION = Softmax(
     copied_params=copied_params,
     kv_elements_per_device=lambda s: 2.0 * kv_heads_per_device(s) * s.arch.head_dim,
     keys=lambda a, context: context,
-    projected_width=lambda s: (
-        s.arch.head_dim
-        * (
-            s.arch.n_heads * (1.0 + s.arch.output_gate) / s.parallel.tp
-            + 2.0 * kv_heads_per_device(s)
-        )
-    ),
+    projections=projections,
     prefill_kv_heads=kv_heads_per_device,
     decode_kv_heads=kv_heads_per_device,
     cached_pair_flops=pair_flops,

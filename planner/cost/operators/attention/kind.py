@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from planner.columns import Arch, System
+from planner.cost.operators.gemm import Gemm
 from planner.cost.operators.operator import Operator
 from planner.units import Bytes, Flops, Scalar
 
@@ -26,7 +27,7 @@ class Softmax:
     kv_elements: Callable[[Arch], Scalar]  # cached of a token
     kv_elements_per_device: Callable[[System], Scalar]
     keys: Callable[[Arch, Scalar], Scalar]  # that a query sees of a context
-    projected_width: Callable[[System], Scalar]  # of the fused projections, on a device
+    projections: Callable[[System, Scalar], tuple[Gemm, ...]]  # of so many rows, on a device
     prefill_kv_heads: Callable[[System], Scalar]  # heads as the kernels see them
     decode_kv_heads: Callable[[System], Scalar]
     cached_pair_flops: Callable[[Arch], Flops]  # a query meets a cached key, by query head

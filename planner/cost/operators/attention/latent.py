@@ -5,6 +5,7 @@ It projects by way of low ranks, and decodes on the cached vector as if it were 
 
 from planner.columns import Arch, System
 from planner.cost.operators.attention.kind import LayerKind, Softmax
+from planner.cost.operators.gemm import Gemm
 from planner.cost.operators.operator import is_zero
 from planner.equation import ceil, maximum, minimum
 from planner.units import Flops, Scalar
@@ -64,6 +65,28 @@ def kv_elements_per_device(s: System) -> Scalar:
     return cached * s.arch.kv_latent_dim + (1.0 - cached) * heads
 
 
+def projections(s: System, rows: Scalar) -> tuple[Gemm, ...]:
+    """Down to the latent ranks, whole on every device; up to the queries; and, by head, keys and values.
+
+    Decoding multiplies queries and outputs by the ways up, prompts keys and values: as many products.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        rows: tokens of the step.
+
+    """
+    a, weight_bytes = s.arch, s.precision.weight_bytes
+    heads, latent = a.n_heads / s.parallel.tp, a.kv_latent_dim - a.rope_dim
+    low = minimum(a.q_latent_dim, 1.0)
+    queries = heads * (a.head_dim + a.rope_dim)
+    down = a.q_latent_dim + a.kv_latent_dim + (1.0 - low) * queries
+    return (
+        Gemm(rows, down, a.d_model, weight_bytes),
+        Gemm(low * rows, queries, a.q_latent_dim, weight_bytes),
+        Gemm(2.0 * rows * heads, latent, a.head_dim, weight_bytes, 2.0 * heads),
+    )
+
+
 def copied_params(s: System) -> Scalar:
     """The ways down to the latent ranks, which every device has whole.
 
@@ -96,9 +119,7 @@ LATENT = LayerKind(
         kv_elements_per_device=kv_elements_per_device,
         copied_params=copied_params,
         keys=lambda a, context: context,
-        projected_width=lambda s: (
-            (q_params(s.arch) + kv_params(s.arch)) / s.arch.d_model / s.parallel.tp
-        ),
+        projections=projections,
         prefill_kv_heads=lambda s: s.arch.n_heads / s.parallel.tp,
         decode_kv_heads=lambda s: 1.0,
         cached_pair_flops=cached_pair_flops,
