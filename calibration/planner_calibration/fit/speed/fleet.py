@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
-FITTED = date(2026, 11, 22)
+FITTED = date(2026, 11, 28)
 AICONFIGURATOR = "ai-dynamo/aiconfigurator@095f58a (Apache-2.0)"
 VIDUR = "microsoft/vidur@7d47513 (MIT)"
 ARGONNE = "argonne-lcf/LLM-Inference-Bench@4211f5d (BSD-3-Clause)"

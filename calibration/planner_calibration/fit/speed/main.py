@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def fit_service(
     profile = _head(plan.name, plan.architecture, plan.devices, plan.engine)
     return profile | {
         "engine_version": plan.engine_version,
-        "fitted": date(2026, 11, 28),
+        "fitted": fleet.FITTED,
         "data": f"runs: {fleet.INFERENCEX}; kernels to start from: {fleet.KERNEL_DATA['hopper']}",
         "borrowed": "what the host does: h100-tensorrt-llm",
         "kernels": constants(found.kernels),
