@@ -94,6 +94,7 @@ node_link_bytes_per_s | W_n | byte/s | share of the node's network, one directio
 launch_s | t_0 | s | a kernel that does nothing
 sustained_clock | \eta_{clk} |  | share of a short burst's matrix rate that a long run keeps
 gemm_compute_eff | \eta_c |  | share of the matrix rate a matrix product reaches
+narrow_compute_eff | \eta_8 |  | of the rate products reach, what those in 8 bits and fewer keep
 gemm_hbm_eff | \eta_m |  | share of the bandwidth a matrix product reaches
 gemm_start_depth | k_0 |  | start and end of a tile, in depth it could have worked off
 gemm_fill_s | t_{fill} | s | latency of the pipeline of a deep matrix product
@@ -121,6 +122,7 @@ elementwise_hbm_eff | \eta_{el} |  | share of the bandwidth norms and activation
 link_eff | \eta_l |  | share of the bandwidth of the link that collectives reach
 link_latency_s | t_l | s | latency of a collective
 link_peer_s | t_{peer} | s | more latency for each further peer
+link_second_s | t_{l2} | s | latency of a second pass, in which each device has a part summed
 
 # Engine
 tp | n_{tp} |  | tensor-parallel degree
@@ -133,6 +135,7 @@ sequence_s | t_{seq} | s | bookkeeping of a sequence that yields a token
 ranks_s | t_{rank} | s | agreeing with the other ranks, a step
 rank_block_s | t_{rank}^{blk} | s | telling the other ranks where a block of the cache is
 eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
+hidden | c_h |  | share of the host's work that is done while the devices are busy
 memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
 max_batched_tokens | T_{max} |  | token budget of a step
@@ -188,12 +191,14 @@ attention_decode_s | t_{att,d} | s | attention over the cached keys and values
 attention_output_s | t_{o} | s | output projection
 mlp_up_s | t_{up} | s | gate and up projections
 mlp_down_s | t_{down} | s | down projection
+route_s | t_{rt} | s | tokens to experts and back
 elementwise_total_s | t_{el} | s | norms, rotary embedding, activation
 lm_head_s | t_{V} | s | embedding lookup and product with the vocabulary
 communication_s | t_{comm} | s | collectives
 device_s | t_{dev} | s | what the devices are busy with
 launching_s | t_{cpu}^{step} | s | what the CPU needs to launch the kernels of a step one by one
-overhead_s | t_{over} | s | the engine's own work
+gaps_s | t_{gap}^{step} | s | gaps between the kernels of a step
+host_s | t_{host} | s | the engine's own work in a step
 step_s | t_{step} | s | one engine step
 ttft_s | \mathrm{TTFT} | s | time to first token
 tpot_s | \mathrm{TPOT} | s | time per output token after the first

@@ -110,7 +110,9 @@ class Deployment:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
         kernels, overheads = self.profile.columns()
         own = self.engine
-        overheads = replace(overheads, hidden=float(own.release.works_ahead))
+        # A CPU is host and device at once.
+        ahead = own.release.works_ahead and self.device.form_factor != "socket"
+        overheads = replace(overheads, hidden=float(ahead))
         system = System(
             arch=arch,
             precision=own.precision(),

@@ -13,6 +13,7 @@ from planner.cost.operators.attention.prefill import prefill_attention_s
 from planner.cost.operators.elementwise import elementwise_s
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
+from planner.inputs.engine import engine_named, engines
 from planner.inputs.formats import FORMATS, Format, format_named
 from planner.inputs.measurement import Measurement
 from planner.questions.validate.kernel_rows import OPERATORS, kernel_system
@@ -125,6 +126,12 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
     return np.array([float(read(row)) for row in rows])
 
 
+def _works_ahead(r: Measurement) -> bool:
+    """Whether the engine of a run schedules ahead: on a CPU there is nobody else to work."""
+    name, version = engine_named(r.engine)
+    return engines()[name].at(version).works_ahead and not r.machine.startswith("cpu")
+
+
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
     columns: dict[str, Any] = {name: _column(rows, name) for name in FIELDS}
     arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
@@ -137,10 +144,12 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
     system = replace(_system(dtype, device), arch=arch, limits=limits)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
 
+    ahead = np.array([float(_works_ahead(r)) for r in rows])
+
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:
-        return np.asarray(
-            batch_s(replace(system, kernels=kernels, overheads=overheads), work), dtype=np.float64
-        )
+        own = replace(overheads, hidden=ahead)
+        served = replace(system, kernels=kernels, overheads=own)
+        return np.asarray(batch_s(served, work), dtype=np.float64)
 
     return predict
 
