@@ -175,12 +175,12 @@ def run(
         OutputError: the folder cannot be written.
 
     """
-    profiles.check_name(name)
     recorded_in, starts = parted(paths)
     if on is None:
         if starts:
             raise SpecError(f"{starts[0].path}: is no file of trainings", hint=STARTS_HINT)
         return _law(recorded_in, name, prior, folder)
+    profiles.check_name(name)
     today = date.today()
     if not recorded_in:
         started = memory.fit(starts, on, engine=engine, prior=prior)
