@@ -134,7 +134,7 @@ def test_rows_of_another_device_engine_or_version_are_named_and_left_out(tmp_pat
     logs = [other, here, LOGS / "sglang-0.5-tp2.log", LOGS / "vllm-0.8.5.log"]
     found = starts_in(parted(logs)[1], DEVICE, "vllm")
     assert found.n == 1 and found.versions == ["0.32.0"]
-    assert sorted(map(str, found.left_out)) == [
+    assert sorted(str(out).rpartition("/")[2] for out in found.left_out) == [
         "Qwen3-0.6B-1.log: left out, it is of a device of 44.39 GiB",
         "sglang-0.5-tp2.log: left out, it is of sglang",
         "vllm-0.8.5.log: left out, vllm 0.8.5 takes other memory: fit it alone",
@@ -160,7 +160,7 @@ def test_hostile_values_are_named_and_change_nothing(tmp_path, value):
     row = {"non_torch_gib": "0.3", "activation_gib": "2.37", "max_model_len": "4096"}
     path = table(tmp_path / "memory.csv", row, row | {"non_torch_gib": value})
     found = starts_in(parted([path])[1], DEVICE)
-    assert [out.where for out in found.left_out] == ["memory.csv, row 3"]
+    assert [out.where for out in found.left_out] == [f"{path}, row 3"]
     plain = corrected([table(tmp_path / "plain.csv", row, row | {"non_torch_gib": ""})])
     assert corrected([path]).constants == pytest.approx(plain.constants)
     assert all(np.isfinite(v) and v > 0 for v in corrected([path]).memory.values())
@@ -169,7 +169,9 @@ def test_hostile_values_are_named_and_change_nothing(tmp_path, value):
 def test_a_table_of_another_device_is_left_out_row_by_row(tmp_path):
     row = {"non_torch_gib": "0.3", "graph_gib": ""}
     found = starts_in(parted([table(tmp_path / "m.csv", row, row | {"gpu": "l40s"})])[1], DEVICE)
-    assert [str(out) for out in found.left_out] == ["m.csv, row 3: left out, it is of l40s"]
+    assert [str(out).rpartition("/")[2] for out in found.left_out] == [
+        "m.csv, row 3: left out, it is of l40s"
+    ]
 
 
 def test_nothing_usable_is_one_error_and_nothing_is_written(tmp_path):
@@ -177,8 +179,14 @@ def test_nothing_usable_is_one_error_and_nothing_is_written(tmp_path):
     for log in ("no-engine.log", "vllm-out-of-memory.log"):
         result = run(app, ["calibrate", "fit", str(LOGS / log), *argv])
         assert isinstance(result.exception, PlannerError)
-        assert str(result.exception).startswith(f"no start on {DEVICE} could be used: {log}: ")
+        assert str(result.exception).startswith(
+            f"no start on {DEVICE} could be used: {LOGS / log}: "
+        )
         assert "\n" not in str(result.exception) and result.exception.hint
+    cache = table(tmp_path / "cache.csv", {"kv_cache_gib": "50", "max_model_len": "4096"})
+    result = run(app, ["calibrate", "fit", str(cache), *argv])
+    assert "nothing that can be corrected" in str(result.exception)
+    cache.unlink()
     result = run(app, ["calibrate", "fit", str(LOGS / "vllm-0.32.log"), "--to", str(tmp_path)])
     assert "give --on" in result.exception.hint
     result = run(app, ["calibrate", "fit", str(tmp_path / "nowhere.log"), *argv])
@@ -189,7 +197,7 @@ def test_nothing_usable_is_one_error_and_nothing_is_written(tmp_path):
 def test_from_logs_to_a_profile_to_a_prediction(tmp_path):
     text, path = fitted(tmp_path, *sorted(LOGS.glob("*.log")), "--engine", "vllm")
     assert text.startswith("held out, 3 models, 11 parts of memory: error ")
-    assert "vllm-0.7.3-tp2.log: left out, it is of a device of 47.43 GiB" in text
+    assert "vllm-0.7.3-tp2.log: left out, it is of a device of 47.43 GiB" in " ".join(text.split())
     assert "captured graphs" in text and text.rstrip().endswith("mine.toml")
     made, prior = load_profile(str(path)), load_profile("h100-vllm")
     assert made.engine_version == "0.19.0, 0.32.0"
@@ -213,6 +221,14 @@ def test_one_model_says_that_nothing_could_be_held_out(tmp_path):
     assert text.startswith("vllm: nothing could be held out")
     assert "0.250 GiB" in text
     assert "0.276 GiB" in fitted(tmp_path, LOGS / "vllm-0.32.log", "--prior", path)[0]
+    older = fitted(tmp_path, LOGS / "vllm-0.11-moe.log", "--prior", path)[0]
+    assert "0.130 GiB" in older  # memory of another version is no prior
+
+
+def test_weights_alone_tell_their_spread(tmp_path):
+    text, path = fitted(tmp_path, LOGS / "vllm-failed.log")
+    assert "the starts spoke of no constant" in text
+    assert list(load_profile(str(path)).memory) == ["weights_sd"]
 
 
 def test_a_device_of_ones_own_and_a_borrowed_profile(tmp_path):

@@ -65,7 +65,8 @@ def correct(starts: Starts, start: ProfileSpec) -> Corrected:
     fit = rows.fit(np.ones(len(rows.runs), dtype=bool))
     before, fitted = rows.predict({}), rows.predict(fit.values if fit else {})
     held_out = rows.held_out()
-    unseen = np.log(rows.measured / (before if held_out is None else held_out))
+    with np.errstate(divide="ignore"):  # a cache that is predicted to be none
+        unseen = np.log(rows.measured / (before if held_out is None else held_out))
     prior = {name: float(getattr(rows.prior, name)) for name in (*ASKS, *SPREADS.values())}
     return Corrected(
         fit=fit,

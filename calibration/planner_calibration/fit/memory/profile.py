@@ -6,12 +6,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from planner.errors import SpecError
 from planner.inputs.device import device_named
+from planner.inputs.engine import engines
 from planner.inputs.files import Content
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
 from planner.writer import write_whole
 from planner_calibration.fit.memory.correct import Corrected, correct
-from planner_calibration.fit.memory.starts import Starts, starts_in
+from planner_calibration.fit.memory.starts import HINT, Starts, starts_in, takes
 from planner_calibration.fit.write import profile_toml
 
 COMMENT = "Written by planner calibrate fit; [memory] is corrected, all else is the prior's."
@@ -46,16 +48,31 @@ def fit(contents: list[Content], on: str, *, engine: str = "", prior: str | None
         prior: a profile to start from instead of the nearest.
 
     Raises:
-        SpecError: no start can be used.
+        SpecError: no start can be used, or none says more than its cache.
 
     """
     starts = starts_in(contents, on, engine)
     name = Path(on).stem if on.endswith(".toml") else device_named(on)
-    near, wider, basis = profile_for(name, starts.device, starts.release.generation)
+    release = starts.release
+    near, wider, basis = profile_for(name, starts.device, release.generation)
     start = load_profile(prior) if prior else near
-    own = prior or (name in near.devices and near.engine == starts.release.generation)
+    if not _of_release(start, starts):
+        start = start.model_copy(update={"memory": {}})
+    own = prior or (name in near.devices and near.engine == release.generation)
     borrowed = start.borrowed if own else f"speed: {basis}"
-    return Fitted(name, starts, correct(starts, start), start, 1.0 if prior else wider, borrowed)
+    corrected = correct(starts, start)
+    if not corrected.memory:
+        raise SpecError("these starts say nothing that can be corrected", hint=HINT)
+    return Fitted(name, starts, corrected, start, 1.0 if prior else wider, borrowed)
+
+
+def _of_release(profile: ProfileSpec, starts: Starts) -> bool:
+    """Whether a profile's memory is of versions that take as those started do."""
+    known = engines()[starts.engine]
+    releases = map(known.at, profile.engine_version.split(", "))
+    return profile.engine == starts.release.generation and any(
+        takes(r) == takes(starts.release) for r in releases
+    )
 
 
 def memory_of(f: Fitted) -> dict[str, Any]:

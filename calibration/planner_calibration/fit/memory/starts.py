@@ -103,7 +103,7 @@ def starts_in(contents: Sequence[Content], on: str, engine: str = "") -> Starts:
 
     def unlike(r: Run) -> str:
         e = r.scenario.engine
-        alike = release is not None and _takes(e.release) == _takes(release)
+        alike = release is not None and takes(e.release) == takes(release)
         return "" if alike else f"{e.name} {e.version} takes other memory: fit it alone"
 
     usable = _sifted(usable, unlike, left)
@@ -134,14 +134,14 @@ def _sifted(
 
 def _rows(content: Content, on: str, device: DeviceSpec) -> tuple[list[Placed], list[LeftOut]]:
     """Return the parts of memory that a file measured, each with its place, and what was not read."""
-    file = content.path.name
+    file = str(content.path)
     try:
         sheet, log = sheet_in(content, {"gpu": on})
         if log and log.said["gpu"]:
             sheet.rows[0]["gpu"] = log.said["gpu"]
         runs, unread = runs_of(sheet)
     except PlannerError as error:
-        return [], [LeftOut(file, str(error).removeprefix(f"{content.path}: "))]
+        return [], [LeftOut(file, str(error).removeprefix(f"{file}: "))]
 
     def at(line: int) -> str:
         return file if log else f"{file}, row {line}"
@@ -164,6 +164,6 @@ def _beyond(r: Run, device: DeviceSpec) -> str:
     return ""
 
 
-def _takes(release: EngineVersion) -> tuple[float, ...]:
+def takes(release: EngineVersion) -> tuple[float, ...]:
     """Return what versions must share to be corrected together."""
     return tuple(getattr(release.footprint, name) for name in ASKS)
