@@ -278,7 +278,9 @@ def scenario_of(row: Row, column: str) -> Scenario:
         UnknownName: no such model, device or engine.
 
     """
-    settings: dict[str, Any] = {"on": device_named(row["gpu"])} | engine_settings(row)
+    gpu = row["gpu"]
+    settings: dict[str, Any] = {"on": gpu if gpu.endswith(".toml") else device_named(gpu)}
+    settings |= engine_settings(row)
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)
