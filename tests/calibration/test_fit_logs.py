@@ -242,7 +242,8 @@ def test_a_device_of_ones_own_and_a_borrowed_profile(tmp_path):
     assert made["spread"]["decode"] == pytest.approx(near.spread.decode * wider)
 
 
-def test_runs_and_logs_together_make_one_profile(tmp_path):
+def recorded(tmp_path):
+    """Write one serving run."""
     from planner_calibration import runs
     from planner_calibration.measure.shapes import near
 
@@ -255,8 +256,32 @@ def test_runs_and_logs_together_make_one_profile(tmp_path):
     values = {"e2e_s": 2.0, "e2e_min_s": 2.0, "e2e_iqr_s": 0.01}
     row = Measurement.of("serve_offline", what, values=values, engine="vllm 0.32.0", machine="g")
     runs.append(store, row)
-    found = json.loads(fitted(tmp_path, store, LOGS / "vllm-0.32.log", "--json")[0])
+    return store
+
+
+def test_runs_and_logs_together_make_one_profile(tmp_path):
+    found = json.loads(fitted(tmp_path, recorded(tmp_path), LOGS / "vllm-0.32.log", "--json")[0])
     assert found["memory"]["n_starts"] == 1 and found["n_shapes"] == 1
     made = load_profile(str(tmp_path / "mine.toml"))
     assert made.memory and made.engine_version == "0.32.0"
     assert "own runs: 1 serve_offline" in made.data and "memory: 1 start of vllm" in made.data
+
+
+def test_runs_alone_keep_what_logs_said_of_memory(tmp_path):
+    _, path = fitted(tmp_path, LOGS / "vllm-0.32.log")
+    said = load_profile(str(path)).memory
+    _, path = fitted(tmp_path, recorded(tmp_path), "--prior", path)
+    assert said and load_profile(str(path)).memory == said
+
+
+def test_a_log_as_containers_keep_it_is_a_log(tmp_path):
+    lines = (LOGS / "vllm-0.32.log").read_text().splitlines()
+    path = tmp_path / "container-json.log"
+    path.write_text("".join(json.dumps({"log": line + "\n"}) + "\n" for line in lines))
+    assert corrected([path]).memory == corrected([LOGS / "vllm-0.32.log"]).memory
+
+
+def test_memory_of_another_program_is_left_out(tmp_path):
+    found = starts_in(parted([written(tmp_path, MODELS[0], consumed=60.0)])[1], DEVICE)
+    assert "something else ran there" in str(found.left_out[0])
+    assert "non_torch_gib" not in {r.column for r in found.runs}

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from planner.errors import PlannerError, SpecError
 from planner.inputs.device import DeviceSpec, device_named, load_device
 from planner.inputs.engine import EngineVersion, engine_named, engines
+from planner.inputs.engine_log import engine_log_in
 from planner.inputs.files import Content
 from planner.questions.validate.measured import MEMORY, Run, runs_of
 from planner.questions.validate.start_log import of_size
 from planner.questions.validate.validate import refusal, sheet_in
 from planner.scenario.scenario import Deployment
-from planner_calibration.fit.memory.constants import ASKS
+from planner_calibration.fit.memory.constants import ASKS, LARGEST_SHARE
 
 Placed = tuple[str, Run]  # a measured part, and where it stands
 HINT = "`planner validate FILE --on DEVICE` says how a file is read"
@@ -61,9 +62,12 @@ def parted(paths: Sequence[Path]) -> tuple[list[Path], list[Content]]:
             recorded.append(path)
             continue
         content = Content.of(path, hint="name run files, start-up logs or a CSV")
+        # Lines of JSON are runs, or a log as containers keep it.
         is_json = content.data.lstrip().startswith(b"{")
-        recorded += [path] * is_json
-        starts += [content] * (not is_json)
+        if is_json and not engine_log_in(content.text(hint=HINT, errors="replace")):
+            recorded.append(path)
+        else:
+            starts.append(content)
     return recorded, starts
 
 
@@ -161,6 +165,8 @@ def _beyond(r: Run, device: DeviceSpec) -> str:
     most = device.hbm_bytes / 1e9  # makers' GB are GiB
     if r.column.endswith("_gib") and r.value > most:
         return f"{r.column} {r.value:g} is more than the device has"
+    if r.column == "non_torch_gib" and r.value > LARGEST_SHARE * most:
+        return f"{r.column} {r.value:g} is more than a context takes: something else ran there"
     return ""
 
 

@@ -136,6 +136,7 @@ def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> 
         "data": "; ".join([*data, *([memory.data] if memory else [])]),
         "kernels": constants(c.kernels),
         "overheads": constants(c.overheads),
+        "memory": fitted.prior.memory or None,
         "spread": dict.fromkeys(SPREADS, c.held_out_sd) | {"gain": c.gain_sd},
     }
     if held := c.held_out.get("serve_offline"):
