@@ -24,6 +24,7 @@ from planner_calibration.fit.memory.starts import Starts
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+TAIL = 5.0  # times its noise beyond which a row counts linearly only
 REPEAT = 0.5  # starts of one machine differ by this share of what machines do
 ROUNDED = 0.005  # GiB; logs say two digits
 WILD = 10.0  # spreads: no row counts for more when they are updated
@@ -163,7 +164,7 @@ class _Rows:
             predicted = self.told_prepared.predict(memory=values)
             return np.log(np.where(usable, predicted / measured, 1.0))
 
-        return fit_constants(constants, ln_ratio, noise=1.0, weights=weights)
+        return fit_constants(constants, ln_ratio, noise=1.0, weights=weights, tail=TAIL)
 
     def _free(self, usable: Mask, known: Vector) -> dict[str, Constant]:
         """Return the constants that rows can speak of, with their priors."""
