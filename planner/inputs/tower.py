@@ -55,8 +55,8 @@ def tower_of(config: Mapping[str, Any], d_model: int) -> dict[str, Any]:
 
     width, layers = number("width"), number("layers")
     ratio = own.get("mlp_ratio")
-    usual = isinstance(ratio, int | float) and 0 < ratio < 100
-    inner = number("inner") or round(width * (ratio if usual else 4))
+    times = ratio if isinstance(ratio, int | float) and 0 < ratio < 100 else 4.0
+    inner = number("inner") or round(width * times)
     matrices = 3 if kind.startswith(GATED) else 2
     merged = width * _merge(config, own) ** 2
     joined = merged * d_model + d_model * d_model

@@ -252,7 +252,7 @@ def points(
     columns = [Column(n, partial(setting, name=n)) for n in vary]
     if only:  # a part a line, a setting a column
         parts = [METRICS[n] for n in only]
-        lines = [[n, *(setting(p, n) for p in rows)] for n in vary]
+        lines: list[list[Cell | str]] = [[n, *(setting(p, n) for p in rows)] for n in vary]
         lines += [[m.title, *(metric(m, p.metrics.get(m.name)) for p in rows)] for m in parts]
         lines.append(["bound by", *(p.bound for p in rows)])
         return Grid(["", *map(str, range(1, len(rows) + 1))], lines, "Settings", sideways=True)
