@@ -97,7 +97,7 @@ def _draw(v: Looked) -> energy.Draw:
 
 
 def _kv_utilisation(v: Looked) -> Any:
-    room = memory.kv_capacity_tokens(v.system) * np.maximum(v.load.replicas, 1)
+    room = memory.kv_tokens(v.system, v.workload) * np.maximum(v.load.replicas, 1)
     held = v.workload.input_tokens + v.workload.output_tokens / 2
     return np.minimum(v["in_flight"] * held / room, 1.0)
 
@@ -167,9 +167,11 @@ _ALL = (
             lambda v: memory.forward_bytes(v.system), keep=0),
     _stored("sampler_bytes", "gibibyte", "sampler", "logits of every sequence while it samples",
             lambda v: memory.sampler_bytes(v.system), keep=0),
+    _stored("encoder_bytes", "gibibyte", "image encoder", "what encoding images takes at most",
+            lambda v: memory.encoder_bytes(v.system), keep=0, hide_zero=True),
     _stored("graph_bytes", "gibibyte", "graphs", "captured CUDA graphs on one device",
             lambda v: memory.graphs_bytes(v.system), "graph_sd", better="low", keep=0),
-    _stored("kv_cache_bytes", "gibibyte", "cache", "what the KV cache takes of one device",
+    _stored("kv_room_bytes", "gibibyte", "cache", "what the KV cache takes of one device",
             lambda v: np.maximum(memory.kv_room_bytes(v.system), 0.0), "room_sd",
             better="high", keep=0),
     _stored("kv_capacity_tokens", "", "cache, tokens", "tokens the KV cache of a replica has room for",
@@ -211,7 +213,7 @@ METRICS: dict[str, Metric] = {m.name: m for m in _ALL}
 QUALITY = tuple(m.name for m in METRICS.values() if m.group == "quality")  # needs a loss law
 # What an engine prints when it starts, in its order.
 LOG = ("device_bytes", "weight_bytes", "activation_bytes", "outside_torch_bytes", "graph_bytes",
-       "kv_cache_bytes", "kv_capacity_tokens", "longest_at_once")  # fmt: skip
+       "kv_room_bytes", "kv_capacity_tokens", "longest_at_once")  # fmt: skip
 SERVING = tuple(n for n in METRICS if n not in (*QUALITY, "lifetime_usd"))
 
 

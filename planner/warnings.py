@@ -80,14 +80,13 @@ def _older(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
 
 
 def _positions(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
-    loads = [(scenarios[i].model, scenarios[i].workload) for i in rows]
-    return sorted(
-        {
-            f"{m.name} has {m.max_position_embeddings} positions"
-            for m, w in loads
-            if not w.trace and w.input_tokens + w.output_tokens > m.max_position_embeddings
-        }
-    )
+    found = set()
+    for s in (scenarios[i] for i in rows):
+        m, w = s.model, s.workload
+        asked = 0 if w.trace else w.input_tokens + w.output_tokens
+        if max(asked, s.engine.max_model_len or 0) > m.max_position_embeddings:
+            found.add(f"{m.name} has {m.max_position_embeddings} positions")
+    return sorted(found)
 
 
 SERVING_WARNINGS = (

@@ -201,12 +201,20 @@ def plan(
 
 @app.command()
 def fit(
-    runs: Runs,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNS…",
+            help="Run files, or folders of them; start-up logs, and CSVs as validate takes them.",
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Of the new profile or law.")] = "mine",
     on: Annotated[
-        str | None, typer.Option(help="Hardware of kernel and serving runs, by id or TOML.")
+        str | None, typer.Option(help="Hardware of kernels, serving runs and starts: id or TOML.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Whose serving runs count.")] = "",
+    engine: Annotated[
+        str, typer.Option(help="Whose serving runs and starts count: vllm, vllm==0.19.")
+    ] = "",
     machine: Annotated[str | None, typer.Option(help="Whose runs count, by machine id.")] = None,
     prior: Annotated[
         str | None, typer.Option(help="Profile (or law) to start from; default: the nearest.")
@@ -217,6 +225,8 @@ def fit(
     json_: Json = False,
 ) -> None:
     """Correct a profile (with --on) or a loss law (without) by runs; held-out error comes first.
+
+    Start-up logs of an engine correct what it takes of memory.
 
     Example: planner calibrate fit runs/ --on my-cpu.toml --name my-cpu-vllm
     """

@@ -122,9 +122,11 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def _parameter(o: "Option") -> inspect.Parameter:
     """Return an option as a parameter that typer makes a flag of; its text is read by the library."""
+    from planner.inputs.engine import EngineLimits
     from planner.scenario.options import METAVARS
 
-    shown = f" [default: {_shown(o.default)}]" if o.default not in (None, ()) else ""
+    usual = "the engine's" if o.field in EngineLimits.model_fields else _shown(o.default)
+    shown = f" [default: {usual}]" if o.default not in (None, ()) else ""
     no = f"{o.flag}/--no-{o.flag[2:]}"
     made: Any = typer.Option(
         *([no] if o.kind == "flag" else [o.flag, *("--" + a.replace("_", "-") for a in o.aliases)]),

@@ -290,21 +290,27 @@ def kv_room_bytes(s: System) -> Bytes:
     left = usable_bytes(s) * limits.memory_fraction - used * share
     if is_zero(limits.cache_bytes):
         return left
-    given = minimum(1.0, ceil(limits.cache_bytes / usable_bytes(s)))
-    return left + given * (limits.cache_bytes - left)
+    return left + _stated(s) * (limits.cache_bytes - left)
+
+
+def _stated(s: System) -> Scalar:
+    """1 where somebody states how large the cache is."""
+    return minimum(1.0, ceil(s.limits.cache_bytes / usable_bytes(s)))
 
 
 @equation
 def overrun_bytes(s: System) -> Bytes:
-    """What graphs lack that are captured on top of the fraction; below 0: what is left.
+    """What a device lacks for all parts at once; below 0: what is left.
+
+    The share that an engine takes may leave too little for what it does not count: graphs, a peak.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    left = usable_bytes(s) * (1.0 - s.limits.memory_fraction) + activation_peak_bytes(s)
-    apart = (1.0 - s.footprint.graphs_in_fraction) * graphs_bytes(s)
-    return apart - left
+    parts = weight_bytes(s) + outside_torch_bytes(s) + s.limits.reserve_bytes
+    parts = parts + activation_peak_bytes(s) + graphs_bytes(s)
+    return parts + maximum(0.0, kv_room_bytes(s)) - usable_bytes(s)
 
 
 @equation
@@ -373,7 +379,7 @@ def kv_tokens(s: System, w: Workload) -> Scalar:
 def max_concurrency(s: System, w: Workload) -> Scalar:
     """Requests of full length that fit at once, by cache and by the engine's own limit.
 
-    None where graphs find no room.
+    None where the parts together exceed the device.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -414,4 +420,5 @@ def room_sd(s: System) -> Scalar:
         f.graph_sd * f.graphs_in_fraction * graphs_bytes(s),
     )
     total = sum((part * part for part in parts[1:]), parts[0] * parts[0]) ** 0.5
-    return total / maximum(kv_room_bytes(s), LEAST_ROOM * usable_bytes(s))
+    spread = total / maximum(kv_room_bytes(s), LEAST_ROOM * usable_bytes(s))
+    return spread * (1.0 - _stated(s))

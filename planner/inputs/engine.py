@@ -20,6 +20,7 @@ from planner.inputs.formats import FORMATS, SERVED, Dtype
 from planner.inputs.names import slug, words
 
 GIB, MIB = 2.0**30, 2.0**20
+CHOSEN = ("max_num_seqs", "max_batched_tokens", "chunked_prefill")  # by the device, where unstated
 NEWER = 2.0  # how much wider intervals of memory are for a version newer than any that was read
 
 
@@ -175,7 +176,8 @@ class EngineFile(Spec):
 
         A container's tag, a range, release candidates and post-releases are read as their release.
         """
-        tag = text.lower().rpartition(":")[2]
+        # A clone without tags calls itself 0.1.dev1: that is no release.
+        tag = re.sub(r"0\.1\.dev\S*", "", text.lower().rpartition(":")[2])
         named = [w for v in self.versions for w in v.aliases if w in words(tag)]
         for word in named:
             tag = tag.replace(word, "")
@@ -334,11 +336,11 @@ class EngineSpec(EngineLimits, EngineChoice):
 
         """
         release = self.release
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = {n: getattr(release, n) for n in CHOSEN}
         for d in release.on:
             if offered_bytes >= d.from_bytes and not words(name) & {*d.but_not}:
                 budget = d.offline_batched_tokens if offline else d.max_batched_tokens
-                chosen = {"max_num_seqs": d.max_num_seqs, "max_batched_tokens": budget}
+                chosen |= {"max_num_seqs": d.max_num_seqs, "max_batched_tokens": budget}
                 break
         if release.chunks_above and (self.max_model_len or 0) > release.chunks_above:
             chosen |= {"chunked_prefill": True, "max_batched_tokens": release.chunk_tokens}

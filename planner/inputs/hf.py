@@ -243,7 +243,8 @@ def _rope_stretch(c: Config) -> float:
 def _stretch(scaling: Mapping[str, Any]) -> float:
     factor = scaling.get("factor")
     linear = (scaling.get("rope_type") or scaling.get("type")) == "linear"
-    return float(factor) if linear and isinstance(factor, int | float) and factor > 0 else 1.0
+    known = isinstance(factor, int | float) and 0 < factor <= 1000
+    return float(factor) if linear and known and factor else 1.0
 
 
 def _rope_theta(config: Json) -> Any:

@@ -32,6 +32,7 @@ DEFAULT_MERGE = {
 # Tensors as wide as the encoder that attention holds at once: input and residual, queries, keys and
 # values twice, one of them in float32 before and after its rotation.
 ALIVE = 12
+LARGEST = 10**6  # of any width, depth or count of an encoder
 MOST_TOKENS = 16384  # that Qwen's processors let one image have
 
 
@@ -50,11 +51,12 @@ def tower_of(config: Mapping[str, Any], d_model: int) -> dict[str, Any]:
     known = DEFAULTS.get(kind, {})
 
     def number(name: str) -> int:
-        found = next((own[k] for k in KEYS[name] if type(own.get(k)) is int), known.get(name, 0))
-        return max(int(found), 0)
+        return next((n for k in KEYS[name] if (n := _whole(own.get(k)))), known.get(name, 0))
 
     width, layers = number("width"), number("layers")
-    inner = number("inner") or round(width * float(own.get("mlp_ratio") or 4))
+    ratio = own.get("mlp_ratio")
+    times = ratio if isinstance(ratio, int | float) and 0 < ratio < 100 else 4.0
+    inner = number("inner") or round(width * times)
     matrices = 3 if kind.startswith(GATED) else 2
     merged = width * _merge(config, own) ** 2
     joined = merged * d_model + d_model * d_model
@@ -67,15 +69,24 @@ def tower_of(config: Mapping[str, Any], d_model: int) -> dict[str, Any]:
     return {"tower_params": params, "tower_token_elements": elements, **copied, **most}
 
 
+def _whole(value: Any) -> int:
+    """Return a count that a config states; 0 for what is none."""
+    return value if type(value) is int and 0 < value <= LARGEST else 0
+
+
 def _patches_a_token(config: Mapping[str, Any], own: Mapping[str, Any]) -> int:
-    if tokens := config.get("mm_tokens_per_image"):
-        side = int(own.get("image_size", 0)) // max(int(own.get("patch_size", 1)), 1)
-        return max(side * side // int(tokens), 1)
-    if ratio := own.get("pixel_shuffle_ratio"):
-        return round(1 / float(ratio) ** 2)
+    tokens, side, patch = (
+        _whole(part.get(key))
+        for part, key in ((config, "mm_tokens_per_image"), (own, "image_size"), (own, "patch_size"))
+    )
+    if tokens and side and patch:
+        return max((side // patch) ** 2 // tokens, 1)
+    ratio = own.get("pixel_shuffle_ratio")
+    if isinstance(ratio, int | float) and 0.01 < ratio < 1:
+        return round(1 / ratio**2)
     return _merge(config, own) ** 2
 
 
 def _merge(config: Mapping[str, Any], own: Mapping[str, Any]) -> int:
-    said = own.get("spatial_merge_size") or config.get("spatial_merge_size")
-    return int(said) if type(said) is int else DEFAULT_MERGE.get(str(own.get("model_type")), 1)
+    said = _whole(own.get("spatial_merge_size")) or _whole(config.get("spatial_merge_size"))
+    return said or DEFAULT_MERGE.get(str(own.get("model_type")), 1)

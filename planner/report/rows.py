@@ -225,7 +225,7 @@ def setting(p: Point, name: str) -> str:
 def memory(c: Candidate, engine: EngineSpec) -> Grid:
     """Return the memory of one device as the engine's log would say it."""
     foot = engine.footprint()
-    larger = max(("forward_bytes", "sampler_bytes"), key=lambda n: of(c, n))
+    larger = max(("forward_bytes", "sampler_bytes", "encoder_bytes"), key=lambda n: of(c, n))
     longest = f"{engine.max_model_len} tokens" if engine.max_model_len else "as asked"
     beside = {
         "activation_bytes": f" ({METRICS[larger].title})",
@@ -237,8 +237,12 @@ def memory(c: Candidate, engine: EngineSpec) -> Grid:
     ]
     share = show(of(c, "device_bytes") * engine.memory_fraction, "gibibyte")
     taken = "of what is then free" if foot.fraction_of_free else share
-    rows.insert(1, [f"share taken, {engine.memory_fraction:g}", taken])
-    return Grid(["", "one device"], rows, "Brackets hold 80 % intervals", sideways=True)
+    if not engine.kv_cache_bytes:
+        rows.insert(1, [f"share taken, {engine.memory_fraction:g}", taken])
+    if draft := c.memory_bytes.get("draft"):
+        rows.insert(3, ["draft, weights and cache", show(draft, "gibibyte")])
+    asked = f"{engine.max_num_seqs} sequences, {engine.max_batched_tokens} tokens a step"
+    return Grid(["", "one device"], rows, f"{asked}; brackets hold 80 % intervals", sideways=True)
 
 
 def points(
@@ -246,10 +250,12 @@ def points(
 ) -> Grid:
     """Return a line a setting: what was varied, what follows (or the metrics named), what binds."""
     columns = [Column(n, partial(setting, name=n)) for n in vary]
-    if only:  # narrow pages drop the first of them
-        every = metric_columns(METRICS[n] for n in only)
-        columns += [replace(c, keep=keep) for keep, c in enumerate(every, start=1)]
-        return grid(rows, [*columns, Column("bound by", lambda p: p.bound)], "Settings")
+    if only:  # a part a line, a setting a column
+        parts = [METRICS[n] for n in only]
+        lines: list[list[Cell | str]] = [[n, *(setting(p, n) for p in rows)] for n in vary]
+        lines += [[m.title, *(metric(m, p.metrics.get(m.name)) for p in rows)] for m in parts]
+        lines.append(["bound by", *(p.bound for p in rows)])
+        return Grid(["", *map(str, range(1, len(rows) + 1))], lines, "Settings", sideways=True)
     columns += metric_columns(known(rows, LINE))
     if bars:
         speed = METRICS["output_tokens_per_s"]

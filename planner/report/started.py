@@ -6,6 +6,7 @@ from planner.report import rows
 from planner.report.parts import Cell, Column, Section, grid
 from planner.results import Estimate, Line, Started, Validation
 
+OTHER_DEVICE = 0.05  # of its memory, above what drivers keep
 READ = ("model", "tp", "pp", "dtype", "quantization", "kv_dtype", "max_model_len")  # shown of a log
 
 
@@ -18,11 +19,19 @@ def parts(v: Validation, log: Started) -> Section:
     ]
     if log.ranks > 1:
         text.append(f"{log.ranks} ranks; where they differ, the one with the least cache.")
+    if any(map(_is_another, v.lines)):
+        text.append("The log is of a device of another size: name it by --on.")
     for line in (line for line in v.lines if line.metric == log.differs_most):
         part, measured, predicted, difference = (column.write(line) for column in PARTS)
         found = f"measured {measured}, predicted {predicted}: {difference}"
-        text.append(f"What differs most is {part}: {found}.")
+        text.append(f"Most memory is missed in {part}: {found}.")
     return Section("parts", "Part by part", text, grids=[grid(v.lines, PARTS)])
+
+
+def _is_another(line: Line) -> bool:
+    if line.metric != "device_gib" or not line.measured or not line.predicted:
+        return False
+    return abs(line.predicted / line.measured - 1) > OTHER_DEVICE
 
 
 def _part(line: Line) -> str:

@@ -52,6 +52,7 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
 
 PARTS = (
     "weights",
+    "draft",
     "activations",
     "outside_torch",
     "graphs",
@@ -169,7 +170,8 @@ class Evaluation:
         share = s.parallel.tp * s.parallel.pp
         states = memory.state_bytes_per_sequence(s) * self["in_flight"] / share
         used = {
-            "weights": memory.weight_bytes(s) + s.limits.reserve_bytes,
+            "weights": memory.weight_bytes(s),
+            "draft": s.limits.reserve_bytes,
             "activations": memory.activation_peak_bytes(s),
             "outside_torch": memory.outside_torch_bytes(s),
             "graphs": memory.graphs_bytes(s),
@@ -351,7 +353,7 @@ def memory_by_part(table: Any, row: int = 0) -> dict[str, float]:
 
     """
     found = {name: float(np.ravel(table[f"memory.{name}"])[row]) for name in PARTS}
-    return {name: size for name, size in found.items() if size or name != "states"}
+    return {name: size for name, size in found.items() if size or name not in ("states", "draft")}
 
 
 def operators(e: Evaluation) -> dict[str, dict[str, Any]]:

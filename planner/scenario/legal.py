@@ -73,18 +73,8 @@ def refusal(s: Scenario) -> Refusal | None:
             f"--pp {e.pp} leaves stages of {m.name} without a layer: it has {m.n_layers}",
             f"choose at most --pp {m.n_layers}",
         )
-    longest = e.max_model_len
-    if (
-        longest
-        and not s.workload.trace
-        and s.workload.input_tokens + s.workload.output_tokens > longest
-    ):
-        asked = s.workload.input_tokens + s.workload.output_tokens
-        return Refusal(
-            "length",
-            f"--max-model-len {longest} is shorter than the requests: {asked:g} tokens in and out",
-            f"choose --max-model-len {asked:g} or more, or shorter requests",
-        )
+    if found := too_long(s):
+        return found
     if s.prefill_replicas and KINDS[s.workload.kind].pools is None:
         return Refusal(
             "pools",
@@ -92,6 +82,19 @@ def refusal(s: Scenario) -> Refusal | None:
             "give --rate or --concurrency, or leave --prefill-replicas out",
         )
     return None
+
+
+def too_long(c: Conditions) -> Refusal | None:
+    """Return why requests may not be longer than the engine takes, or None."""
+    longest, w = c.engine.max_model_len, c.workload
+    asked = w.input_tokens + w.output_tokens
+    if not longest or w.trace or asked <= longest:
+        return None
+    return Refusal(
+        "length",
+        f"--max-model-len {longest} is shorter than the requests: {asked:g} tokens in and out",
+        f"choose --max-model-len {asked:g} or more, or shorter requests",
+    )
 
 
 def require_legal(s: Scenario) -> None:
@@ -111,7 +114,7 @@ def lacking(s: Scenario) -> float:
 
 
 # What people try first: the engine's own limits, then a smaller cache, then more devices, then formats.
-GREATEST_FRACTION = 0.97
+LEAST_FRACTION, GREATEST_FRACTION = 0.8, 0.97
 LEAST_BUDGET = 512  # tokens of a step
 
 
@@ -121,6 +124,12 @@ def _tries(e: EngineSpec) -> Iterator[dict[str, Any]]:
     yield from ({"max_batched_tokens": n} for n in _halves(e.max_batched_tokens, LEAST_BUDGET))
     steps = range(round(100 * e.memory_fraction) + 1, round(100 * GREATEST_FRACTION) + 1)
     yield from ({"memory_fraction": n / 100} for n in steps)
+    less = range(round(100 * e.memory_fraction) - 1, round(100 * LEAST_FRACTION) - 1, -1)
+    yield from ({"memory_fraction": n / 100} for n in less)
+    if e.kv_cache_bytes:
+        yield {"kv_cache_bytes": None}
+    if not e.enforce_eager:
+        yield {"enforce_eager": True}
     if not e.kv_dtype:
         yield {"kv_dtype": CACHED[0]}
     yield {}  # a shorter request
@@ -143,19 +152,27 @@ def smallest_fix(s: Scenario) -> str:
         changed = s.model_copy(update={"engine": s.engine.model_copy(update=fix)})
         try:
             if refusal(changed) is None and lacking(changed) <= 0:
-                how = " ".join(f"{OPTIONS[k].flag} {v}" for k, v in fix.items())
+                how = " ".join(_written(k, v) for k, v in fix.items())
                 return f"the smallest change that makes it fit: {how}"
         except SpecError:  # the device has no such format
             continue
     return "choose a device with more memory, or a smaller model"
 
 
+def _written(name: str, value: Any) -> str:
+    flag = OPTIONS[name].flag
+    return flag if value is True else f"leave out {flag}" if value is None else f"{flag} {value}"
+
+
 def longest_that_fits(s: Scenario) -> int:
     """Return the longest request that fits, in whole blocks; 0 where none does."""
-    system, block = resolve(s).system(s.model.arch()), s.engine.block_tokens
-    low, high = 0, int(_longest(s)) // block
+    block = s.engine.block_tokens
+    low, high = 0, int(min(_longest(s), s.model.max_position_embeddings)) // block + 1
     while high - low > 1:  # of blocks, `low` fit and `high` do not
         middle = (low + high) // 2
+        engine = s.engine.model_copy(update={"max_model_len": middle * block})
+        shorter = s.model_copy(update={"engine": engine})  # it may choose other limits then
+        system = resolve(shorter).system(s.model.arch())
         fits = float(memory.lacking_bytes(system, float(middle * block))) <= 0
         low, high = (middle, high) if fits else (low, middle)
     return low * block
@@ -165,6 +182,19 @@ def _longest(s: Scenario) -> float:
     """Return the longest request there may be: an engine starts for it, whatever is asked then."""
     w = load_of([s]).workload
     return max(float(w.input_tokens + w.output_tokens), float(s.engine.max_model_len or 0))
+
+
+def _parts(s: Scenario) -> str:
+    """Say what there is, and what takes it before any request does."""
+    system = resolve(s).system(s.model.arch())
+    parts = {
+        "weights": memory.weight_bytes(system),
+        "activations": memory.activation_peak_bytes(system),
+        "outside torch": memory.outside_torch_bytes(system),
+        "graphs": memory.graphs_bytes(system),
+    }
+    said = ", ".join(f"{name} {float(size) / GIB:.3g}" for name, size in parts.items())
+    return f"of {float(memory.usable_bytes(system)) / GIB:.3g} GiB: {said}"
 
 
 def _shorter(s: Scenario, length: int) -> str:
@@ -196,7 +226,7 @@ def does_not_fit(s: Scenario, short: float) -> Infeasible:
     """Return the error of a scenario of which not one request fits."""
     return Infeasible(
         f"{s.model.name} does not fit {s.on}: each device is {max(short, 0.0) / GIB:.3g} GiB short "
-        f"for one request of {_longest(s):.0f} tokens",
+        f"for one request of {_longest(s):.0f} tokens ({_parts(s)})",
         hint=smallest_fix(s),
     )
 

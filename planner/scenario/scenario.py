@@ -16,7 +16,7 @@ from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
-from planner.inputs.engine import EngineSpec
+from planner.inputs.engine import EngineSpec, engines
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
@@ -93,7 +93,20 @@ class Deployment:
     @property
     def footprint(self) -> Footprint:
         """What the engine takes of memory: as its file says, but for what logs of the machine say."""
-        return replace(self.engine.footprint(), **self.profile.memory)
+        own = self.engine.footprint()
+        return own if self.memory_of_another else replace(own, **self.profile.memory)
+
+    @property
+    def memory_of_another(self) -> bool:
+        """Whether the profile's memory is of versions that take otherwise than the one asked for."""
+        told, known = self.profile.memory, engines()[self.engine.name]
+        if not told:
+            return False
+        here = self.engine.release.footprint
+        logged = [known.at(v) for v in self.profile.engine_version.split(", ")]
+        return not any(v.generation == self.profile.engine for v in known.versions) or all(
+            any(getattr(v.footprint, name) != getattr(here, name) for name in told) for v in logged
+        )
 
     def sd(self, spread: str) -> float:
         """Return the standard deviation of the logarithm that `spread` has here.
@@ -178,7 +191,11 @@ def resolve(c: Conditions) -> Deployment:
         prices = load_prices(c.prices)
         usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
     said = "; ".join(filter(None, read_as))
-    return Deployment(device, engine, profile, factor, basis, usd, price_basis, said)
+    found = Deployment(device, engine, profile, factor, basis, usd, price_basis, said)
+    if not found.memory_of_another:
+        return found
+    unused = f"its memory, of {profile.engine} {profile.engine_version}, is not used"
+    return replace(found, basis=f"{basis}; {unused}")
 
 
 def group_of(c: Conditions) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from planner.errors import OutputError, SpecError
 from planner.inputs.hf import export_hf, from_config, from_hf, to_hf
 from planner.inputs.loading import load_model, model_names
 from planner.inputs.model import ModelSpec
+from planner.inputs.tower import tower_of
 
 LLAMA = to_hf(load_model("llama-3.2-1b"))
 EXPORTED = [name for name in model_names() if load_model(name).family != "other"]
@@ -275,3 +276,20 @@ def test_an_export_replaces_the_whole_file(tmp_path):
     path = export_hf(load_model("llama-3.2-1b"), tmp_path)
     assert json.loads(path.read_text()) == LLAMA
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["hidden_size", "num_hidden_layers", "intermediate_size", "mlp_ratio", "patch_size",
+             "image_size", "model_type", "spatial_merge_size", "depth", "embed_dim"]
+        ),
+        st.none() | st.booleans() | st.integers(-5, 10**30) | st.floats() | st.text(max_size=4)
+        | st.lists(st.integers(0, 4), max_size=2),
+    )
+)  # fmt: skip
+def test_whatever_a_vision_config_holds_the_decoder_is_read(vision):
+    """Weights of an encoder are a count, or there is none."""
+    found = tower_of({"vision_config": vision, "model_type": "llava"}, 4096)
+    for name in found:
+        assert name in TOWER and 0 <= found[name] < 10**26

@@ -257,6 +257,10 @@ COMMANDS = [
     "m --max-num-seqs 1 --max-num-seqs 2 --enable-chunked-prefill --spec-model d --spec-tokens 3",
 ]
 DESTINATIONS = {
+    "enforce_eager": "enforce_eager",
+    "prefix_caching": "enable_prefix_caching",
+    "max_model_len": "max_model_len",
+    "kv_cache_bytes": "kv_cache_memory_bytes",
     "tp": "tensor_parallel_size",
     "pp": "pipeline_parallel_size",
     "replicas": "data_parallel_size",

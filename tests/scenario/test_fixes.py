@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 import planner as pl
 from planner.errors import Infeasible, PlannerError
 from planner.inputs.device import device_names
+from planner.inputs.profile import load_profile
 from planner.scenario import legal
 from planner.scenario.scenario import Scenario, conditions
+from planner.writer import toml
 
 MODELS = ["llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b", "mixtral-8x7b", "deepseek-v2-lite",
           "qwen3-next-80b-a3b", "gpt-oss-120b", "bamba-9b-v2"]  # fmt: skip
@@ -86,3 +88,32 @@ def test_an_engine_that_cannot_hold_its_longest_request_does_not_start():
     assert [p.bound == legal.NO_ROOM for p in found.points] == [False, True]
     with pytest.raises(Infeasible, match="131072 tokens"):
         pl.predict("llama-3.1-8b", max_model_len=131_072, **asked)
+
+
+def test_a_stated_cache_has_to_fit_the_device_too():
+    asked = {"on": "h100-sxm", "concurrency": 1, "input_tokens": 100, "output_tokens": 10}
+    assert pl.predict("llama-3.1-8b", kv_cache_bytes=40e9, **asked)
+    with pytest.raises(Infeasible, match="GiB short") as error:
+        pl.predict("llama-3.1-8b", kv_cache_bytes=400e9, **asked)
+    assert "leave out --kv-cache-bytes" in error.value.hint
+    for fraction in (0.5, 0.99):  # a stated cache leaves the share aside
+        found = pl.predict("llama-3.1-8b", kv_cache_bytes=40e9, memory_fraction=fraction, **asked)
+        assert found.candidate.metrics["kv_room_bytes"].value == pytest.approx(40e9, rel=1e-3)
+
+
+def test_a_search_refuses_requests_that_the_engine_would():
+    with pytest.raises(PlannerError, match="--max-model-len 512 is shorter"):
+        pl.recommend(params="3B", tokens="100B", max_model_len=512)
+
+
+def test_memory_of_a_profile_holds_for_the_versions_whose_logs_it_is_of(tmp_path):
+    """Vllm 0.19 and 0.32 take alike, 0.6 does not; and no other engine is spoken of."""
+    made = load_profile("h100-vllm").model_copy(
+        update={"engine_version": "0.19.0", "memory": {"outside_bytes": 2.0 * 2**30}}
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(toml(made.model_dump(exclude_none=True)))
+    for engine, applied in (("vllm==0.19", True), ("vllm", True), ("vllm==0.6.4", False)):
+        asked = {"on": "h100-sxm", "engine": engine, "batch": 1, "profile": str(path)}
+        told = pl.predict("llama-3.1-8b", **asked).candidate.metrics["outside_torch_bytes"].value
+        assert (told == pytest.approx(2.0 * 2**30)) == applied, engine

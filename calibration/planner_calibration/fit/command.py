@@ -15,10 +15,14 @@ from planner.inputs.law import default_law
 from planner_calibration import runs as recorded
 from planner_calibration.fit.law.data import to_csv, trainings
 from planner_calibration.fit.law.shape import ShapeReport, fit_shape
+from planner_calibration.fit.memory import profile as memory
+from planner_calibration.fit.memory.report import MemoryReport
+from planner_calibration.fit.memory.starts import parted
 from planner_calibration.fit.speed import profile as profiles
 from planner_calibration.fit.speed.own_runs import Error
 from planner_calibration.measure.shapes import Shape
 
+STARTS_HINT = "start-up logs correct a device's memory: give --on"
 ONE_SIZE = 1.2  # trainings whose N differ by less are of one size
 
 
@@ -109,6 +113,28 @@ def _percent(error: Error) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineReport:
+    """A profile corrected by runs, its memory by starts."""
+
+    speed: SpeedReport
+    memory: MemoryReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return self.speed.to_dict() | {"memory": self.memory.to_dict()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the constants, one a row."""
+        return self.speed.rows() + self.memory.rows()
+
+    def __rich__(self) -> Any:
+        """Render one after the other."""
+        from rich.console import Group
+
+        return Group(self.speed, "", self.memory)
+
+
+@dataclass(frozen=True, slots=True)
 class LawReport:
     """A loss law moved by trainings, as the law fitter reports it."""
 
@@ -138,20 +164,35 @@ def run(
     machine: str | None,
     prior: str | None,
     folder: Path,
-) -> SpeedReport | LawReport | ShapeReport:
+) -> SpeedReport | MemoryReport | MachineReport | LawReport | ShapeReport:
     """Fit and write a profile where `on` names hardware, else a law from the trainings.
 
-    Trainings of one size alone, with no law named to move, show where their U-shapes bottom out.
+    Start-up logs, and tables of them, correct a profile's memory; recorded runs its speed. Trainings of
+    one size alone, with no law named to move, show where their U-shapes bottom out.
 
     Raises:
         SpecError: the runs cannot support a fit.
         OutputError: the folder cannot be written.
 
     """
+    recorded_in, starts = parted(paths)
     if on is None:
-        return _law(paths, name, prior, folder)
-    fitted = profiles.fit(paths, on, name=name, engine=engine, prior=prior, machine=machine)
-    return SpeedReport(fitted, profiles.write(fitted, folder, date.today()))
+        if starts:
+            raise SpecError(f"{starts[0].path}: is no file of trainings", hint=STARTS_HINT)
+        return _law(recorded_in, name, prior, folder)
+    profiles.check_name(name)
+    today = date.today()
+    if not recorded_in:
+        started = memory.fit(starts, on, engine=engine, prior=prior)
+        return MemoryReport(started, memory.write(started, name, folder, today))
+    of, _, _ = engine.partition("==")
+    fitted = profiles.fit(recorded_in, on, name=name, engine=of, prior=prior, machine=machine)
+    if not starts:
+        return SpeedReport(fitted, profiles.write(fitted, folder, today))
+    own = "" if fitted.engine == "any" else fitted.engine
+    started = memory.fit(starts, on, engine=engine or own, prior=prior)
+    path = profiles.write(fitted, folder, today, started)
+    return MachineReport(SpeedReport(fitted, path), MemoryReport(started, path))
 
 
 def _law(

@@ -88,6 +88,7 @@ def map_fit(
     seed: int = 0,
     batched: bool = False,
     weights: Vector | None = None,
+    tail: float = 1.0,
 ) -> MapFit:
     """Fit constants to runs.
 
@@ -102,6 +103,7 @@ def map_fit(
         batched: `residuals` takes many sets of constants, one a row, and returns a row for each; all
             derivatives then cost one call.
         weights: of the residuals; default all alike.
+        tail: times its noise beyond which a residual counts linearly only.
 
     Raises:
         SpecError: a prior is impossible, or no start gives finite residuals.
@@ -113,7 +115,7 @@ def map_fit(
             raise SpecError(f"the prior of {p.name} is impossible: mean {p.mean}, sd {p.sd}")
     centre = np.array([np.log(p.mean) if p.scale == "log" else p.mean for p in priors])
     width = np.array([p.sd for p in priors])
-    problem = _Problem(priors, residuals, centre, width, batched, weights)
+    problem = _Problem(priors, residuals, centre, width, batched, weights, tail)
     draws = np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre)))
     starts = [centre, *draws]
     sigma = expected_noise if noise is None else noise
@@ -156,6 +158,7 @@ class _Problem:
     width: Vector
     batched: bool
     weights: Vector | None
+    tail: float
 
     def data(self, x: Vector) -> Vector:
         """Residuals at a point of fitting space, or at several, a row each."""
@@ -181,11 +184,11 @@ def _solve(problem: _Problem, start: Vector, sigma: float) -> OptimizeResult | N
     scale = np.asarray(1.0 if problem.weights is None else problem.weights) / sigma
 
     def stacked(x: Vector) -> Vector:
-        return np.concatenate([_soft(problem.data(x) * scale), (x - centre) / width])
+        return np.concatenate([_soft(problem.data(x) * scale, problem.tail), (x - centre) / width])
 
     def slopes(x: Vector) -> Vector:
         """Forward differences, all in one call."""
-        found = _soft(problem.data(np.vstack([x, x + STEP * np.diag(width)])) * scale)
+        found = _soft(problem.data(np.vstack([x, x + STEP * np.diag(width)])) * scale, problem.tail)
         data = ((found[1:] - found[0]) / (STEP * width[:, None])).T
         return np.vstack([data, np.diag(1 / width)])
 
@@ -197,9 +200,10 @@ def _solve(problem: _Problem, start: Vector, sigma: float) -> OptimizeResult | N
     return least_squares(stacked, start, jac=jac, bounds=(low, high), x_scale=width, max_nfev=300)
 
 
-def _soft(data: Vector) -> Vector:
+def _soft(data: Vector, tail: float) -> Vector:
     """Soft-L1 written as a residual, so that the priors stay quadratic."""
-    return np.asarray(np.sign(data) * np.sqrt(2.0 * (np.sqrt(1.0 + data * data) - 1.0)))
+    t = data / tail
+    return np.asarray(tail * np.sign(t) * np.sqrt(2.0 * (np.sqrt(1.0 + t * t) - 1.0)))
 
 
 def _noise(fit: OptimizeResult, data: Vector, expected: float) -> float:
@@ -229,14 +233,16 @@ def fit_constants(
     *,
     noise: float = 0.1,
     weights: Vector | None = None,
+    tail: float = 1.0,
 ) -> MapFit:
     """Fit positive constants inside physical bounds; deterministic: the start is the prior's mean.
 
     Args:
         constants: what to fit, by name.
         ln_ratio: ln(predicted / measured) of the rows, from constants in their own units.
-        noise: the spread beyond which a residual counts linearly only.
+        noise: the spread of a residual.
         weights: of the rows; default all alike.
+        tail: times the noise beyond which a residual counts linearly only.
 
     """
     names = list(constants)
@@ -245,7 +251,7 @@ def fit_constants(
     def residuals(values: Vector) -> Vector:
         return ln_ratio(dict(zip(names, map(float, values), strict=True)))
 
-    return map_fit(residuals, priors, noise=noise, n_starts=1, weights=weights)
+    return map_fit(residuals, priors, noise=noise, n_starts=1, weights=weights, tail=tail)
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:

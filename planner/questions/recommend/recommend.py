@@ -25,7 +25,7 @@ from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
 from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all
 from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
-from planner.scenario.legal import require_weights_fit
+from planner.scenario.legal import require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
 from planner.warnings import serving_warnings
@@ -67,6 +67,8 @@ def recommend(
     """
     started = time.perf_counter()
     q = params if isinstance(params, Question) else question(params, tokens, **settings)
+    if refused := too_long(q):
+        raise refused.error()
     space = space_for(q)
     n = space.n_non_embedding(q.params)
     resolved = resolve_question(q, n)

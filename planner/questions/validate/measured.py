@@ -74,7 +74,7 @@ MEMORY: dict[str, Column] = {  # of one device, as an engine's start-up log says
     "activation_gib": _stored("activation_bytes", "activation peak"),
     "non_torch_gib": _stored("outside_torch_bytes", "what is outside torch"),
     "cuda_graph_gib": _stored("graph_bytes", "captured graphs"),
-    "kv_cache_gib": _stored("kv_cache_bytes", "the cache"),
+    "kv_cache_gib": _stored("kv_room_bytes", "the cache"),
     "kv_cache_tokens": Column("kv_capacity_tokens", "tokens the cache holds"),
     "max_concurrency": Column("longest_at_once", "longest requests at once"),
 }
@@ -278,7 +278,9 @@ def scenario_of(row: Row, column: str) -> Scenario:
         UnknownName: no such model, device or engine.
 
     """
-    settings: dict[str, Any] = {"on": device_named(row["gpu"])} | engine_settings(row)
+    gpu = row["gpu"]
+    settings: dict[str, Any] = {"on": gpu if gpu.endswith(".toml") else device_named(gpu)}
+    settings |= engine_settings(row)
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)

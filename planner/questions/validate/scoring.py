@@ -1,6 +1,6 @@
 """Predictions for measured runs, under the constants that ship or others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,12 +31,29 @@ class Prepared:
             values[rows] = of(group, column)
         return values
 
-    def predict(self, kernels: Kernels | None = None, overheads: Overheads | None = None) -> Floats:
-        """Return the predicted value of every run, in the unit of its column."""
+    def predict(
+        self,
+        kernels: Kernels | None = None,
+        overheads: Overheads | None = None,
+        memory: Mapping[str, float] | None = None,
+    ) -> Floats:
+        """Return the predicted value of every run, in the unit of its column.
+
+        Args:
+            kernels: in place of the profile's.
+            overheads: in place of the profile's.
+            memory: constants of the engine's footprint, in place of its own.
+
+        """
 
         def of(group: Evaluation, column: str) -> Any:
             s, c = group.system, COLUMNS[column]
-            changed = replace(s, kernels=kernels or s.kernels, overheads=overheads or s.overheads)
+            changed = replace(
+                s,
+                kernels=kernels or s.kernels,
+                overheads=overheads or s.overheads,
+                footprint=replace(s.footprint, **(memory or {})),
+            )
             names = [c.metric] + ["n_devices"] * c.per_device
             table = Evaluation(group.resolved, group.arch, changed).table(names)
             return table[c.metric] / c.unit / (table["n_devices"] if c.per_device else 1.0)

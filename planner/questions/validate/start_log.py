@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from planner.errors import PlannerError, SpecError
-from planner.inputs.device import device_names, load_device
+from planner.inputs.device import DeviceSpec, device_names, load_device
 from planner.inputs.engine_log import HINT, EngineLog
 from planner.inputs.files import Sheet
 from planner.questions.validate.measured import COLUMNS, GIB, Run, model_of
@@ -56,10 +56,14 @@ def _on(device_gib: str) -> str:
     """Say how to name the device: those of about the memory that the engine found."""
     if not device_gib:
         return "give --on"
-    # Makers' GB are GiB, of which the driver and error correction keep up to a tenth.
-    sizes = {n: float(device_gib) / (load_device(n).hbm_bytes / 1e9) for n in device_names()}
-    alike = [name for name, share in sizes.items() if 0.9 <= share <= 1.0]
+    alike = [n for n in device_names() if of_size(load_device(n), float(device_gib))]
     return f"give --on: {device_gib} GiB are those of {', '.join(alike)}" if alike else "give --on"
+
+
+def of_size(device: DeviceSpec, found_gib: float) -> bool:
+    """Whether memory that an engine found may be that of a device."""
+    # Makers' GB are GiB, of which the driver and error correction keep up to a tenth.
+    return 0.9 <= found_gib / (device.hbm_bytes / 1e9) <= 1.0
 
 
 def started(log: EngineLog, lines: Sequence[Line], runs: Sequence[Run]) -> Started:

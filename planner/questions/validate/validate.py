@@ -15,7 +15,7 @@ from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
-from planner.inputs.engine_log import engine_log_in
+from planner.inputs.engine_log import EngineLog, engine_log_in
 from planner.inputs.files import Content, Sheet, csv_in
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
@@ -118,10 +118,8 @@ def validate_file(
         SpecError: the file cannot be read, or nothing in it can.
 
     """
-    content, known = Content.of(path, hint=HINT), known or {}
-    text = content.text(hint=HINT, errors="replace")
-    log = engine_log_in(text) if len(_columns_of(text)) < 2 else None
-    sheet = sheet_of(log, content.path, known) if log else _measurements(content, known)
+    content = Content.of(path, hint=HINT)
+    sheet, log = sheet_in(content, known or {})
     source = content.path.name
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), source, worst=worst, command=command)
@@ -129,6 +127,22 @@ def validate_file(
     found = validate_runs(runs, source, unread=unread, refit=refit, worst=worst, command=command)
     more: dict[str, Any] = {"started": started(log, found.lines, runs)} if log else {}
     return found.model_copy(update=more | {"verdicts": tuple(map(_verdict, starts_of(sheet)))})
+
+
+def sheet_in(content: Content, known: Mapping[str, str]) -> tuple[Sheet, EngineLog | None]:
+    """Return what a file measured as a table, and the start-up log if it is one.
+
+    Args:
+        content: a table, a JSON of `vllm bench`, or a log.
+        known: columns: of a log in place of what it says, else where a row says nothing.
+
+    Raises:
+        SpecError: it is none of these, or a log that does not say enough.
+
+    """
+    text = content.text(hint=HINT, errors="replace")
+    log = engine_log_in(text) if len(_columns_of(text)) < 2 else None
+    return (sheet_of(log, content.path, known) if log else _measurements(content, known)), log
 
 
 def _measurements(content: Content, known: Mapping[str, str]) -> Sheet:

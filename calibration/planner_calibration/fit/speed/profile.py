@@ -14,6 +14,8 @@ from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
 from planner.writer import write_whole
 from planner_calibration import runs
+from planner_calibration.fit.memory.profile import Fitted as StartsFitted
+from planner_calibration.fit.memory.profile import memory_of
 from planner_calibration.fit.speed import rows
 from planner_calibration.fit.speed.own_runs import TILE_ROWS, Corrected, correct
 from planner_calibration.fit.write import constants, posterior, profile_toml
@@ -33,6 +35,19 @@ class Fitted:
     corrected: Corrected
     used: tuple[Measurement, ...]
     skipped: tuple[runs.Skipped, ...]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none for a profile's file.
+
+    Raises:
+        SpecError: it is none.
+
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise SpecError(
+            f"{name!r} is no name for a profile", hint="letters, digits, dots and dashes"
+        )
 
 
 def fit(
@@ -60,10 +75,7 @@ def fit(
         SpecError: the runs are of several engines or machines, or none can be used.
 
     """
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise SpecError(
-            f"{name!r} is no name for a profile", hint="letters, digits, dots and dashes"
-        )
+    check_name(name)
     device = load_device(device_id)
     loaded = runs.load(paths)
     serving = [r for r in loaded.rows if r.kind == "serve_offline" and r.status == "ok"]
@@ -98,23 +110,33 @@ def fit(
     )
 
 
-def to_toml(fitted: Fitted, today: date) -> str:
-    """Return the profile as `ProfileSpec` reads it, with its posterior and its held-out error."""
+def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> str:
+    """Return the profile as `ProfileSpec` reads it, with its posterior and its held-out error.
+
+    Args:
+        fitted: by runs.
+        today: goes into the file.
+        memory: what starts of the same engine on the same device say.
+
+    """
     c, used = fitted.corrected, fitted.used
     kinds = ", ".join(
         f"{sum(r.kind == k for r in used)} {k}" for k in sorted({r.kind for r in used})
     )
-    versions = sorted({r.engine.partition(" ")[2] for r in used if r.kind == "serve_offline"})
+    versions = {r.engine.partition(" ")[2] for r in used if r.kind == "serve_offline"}
+    started = memory.starts.versions if memory else []
+    data = [f"own runs: {kinds}", f"prior: {fitted.prior.name} ({fitted.prior.fitted})"]
     profile: dict[str, Any] = {
         "name": fitted.name,
         "architecture": fitted.device.architecture,
         "devices": [fitted.device_id],
         "engine": fitted.engine,
-        "engine_version": ", ".join(versions),
+        "engine_version": ", ".join(sorted({*versions, *started})),
         "fitted": today,
-        "data": f"own runs: {kinds}; prior: {fitted.prior.name} ({fitted.prior.fitted})",
+        "data": "; ".join([*data, *([memory.data] if memory else [])]),
         "kernels": constants(c.kernels),
         "overheads": constants(c.overheads),
+        "memory": fitted.prior.memory or None,
         "spread": dict.fromkeys(SPREADS, c.held_out_sd) | {"gain": c.gain_sd},
     }
     if held := c.held_out.get("serve_offline"):
@@ -126,13 +148,15 @@ def to_toml(fitted: Fitted, today: date) -> str:
             "bias": math.expm1(-held.bias),
             "coverage": c.coverage,
         }
+    if memory:
+        profile |= memory_of(memory)
     profile["posterior"] = posterior({"own runs": c.posterior}, digits=3, places=3)
     return profile_toml(
         profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
     )
 
 
-def write(fitted: Fitted, folder: Path, today: date) -> Path:
+def write(fitted: Fitted, folder: Path, today: date, memory: StartsFitted | None = None) -> Path:
     """Write `folder`/NAME.toml, whole or not at all, and return its path.
 
     Raises:
@@ -140,5 +164,5 @@ def write(fitted: Fitted, folder: Path, today: date) -> Path:
 
     """
     path = folder / f"{fitted.name}.toml"
-    write_whole(path, to_toml(fitted, today), folders=True)
+    write_whole(path, to_toml(fitted, today, memory), folders=True)
     return path
