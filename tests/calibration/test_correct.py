@@ -62,13 +62,17 @@ def campaign(n_shapes, truth, device, noise=0.03, seed=0, batches=(1, 16, 64)):
 def correct(measured, device, **options):
     prior = load_profile("class-default")
     return fitting.correct(
-        rows.groups(measured, device), prior, same_device=False, n_starts=1, **options
+        rows.groups(measured, device), prior, same_device=False, **{"n_starts": 1} | options
     )
 
 
 def test_known_constants_come_back_within_their_stated_errors(truth, device):
-    """What the runs tell about, by their own account, is where it should be."""
-    found = correct(campaign(12, truth, device), device).posterior
+    """What the runs tell about, by their own account, is where it should be.
+
+    An engine that works ahead hides its host's work behind the devices' or the reverse: two optima, so
+    that the fit is started as often as the command does.
+    """
+    found = correct(campaign(12, truth, device), device, n_starts=16).posterior
     wanted = {n: getattr(truth[0], n, None) or getattr(truth[1], n) for n in NAMES}
     for name in NAMES:
         pull = np.log(found.values[name] / wanted[name]) / found.sds[name]
