@@ -129,8 +129,8 @@ SERVING_WARNINGS = (
     Warning("no-price", "no price known for {names}: give --usd-per-hour", _unpriced),
     Warning(
         "uncalibrated-layers",
-        "experts, windows, latent attention and recurrent layers are costed from their equations, "
-        "uncalibrated",
+        "experts, windows, latent attention and recurrent layers are costed from their equations; of "
+        "models that have them only DeepSeek-R1's runs were fitted",
         _uncalibrated,
     ),
     Warning(
