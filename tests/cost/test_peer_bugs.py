@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import planner as pl
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_bytes_per_token
-from planner.cost.operators.head import embedding_params
+from planner.cost.operators.head import embedding_params, lm_head_s
 from planner.cost.params import n_params_non_embedding
 from planner.cost.step import breakdown, step_s
 from planner.data import catalogue
@@ -147,3 +148,18 @@ def test_parts_add_up_to_the_step():
     for step in (PROMPT, DECODE, mixed):
         parts = breakdown(s, step)
         assert sum(p.seconds for p in parts.values()) == pytest.approx(step_s(s, step), rel=1e-12)
+
+
+def test_a_draft_before_experts_is_answered():
+    """A prompt's step beside no decoding has no tokens for any expert: it divided by none."""
+    found = pl.predict("mixtral-8x7b", on="h100-sxm", tp=4, draft="llama-3.2-1b", batch=8)
+    alone = pl.predict("mixtral-8x7b", on="h100-sxm", tp=4, batch=8)
+    assert 0 < alone.candidate.metrics["tpot_s"].value < 3 * found.candidate.metrics["tpot_s"].value
+
+
+def test_a_head_in_sixteen_bits_computes_at_their_rate_under_layers_in_eight():
+    """At 4096 rows its arithmetic, at the datasheet's 16-bit peak, is a floor of its time."""
+    rows, peak = 4096.0, 989.4e12
+    step = Step(decode_seqs=rows, decode_context=1.0)
+    floor_s = 2 * rows * 4096 * 128_256 / peak
+    assert lm_head_s(system(on="h100-sxm", dtype="fp8"), step) > floor_s

@@ -64,17 +64,30 @@ def gemm_bytes(s: System, g: Gemm) -> Bytes:
     return g.groups * g.width * g.depth * g.weight_bytes + moved
 
 
-def matrix_rate(s: System) -> FlopsPerS:
+def is_wide(s: System, g: Gemm) -> Scalar:
+    """1 where a product computes as wide as activations are, whatever the layers do: the LM head's, say.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
+    return 1.0 - ceil(1.0 - minimum(g.weight_bytes / s.precision.activation_bytes, 1.0))
+
+
+def matrix_rate(s: System, g: Gemm) -> FlopsPerS:
     """Matrix rate the kernels reach, at the clock that long runs keep; in 8 bits power keeps it lower.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
 
     """
-    k, p = s.kernels, s.precision
+    k, p, wide = s.kernels, s.precision, is_wide(s, g)
     narrow = minimum(1.0, maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes)))
-    kept = 1.0 - narrow * (1.0 - k.narrow_compute_eff)
-    return s.device.flops_per_s * (k.gemm_compute_eff * k.sustained_clock * kept)
+    kept = 1.0 - (1.0 - wide) * narrow * (1.0 - k.narrow_compute_eff)
+    peak = wide * s.device.attention_flops_per_s + (1.0 - wide) * s.device.flops_per_s
+    return peak * (k.gemm_compute_eff * k.sustained_clock * kept)
 
 
 def gemm_s(s: System, g: Gemm) -> Seconds:
@@ -88,7 +101,7 @@ def gemm_s(s: System, g: Gemm) -> Seconds:
     k, n_sms = s.kernels, s.device.n_sms
     tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
     wave_s = (g.depth + k.gemm_start_depth) * (
-        k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s))
+        k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s, g))
     )
     math_s = named("math_s", named("waves", whole_waves(tiles, n_sms)) * wave_s)
     rate = s.device.hbm_bytes_per_s * k.gemm_hbm_eff
@@ -122,7 +135,7 @@ def quantising_s(s: System, g: Gemm) -> Seconds:
 
     """
     p, k = s.precision, s.kernels
-    narrower = minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
+    narrower = (1.0 - is_wide(s, g)) * minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
     rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
     element_s = narrower * (p.activation_bytes + p.gemm_input_bytes) / rate
     return named("quantising_s", narrower * k.quantise_launch_s + g.depth * (g.rows * element_s))

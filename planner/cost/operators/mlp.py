@@ -6,12 +6,13 @@ from typing import Any
 from planner.columns import Arch, Step, System
 from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
 from planner.cost.operators.operator import Operator, at_most_one, is_zero, step_tokens
-from planner.equation import equation, minimum
+from planner.equation import equation, maximum, minimum
 from planner.units import Bytes, Scalar, Seconds
 
 # Kernels around the experts' products: the best few of the scores, tokens counted by expert, their
 # order, rows copied, outputs summed.  [vLLM, fused_moe.py; SGLang, moe/topk.py]
 ROUTE_LAUNCHES = 5.0
+NONE = 1e-12  # experts that a step without tokens touches: rows are shared among them all the same
 
 
 @equation
@@ -73,7 +74,7 @@ def experts_touched(s: System, w: Step) -> Scalar:
     if is_zero(a.n_experts - 1.0):
         return 1.0
     missed = (1.0 - a.n_active_experts / a.n_experts) ** step_tokens(w)
-    return a.n_experts * (1.0 - missed)
+    return maximum(a.n_experts * (1.0 - missed), NONE)
 
 
 def mlp_gemms(s: System, w: Step, down: bool) -> tuple[Gemm, ...]:
