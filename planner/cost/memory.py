@@ -13,7 +13,6 @@ from planner.cost.operators.attention.kinds import (
     state_bytes,
     token_bytes_per_device,
 )
-from planner.cost.operators.head import FLOAT32_BYTES
 from planner.cost.operators.mlp import mlp_params, router_params
 from planner.cost.operators.operator import is_zero, over_stacks
 from planner.equation import ceil, equation, floor, maximum, minimum
@@ -175,7 +174,8 @@ def sampler_bytes(s: System) -> Bytes:
         s: shape, precision, device and engine: numbers, or columns of one length.
 
     """
-    logits = s.limits.max_num_seqs * s.arch.vocab_size * FLOAT32_BYTES
+    float32 = 2.0 * s.precision.activation_bytes
+    logits = s.limits.max_num_seqs * s.arch.vocab_size * float32
     output = s.limits.max_batched_tokens * s.arch.d_model * s.precision.activation_bytes
     sampled = 1.0 - s.limits.chunked_prefill * (1.0 - s.footprint.samples_chunked)
     return sampled * s.footprint.sampler_copies * logits + output

@@ -7,7 +7,6 @@ from planner.cost.operators.operator import Operator, at_most_one, logit_rows, s
 from planner.equation import equation, maximum
 from planner.units import Bytes, Scalar, Seconds
 
-FLOAT32_BYTES = 4.0
 SAMPLING_PASSES = 4.0  # over the float32 logits: write, maximum, normalise, choose
 
 
@@ -45,7 +44,7 @@ def lm_head_bytes(s: System, w: Step) -> Bytes:
 
     """
     a, p = s.arch, s.precision
-    logits = SAMPLING_PASSES * FLOAT32_BYTES * logit_rows(w) * a.vocab_size
+    logits = SAMPLING_PASSES * 2.0 * p.activation_bytes * logit_rows(w) * a.vocab_size
     return 2.0 * step_tokens(w) * a.d_model * p.activation_bytes + logits
 
 
