@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from planner.units import Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
+from planner.units import GIB, MIB, Bytes, BytesPerS, FlopsPerS, Number, Scalar, Seconds
 
 C = TypeVar("C")
 Table = dict[str, Any]  # columns of equal length, by name
@@ -46,7 +46,7 @@ class Arch:
     output_gate: Scalar = 0.0  # 1 where a gate as wide as the queries scales attention's output
     own_kv: Scalar = 1.0  # 0 where keys and values are those of an earlier layer
     chunked_window: Scalar = (
-        0.0  # 1 where a window is a chunk that begins at multiples of its length
+        0.0  # 1 where a window is a chunk: it begins at multiples of its length
     )
     index_bytes: Bytes = 0.0  # a token and layer, of the index that sparse attention chooses by
     state_checkpoints: Scalar = 0.0  # states more that prefix caching keeps of a sequence
@@ -126,6 +126,7 @@ class Limits:
     chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
+    works_ahead: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
     prefix_caching: Scalar = 1.0  # 1 where blocks of prompts are kept for later ones
     cache_bytes: Bytes = 0.0  # of a device, where it is stated; 0: what the fraction leaves
 
@@ -134,31 +135,30 @@ class Limits:
 class Footprint:
     """What a version of an engine takes of memory, and how it cuts its cache.
 
-    Values are of `hardware/engines/*.toml`, where each has its source.
+    Values are of `hardware/engines/*.toml`, where each has its source; those below, fitted on logs of
+    vLLM 0.19 on one kind of card, hold for an engine whose file says nothing: SGLang, TensorRT-LLM.
     """
 
-    sampler_copies: Scalar = 3.7  # float32 logits of every sequence that the sampler holds at once
+    sampler_copies: Scalar = 3.72  # float32 logits of every sequence that the sampler holds at once
     samples_chunked: Scalar = 1.0  # 0 where it samples nothing while it measures cut prompts
     workspace_kept: Scalar = 1.0  # 1 where buffers of the experts outlive the forward pass
-    outside_bytes: Bytes = 0.27e9  # what the process holds outside torch: context, libraries
-    outside_tp_bytes: Bytes = 2.0e9  # more of it where tensor parallel: buffers of collectives
-    graph_bytes: Bytes = 0.2e9  # of captured graphs altogether
-    graph_layer_bytes: Bytes = 0.2e6  # and of each, a layer
+    outside_bytes: Bytes = 0.25 * GIB  # what the process holds outside torch: context, libraries
+    outside_tp_bytes: Bytes = 1.85 * GIB  # more of it where tensor parallel: buffers of collectives
+    graph_bytes: Bytes = 0.2 * GIB  # of captured graphs altogether
+    graph_layer_bytes: Bytes = 0.2 * MIB  # and of each, a layer
     graphs_a_size: Scalar = 2.0  # graphs captured a batch size: whole, and between attention
     graphs_in_fraction: Scalar = 1.0  # 1 where the cache makes room for graphs
     activations_in_fraction: Scalar = 1.0  # 1 where it does for the activation peak
-    fraction_of_free: Scalar = (
-        0.0  # 1 where the fraction is of what is free once all else is loaded
-    )
+    fraction_of_free: Scalar = 0.0  # 1 where the fraction is of what all else leaves free
     latent_cached: Scalar = 1.0  # 0 where latent attention caches full heads
     grouped: Scalar = 1.0  # 1 where layers of several kinds share blocks; 0: all at full length
     states_cached: Scalar = 1.0  # 1 where prefix caching keeps states too
-    steps_in_flight: Scalar = 1.0  # steps whose tokens a window's layers hold at once
+    steps_in_flight: Scalar = 2.0  # steps whose tokens a window's layers hold at once
     counts_windows: Scalar = 1.0  # 1 where the tokens it prints count windows and states
-    weights_sd: Scalar = 0.004  # spread of each part's logarithm, from logs
-    activation_sd: Scalar = 0.04
-    outside_sd: Scalar = 0.1
-    graph_sd: Scalar = 0.25
+    weights_sd: Scalar = 0.003  # spread of each part's logarithm, from logs
+    activation_sd: Scalar = 0.015
+    outside_sd: Scalar = 0.05
+    graph_sd: Scalar = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,6 @@ class Overheads:
     sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a sequence that yields a token
     ranks_s: Seconds = 0.0  # agreeing with the other ranks, where tensor parallel
     rank_block_s: Seconds = 0.0  # telling them where a block of the cache is
-    hidden: Scalar = 0.0  # share of the host's work that is done while the devices are busy
     eager_layer_s: Seconds = 0.0  # CPU time to launch a layer's kernels; 0 where graphs replay them
 
 

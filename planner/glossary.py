@@ -135,7 +135,6 @@ sequence_s | t_{seq} | s | bookkeeping of a sequence that yields a token
 ranks_s | t_{rank} | s | agreeing with the other ranks, a step
 rank_block_s | t_{rank}^{blk} | s | telling the other ranks where a block of the cache is
 eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
-hidden | c_h |  | share of the host's work that is done while the devices are busy
 memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
 max_batched_tokens | T_{max} |  | token budget of a step
@@ -143,6 +142,7 @@ block_tokens | n_b |  | tokens of a KV block
 reserve_bytes | M_r | byte | held by a draft
 max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
 eager | e |  | 1 where no graphs are captured
+works_ahead | a |  | 1 where the next step is prepared while the devices are busy
 prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
 cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
 chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding

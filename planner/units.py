@@ -30,6 +30,7 @@ UsdPerHour = Annotated[Number, Unit("usd/hour")]
 
 DECIMAL = {p: 10.0 ** (3 * i) for i, p in enumerate(["", "k", "M", "G", "T", "P", "E", "Z", "Y"])}
 BINARY = {f"{p}i": 2.0 ** (10 * i) for i, p in enumerate(["K", "M", "G", "T", "P"], start=1)}
+MIB, GIB = BINARY["Mi"], BINARY["Gi"]  # bytes
 SMALL = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
 BASES = {
     "B": ("byte", DECIMAL | BINARY),

@@ -27,9 +27,7 @@ class Cached:
     """Layers of a pipeline stage that keep alike, and what each keeps on one device."""
 
     n_layers: Scalar
-    page_bytes: (
-        Bytes  # of a layer: a block of tokens, or a sequence's state; a mean where they differ
-    )
+    page_bytes: Bytes  # of a layer: a block of tokens, or a sequence's state (a mean of several)
     window: Scalar  # tokens it looks back; inf: all
     is_state: bool = False  # keeps a state in place of tokens
     block_multiple: Scalar = 1.0  # of tokens, where its blocks are made larger

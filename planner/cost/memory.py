@@ -13,13 +13,14 @@ from planner.cost.operators.attention.kinds import (
     state_bytes,
     token_bytes_per_device,
 )
+from planner.cost.operators.gemm import narrow_share
 from planner.cost.operators.mlp import mlp_params, router_params
 from planner.cost.operators.operator import is_zero, over_stacks
 from planner.equation import ceil, equation, floor, maximum, minimum
-from planner.units import Bytes, Scalar
+from planner.units import GIB, Bytes, Scalar
 
 # Memory chips come in binary sizes: the 40 GB of a datasheet are 40 GiB.
-GIB_PER_GB = 2.0**30 / 1e9
+GIB_PER_GB = GIB / 1e9
 # Tensors of a token alive at once in a layer: residual, normed and added copies, as wide as the model;
 # gate, up and their product, as wide as the MLP on a device.
 FORWARD_COPIES = 3.0
@@ -160,7 +161,7 @@ def forward_bytes(s: System) -> Bytes:
         return a.d_ff * (1.0 - routed + a.n_shared_experts) / s.parallel.tp
 
     p = s.precision
-    quantised = maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes))
+    quantised = narrow_share(p)
     wide = (FORWARD_COPIES + QUANTISED_WIDE * quantised) * _widest(s, width)
     narrow = (FORWARD_COPIES + QUANTISED_NARROW * quantised) * s.arch.d_model
     return s.limits.max_batched_tokens * p.activation_bytes * (wide + narrow)
@@ -220,10 +221,9 @@ def activation_peak_bytes(s: System) -> Bytes:
 
     """
     kept = s.footprint.workspace_kept
-    share = (
-        s.parallel.tp * s.parallel.pp
-    )  # states that are no pages of the cache are of every sequence
-    apart = (1.0 - s.footprint.grouped) * s.limits.max_num_seqs * all_states_bytes(s) / share
+    # States that are no pages of the cache are held for every sequence.
+    states = s.limits.max_num_seqs * all_states_bytes(s) / (s.parallel.tp * s.parallel.pp)
+    apart = (1.0 - s.footprint.grouped) * states
     workspace = expert_workspace_bytes(s)
     forward = maximum(forward_bytes(s) + (1.0 - kept) * workspace, encoder_bytes(s))
     peak = maximum(forward, sampler_bytes(s))

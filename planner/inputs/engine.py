@@ -19,8 +19,8 @@ from planner.inputs.fields import BytesField, Spec, load_toml
 from planner.inputs.formats import FORMATS, SERVED, Dtype
 from planner.inputs.names import slug, words
 
-GIB, MIB = 2.0**30, 2.0**20
 CHOSEN = ("max_num_seqs", "max_batched_tokens", "chunked_prefill")  # by the device, where unstated
+_UNSAID = Footprint()
 NEWER = 2.0  # how much wider intervals of memory are for a version newer than any that was read
 
 
@@ -57,26 +57,26 @@ class EngineLimits(Spec):
 class EngineFootprint(Spec):
     """What it takes of memory and how it cuts its cache; `columns.Footprint` says what each is."""
 
-    sampler_copies: float = Field(3.72, ge=0)
-    samples_chunked: bool = True
-    workspace_kept: bool = True
-    outside_bytes: BytesField = 0.25 * GIB
-    outside_tp_bytes: BytesField = 1.85 * GIB
-    graph_bytes: BytesField = 0.2 * GIB
-    graph_layer_bytes: BytesField = 0.2 * MIB
-    graphs_a_size: int = Field(2, ge=0)
-    graphs_in_fraction: bool = True
-    activations_in_fraction: bool = True
-    fraction_of_free: bool = False
-    latent_cached: bool = True
-    grouped: bool = True
-    states_cached: bool = True
-    steps_in_flight: int = Field(2, ge=1)
-    counts_windows: bool = True
-    weights_sd: float = Field(0.003, gt=0)
-    activation_sd: float = Field(0.015, gt=0)
-    outside_sd: float = Field(0.05, gt=0)
-    graph_sd: float = Field(0.15, gt=0)
+    sampler_copies: float = Field(_UNSAID.sampler_copies, ge=0)
+    samples_chunked: bool = bool(_UNSAID.samples_chunked)
+    workspace_kept: bool = bool(_UNSAID.workspace_kept)
+    outside_bytes: BytesField = _UNSAID.outside_bytes
+    outside_tp_bytes: BytesField = _UNSAID.outside_tp_bytes
+    graph_bytes: BytesField = _UNSAID.graph_bytes
+    graph_layer_bytes: BytesField = _UNSAID.graph_layer_bytes
+    graphs_a_size: int = Field(int(_UNSAID.graphs_a_size), ge=0)
+    graphs_in_fraction: bool = bool(_UNSAID.graphs_in_fraction)
+    activations_in_fraction: bool = bool(_UNSAID.activations_in_fraction)
+    fraction_of_free: bool = bool(_UNSAID.fraction_of_free)
+    latent_cached: bool = bool(_UNSAID.latent_cached)
+    grouped: bool = bool(_UNSAID.grouped)
+    states_cached: bool = bool(_UNSAID.states_cached)
+    steps_in_flight: int = Field(int(_UNSAID.steps_in_flight), ge=1)
+    counts_windows: bool = bool(_UNSAID.counts_windows)
+    weights_sd: float = Field(_UNSAID.weights_sd, gt=0)
+    activation_sd: float = Field(_UNSAID.activation_sd, gt=0)
+    outside_sd: float = Field(_UNSAID.outside_sd, gt=0)
+    graph_sd: float = Field(_UNSAID.graph_sd, gt=0)
 
     def columns(self) -> Footprint:
         """Return the numbers as columns."""
@@ -103,9 +103,8 @@ class EngineVersion(EngineLimits):
     works_ahead: bool = False  # schedules the next step while the devices are busy with this one
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
-    chunks_above: int | None = (
-        None  # longest request beyond which prompts are cut without being asked
-    )
+    # Longest request beyond which prompts are cut without being asked.
+    chunks_above: int | None = None
     chunk_tokens: int = 512  # and its budget of a step then
     source: str = Field(pattern="^https://")  # where its makers say how it schedules
     written: date  # when its numbers were put here
@@ -364,5 +363,6 @@ class EngineSpec(EngineLimits, EngineChoice):
             max_model_len=float(self.max_model_len or 0),
             prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),
+            works_ahead=float(self.release.works_ahead),
             cache_bytes=float(self.kv_cache_bytes or 0),
         )

@@ -21,6 +21,7 @@ from planner.inputs.fields import Spec, load_toml
 from planner.inputs.files import ABSENT, Content, Sheet
 from planner.inputs.formats import formats_in
 from planner.inputs.serve_command import read_serve_command
+from planner.units import GIB
 
 # What is measured is of one device, in GiB where the name says so.
 COLUMNS = [
@@ -52,7 +53,6 @@ COLUMNS = [
     "kv_bytes_per_token",
 ]
 HINT = "name the start-up log of vLLM, SGLang or TensorRT-LLM, from its first line"
-GIB = 2.0**30
 BLOCK_TOKENS = 16  # of a block of vLLM's first engine, unless it says another
 
 _TELLING = {"engine_version", "gpu_blocks", *COLUMNS[COLUMNS.index("weights_gib") :]}

@@ -100,9 +100,8 @@ class ModelSpec(Spec):
     tower_most_tokens: NaturalInt = 0  # that one image may yield
 
     max_position_embeddings: PositiveInt = 131072
-    rope_stretch: float = Field(
-        1.0, ge=0, le=1e4
-    )  # times it that angles are tabulated; 0: none are
+    # Times it that angles are tabulated; 0: none are.
+    rope_stretch: float = Field(1.0, ge=0, le=1e4)
     rope_theta: float = Field(500000.0, gt=0)
     source: str = ""
 

@@ -10,12 +10,12 @@ from planner.cost import memory
 from planner.errors import Infeasible, SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
-from planner.inputs.engine import GIB, EngineSpec
+from planner.inputs.engine import EngineSpec
 from planner.inputs.formats import CACHED, NARROW
 from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import Scenario, load_of, resolve
 from planner.serving.kinds import KINDS
-from planner.units import show
+from planner.units import GIB, show
 
 if TYPE_CHECKING:
     from planner.scenario.evaluate import Evaluated

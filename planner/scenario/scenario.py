@@ -123,9 +123,9 @@ class Deployment:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
         kernels, overheads = self.profile.columns()
         own = self.engine
-        # A CPU is host and device at once.
-        ahead = own.release.works_ahead and self.device.form_factor != "socket"
-        overheads = replace(overheads, hidden=float(ahead))
+        limits = _columns(Limits, own.limits(), [e.limits() for e in engines])
+        if self.device.form_factor == "socket":  # a CPU is host and device at once
+            limits = replace(limits, works_ahead=0.0)
         system = System(
             arch=arch,
             precision=own.precision(),
@@ -133,7 +133,7 @@ class Deployment:
             parallel=_columns(Parallel, own.parallel(), [e.parallel() for e in engines]),
             kernels=kernels,
             overheads=overheads,
-            limits=_columns(Limits, own.limits(), [e.limits() for e in engines]),
+            limits=limits,
             footprint=self.footprint,
         )
         if own.draft:

@@ -20,10 +20,10 @@ MODELS = ["llama-3.1-8b", "llama-3.1-70b", "gemma-3-27b", "mixtral-8x7b", "deeps
 
 def hinted(error):
     """Return the settings that a hint names; None where it names no flag."""
-    named = re.findall(r"--([a-z-]+) (\S+)", error.hint)
+    named = re.findall(r"--([a-z-]+)(?: (\S+))?", error.hint)
     if length := re.search(r"at most (\d+) tokens", error.hint):
         return {"input_tokens": int(length[1]) - 1, "output_tokens": 1}
-    return {name.replace("-", "_"): value for name, value in named}
+    return {name.replace("-", "_"): value or True for name, value in named}
 
 
 @settings(max_examples=60, deadline=None)

@@ -86,6 +86,22 @@ def test_predict_and_what_if(model, options):
     same(found, mine.metrics)
 
 
+ENGINES = ["vllm==0.6.0", "vllm==0.9", "vllm==0.13", "vllm==0.14", "sglang", "tensorrt-llm"]
+
+
+@FEW
+@given(model=st.sampled_from(MODELS), options=scenarios())
+def test_engines_beside_each_other(model, options):
+    """Versions that share constants do not share how they work."""
+    rest = {k: v for k, v in options.items() if k != "engine"}
+    alone = {engine: asked(model, rest | {"engine": engine}) for engine in ENGINES}
+    fits = [engine for engine, found in alone.items() if found is not None]
+    if fits:
+        points = pl.what_if(model, {"engine": fits}, **rest).points
+        for engine, point in zip(fits, points, strict=True):
+            same(alone[engine], point.metrics)
+
+
 @FEW
 @given(model=st.sampled_from(MODELS), options=scenarios())
 def test_predict_and_what_pages_and_derivations_look_at(model, options):

@@ -9,7 +9,7 @@ bandwidth. Every constant is a field of `Kernels`, bounded by what the device ca
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from planner.columns import Arch, Step, System
+from planner.columns import Arch, Precision, Step, System
 from planner.cost.operators.operator import Operator, overlapped
 from planner.equation import ceil, maximum, minimum, named
 from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
@@ -64,6 +64,16 @@ def gemm_bytes(s: System, g: Gemm) -> Bytes:
     return g.groups * g.width * g.depth * g.weight_bytes + moved
 
 
+def narrow_share(p: Precision) -> Scalar:
+    """How far products' inputs are narrowed: 0 where they are as wide as activations, 1 from half on.
+
+    Args:
+        p: bytes an element of weights, inputs of products and activations.
+
+    """
+    return minimum(1.0, maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes)))
+
+
 def is_wide(s: System, g: Gemm) -> Scalar:
     """1 where a product computes as wide as activations are, whatever the layers do: the LM head's, say.
 
@@ -84,8 +94,7 @@ def matrix_rate(s: System, g: Gemm) -> FlopsPerS:
 
     """
     k, p, wide = s.kernels, s.precision, is_wide(s, g)
-    narrow = minimum(1.0, maximum(0.0, 2.0 * (1.0 - p.gemm_input_bytes / p.activation_bytes)))
-    kept = 1.0 - (1.0 - wide) * narrow * (1.0 - k.narrow_compute_eff)
+    kept = 1.0 - (1.0 - wide) * narrow_share(p) * (1.0 - k.narrow_compute_eff)
     peak = wide * s.device.attention_flops_per_s + (1.0 - wide) * s.device.flops_per_s
     return peak * (k.gemm_compute_eff * k.sustained_clock * kept)
 

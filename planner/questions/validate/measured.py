@@ -38,6 +38,7 @@ from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import Scenario, conditions
+from planner.units import GIB
 
 Row = Mapping[str, str]
 
@@ -66,7 +67,6 @@ def _client(name: str, metric: str, words: str) -> dict[str, Column]:
 
 _of_batch = functools.partial(Column, batch=True)
 _each = functools.partial(Column, per_device=True)
-GIB = 2.0**30
 _stored = functools.partial(Column, unit=GIB)
 MEMORY: dict[str, Column] = {  # of one device, as an engine's start-up log says
     "device_gib": _stored("device_bytes", "memory found"),

@@ -7,9 +7,10 @@ from planner.errors import PlannerError, SpecError
 from planner.inputs.device import DeviceSpec, device_names, load_device
 from planner.inputs.engine_log import HINT, EngineLog
 from planner.inputs.files import Sheet
-from planner.questions.validate.measured import COLUMNS, GIB, Run, model_of
+from planner.questions.validate.measured import COLUMNS, Run, model_of
 from planner.questions.validate.scoring import prepare
 from planner.results import Line, Started
+from planner.units import GIB
 
 
 def sheet_of(log: EngineLog, path: Path, known: Mapping[str, str]) -> Sheet:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planner.inputs.engine import GIB, MIB
 from planner.results import Score
+from planner.units import GIB, MIB
 from planner_calibration.fit.memory.constants import SHOWN
 from planner_calibration.fit.memory.profile import Fitted
 

@@ -97,7 +97,7 @@ def fit_service(
         "borrowed": "what the host does: h100-tensorrt-llm",
         "kernels": constants(found.kernels),
         "benchmark": alone(start, constants(found.kernels)),
-        "overheads": constants(found.overheads) | {"hidden": 0.0},
+        "overheads": constants(found.overheads),
         "spread": dict.fromkeys(("prefill", "decode", "throughput"), sd) | {"gain": FEW},
         "held_out": held_out(errors[np.isfinite(errors)], sd),
         "posterior": posterior(found.fits),
@@ -242,8 +242,7 @@ def _elsewhere(plan: fleet.Today, profile: Mapping[str, Any], services: Sequence
         if r.scenario.on not in plan.devices and r.scenario.engine.generation == plan.engine
     ]
     overheads = Overheads(**profile["overheads"])
-    ahead = replace(overheads, hidden=float(there[0].scenario.engine.release.works_ahead))
-    return ln_errors(there, EngineFit(Kernels(**profile["kernels"]), ahead, {}))
+    return ln_errors(there, EngineFit(Kernels(**profile["kernels"]), overheads, {}))
 
 
 def _head(name: str, architecture: str, devices: tuple[str, ...], engine: str) -> dict[str, Any]:

@@ -140,15 +140,13 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
         max_batched_tokens=_column(rows, "flag_max_num_batched_tokens", 8192.0),
         reserve_bytes=0.0,
         chunked_prefill=np.array([float(not r.engine.startswith("torch")) for r in rows]),
+        works_ahead=np.array([float(_works_ahead(r)) for r in rows]),
     )
     system = replace(_system(dtype, device), arch=arch, limits=limits)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
 
-    ahead = np.array([float(_works_ahead(r)) for r in rows])
-
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:
-        own = replace(overheads, hidden=ahead)
-        served = replace(system, kernels=kernels, overheads=own)
+        served = replace(system, kernels=kernels, overheads=overheads)
         return np.asarray(batch_s(served, work), dtype=np.float64)
 
     return predict

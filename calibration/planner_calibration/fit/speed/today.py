@@ -6,7 +6,6 @@ kernels alone measured on the nearest device, and is bounded by physics.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +75,12 @@ def fit_today(runs: Sequence[Run], kernels: Kernels, overheads: Overheads) -> En
     """
     predict = prepare(runs).predict
     measured = np.log([r.value for r in runs])
-    # Whether an engine works ahead is its version's.
-    ahead = replace(overheads, hidden=float(runs[0].scenario.engine.release.works_ahead))
 
     def ln_ratio(values: dict[str, float]) -> Vector:
-        return np.log(predict(*placed(values, kernels, ahead))) - measured
+        return np.log(predict(*placed(values, kernels, overheads))) - measured
 
     found = fit_constants(constants_for(kernels), ln_ratio, noise=NOISE)
-    return EngineFit(*placed(rounded(found.values), kernels, ahead), {"services": found})
+    return EngineFit(*placed(rounded(found.values), kernels, overheads), {"services": found})
 
 
 def unseen(

@@ -10,6 +10,8 @@ from planner.cost.operators.operator import is_zero
 from planner.equation import ceil, maximum, minimum
 from planner.units import Flops, Scalar
 
+# vLLM before 0.7 caches DeepSeek's keys and values by head, padded from 192 to 256 elements
+# (Attention(num_local_heads, 256) in its deepseek_v2.py): the next multiple kernels then had.
 HEAD_MULTIPLE = 128.0
 
 
