@@ -105,6 +105,7 @@ class Step:
     prefill_context: Scalar = 0.0  # keys a prefill token sees on average (half the prompt if whole)
     decode_seqs: Scalar = 0.0
     decode_context: Scalar = 0.0  # tokens already cached, mean over the decoding sequences
+    decode_queries: Scalar = 1.0  # tokens of each: one, and those proposed where they are checked
 
     @property
     def phase(self) -> str:
@@ -126,7 +127,7 @@ class Limits:
     chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
-    works_ahead: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
+    async_scheduling: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
     prefix_caching: Scalar = 1.0  # 1 where blocks of prompts are kept for later ones
     cache_bytes: Bytes = 0.0  # of a device, where it is stated; 0: what the fraction leaves
 
@@ -252,6 +253,9 @@ class Kernels:
     unpack_share: Scalar = 0.2  # of the bytes that weight-only formats save, what unpacking costs
     quantise_launch_s: Seconds = 9e-6  # bringing activations to 8 bits
     quantise_hbm_eff: Scalar = 0.085
+    route_launch_s: Seconds = (
+        5e-6  # a kernel that sorts tokens by expert: counts, scans, few threads
+    )
     attention_compute_eff: Scalar = 0.58
     attention_tile_rows: Scalar = 64.0
     attention_start_keys: Scalar = 200.0  # a tile's start, in keys it could have passed over
@@ -273,6 +277,8 @@ class Kernels:
     link_latency_s: Seconds = 5e-6
     link_peer_s: Seconds = 0.5e-6  # more for each further peer
     link_second_s: Seconds = 0.0  # latency of a second pass, in which each device has a part summed
+    # More where it leaves the node: 8 bytes between two A100 over InfiniBand.  [NVIDIA/nccl-tests#150]
+    network_latency_s: Seconds = 2e-5
 
 
 @dataclass(frozen=True, slots=True)

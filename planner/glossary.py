@@ -68,6 +68,7 @@ embedding_params | N_{emb} |  | weights of embedding and LM head, once where tie
 n_params | N_{all} |  | all weights
 n_params_non_embedding | N |  | weights of the layers' matrices: the N of the loss law
 n_active_params | N_{act} |  | weights a token touches
+n_multiplied_params | N_{mul} |  | weights a token is multiplied by
 n_active_params_non_embedding | N_{act}^{ne} |  | weights of the layers' matrices a token touches
 mlp_attn_ratio | r |  | MLP over attention weights
 d_over_sqrt_n | x |  | width relative to size, d_model / √N
@@ -96,6 +97,8 @@ sustained_clock | \eta_{clk} |  | share of a short burst's matrix rate that a lo
 gemm_compute_eff | \eta_c |  | share of the matrix rate a matrix product reaches
 narrow_compute_eff | \eta_8 |  | of the rate products reach, what those in 8 bits and fewer keep
 gemm_hbm_eff | \eta_m |  | share of the bandwidth a matrix product reaches
+route_launch_s | t_{route} | s | a kernel that sorts tokens by expert
+uneven | u |  | 1 where chance shares a product's rows out to its groups
 gemm_start_depth | k_0 |  | start and end of a tile, in depth it could have worked off
 gemm_fill_s | t_{fill} | s | latency of the pipeline of a deep matrix product
 gemm_tile_rows | m_t |  | rows a tile of a matrix product takes, however few there are
@@ -122,6 +125,7 @@ elementwise_hbm_eff | \eta_{el} |  | share of the bandwidth norms and activation
 link_eff | \eta_l |  | share of the bandwidth of the link that collectives reach
 link_latency_s | t_l | s | latency of a collective
 link_peer_s | t_{peer} | s | more latency for each further peer
+network_latency_s | t_{net} | s | more of a message's latency where it leaves the node
 link_second_s | t_{l2} | s | latency of a second pass, in which each device has a part summed
 
 # Engine
@@ -142,7 +146,7 @@ block_tokens | n_b |  | tokens of a KV block
 reserve_bytes | M_r | byte | held by a draft
 max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
 eager | e |  | 1 where no graphs are captured
-works_ahead | a |  | 1 where the next step is prepared while the devices are busy
+async_scheduling | a |  | 1 where the next step is prepared while the devices are busy
 prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
 cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
 chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding
@@ -172,6 +176,7 @@ prefill_tokens | T_p |  | prompt tokens computed in a step
 prefill_seqs | B_p |  | sequences they belong to
 prefill_context | S_p |  | keys a prompt token sees on average
 decode_seqs | B_d |  | sequences that decode a token in a step
+decode_queries | q |  | tokens of a decoding sequence in a step: one, and those proposed
 decode_context | S_d |  | tokens already cached, mean over the decoding sequences
 input_tokens | S_{in} |  | prompt tokens of a request
 output_tokens | S_{out} |  | generated tokens of a request

@@ -39,12 +39,7 @@ def _unpriced(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
 
 
 def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
-    models = [(i, scenarios[i].model) for i in rows]
-    return [
-        i
-        for i, m in models
-        if m.n_experts > 1 or m.window or m.kv_latent_dim or m.layers or m.stacks
-    ]
+    return [i for i in rows if scenarios[i].model.layer_kinds - {"dense"}]
 
 
 def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
@@ -130,7 +125,8 @@ SERVING_WARNINGS = (
     Warning(
         "uncalibrated-layers",
         "experts, windows, latent attention and recurrent layers are costed from their equations; of "
-        "models that have them only DeepSeek-R1's runs were fitted",
+        "models that have them only DeepSeek-R1's runs were fitted; where a profile has seen none of a kind, "
+        "intervals are as wide as such models were missed by",
         _uncalibrated,
     ),
     Warning(

@@ -58,7 +58,7 @@ def usd_per_output_mtok(b: Bill) -> Usd:
 class Life:
     """A model from its first training token to its last served one.  [Sardana 2024]."""
 
-    n_active_params: Scalar  # weights a token touches
+    n_active_params: Scalar  # weights a token is multiplied by
     n_tokens: Scalar  # trained on
     flops_per_s: FlopsPerS  # of one training device
     train_mfu: Scalar  # share of it that training reaches

@@ -56,6 +56,17 @@ def n_active_params(arch: Arch) -> Scalar:
 
 
 @equation
+def n_multiplied_params(arch: Arch) -> Scalar:
+    """Weights a token is multiplied by: an input table of its own is only looked up.
+
+    Args:
+        arch: the shape: counts, as numbers or columns of one length.
+
+    """
+    return n_active_params(arch) - arch.untied * arch.vocab_size * arch.d_model
+
+
+@equation
 def mlp_attn_ratio(arch: Arch) -> Scalar:
     """MLP over attention weights, r, counting what a token touches.
 

@@ -114,7 +114,7 @@ def step_s(s: System, w: Step) -> Seconds:
 
     """
     busy_s = maximum(device_s(s, w), launching_s(s)) + gaps_s(s)
-    hidden_s = s.limits.works_ahead * host_s(s, w)
+    hidden_s = s.limits.async_scheduling * host_s(s, w)
     return maximum(busy_s, hidden_s) + (host_s(s, w) - hidden_s)
 
 

@@ -45,6 +45,9 @@ class EngineLimits(Spec):
     chunked_prefill: bool = Field(
         True, description="Cut prompts to the budget and mix them with decoding."
     )
+    async_scheduling: bool = Field(
+        False, description="Prepare the next step while the devices are busy with this one."
+    )
     block_tokens: int = Field(
         16,
         ge=1,
@@ -97,10 +100,10 @@ class EngineVersion(EngineLimits):
     """How an engine runs from a version on, until the next one listed."""
 
     since: str  # "0" where it has always been so
+    released: date | None = None
     aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
-    works_ahead: bool = False  # schedules the next step while the devices are busy with this one
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
     # Longest request beyond which prompts are cut without being asked.
@@ -160,6 +163,11 @@ class EngineFile(Spec):
         known = [v for v in able if not asked or _numbers(v.since) <= asked]
         return known[-1] if known else able[0]
 
+    def on_day(self, day: str) -> str:
+        """Return the version that was current on a day, YYYY-MM-DD; nothing where none is known."""
+        known = [v.since for v in self.versions if v.released and str(v.released) <= day]
+        return known[-1] if known else ""
+
     def unknown(self, version: str) -> bool:
         """Whether `version` is newer than any whose code was read."""
         known = _numbers(self.known_to)  # 0.32.1 is 0.32
@@ -186,7 +194,7 @@ class EngineFile(Spec):
 
 
 # What a version hands on to none.
-OWN = ("since", "aliases", "chunks_above", "chunk_tokens", "source", "written", "notes")
+OWN = ("since", "released", "aliases", "chunks_above", "chunk_tokens", "source", "written", "notes")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -363,6 +371,6 @@ class EngineSpec(EngineLimits, EngineChoice):
             max_model_len=float(self.max_model_len or 0),
             prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),
-            works_ahead=float(self.release.works_ahead),
+            async_scheduling=float(self.async_scheduling),
             cache_bytes=float(self.kv_cache_bytes or 0),
         )

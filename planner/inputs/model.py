@@ -238,6 +238,19 @@ class ModelSpec(Spec):
         return self.n_heads / max(self.n_kv_heads, 1)
 
     @property
+    def layer_kinds(self) -> frozenset[str]:
+        """What its layers are, as far as fits may not know them: dense or of experts, and what else."""
+        parts: tuple[Any, ...] = (self, *self.stacks)
+        found = {
+            "experts": any(p.n_experts > 1 for p in parts),
+            "dense": not any(p.n_experts > 1 for p in parts),
+            "latent": any(p.kv_latent_dim > 0 for p in parts),
+            "window": any(bool(p.window) for p in parts),
+            "recurrent": bool(self.layers) or any(x.recurrent for x in self.stacks),
+        }
+        return frozenset(name for name, has in found.items() if has)
+
+    @property
     def d_over_sqrt_n(self) -> float:
         """Width relative to size, x = d_model / √N, with N non-embedding."""
         return float(self.d_model / self.n_params_non_embedding**0.5)

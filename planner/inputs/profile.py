@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 from planner.columns import Footprint, Kernels, Overheads
 from planner.data import catalogue, find
 from planner.inputs.device import DeviceSpec
+from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import Spec, load_toml
 
 BORROWED_DEVICE = 1.5  # how much wider intervals get for a device of the same architecture
-BORROWED_ENGINE = 1.5  # and with another engine's constants
+BORROWED_ENGINE = 1.5  # and with constants of another engine, or of another generation of it
 
 
 class Spread(Spec):
@@ -29,6 +30,7 @@ class Spread(Spec):
     prefill: float = Field(gt=0)
     decode: float = Field(gt=0)
     throughput: float = Field(gt=0)
+    layers: float = Field(default=0.25, gt=0)  # at least, of models with layers it has not seen
     ttft: float = Field(default=0.2, gt=0)  # under load; no published rows to take it from
     gain: float = Field(gt=0)  # of the ratio of two shapes on one system: shared errors cancel
 
@@ -78,6 +80,7 @@ class ProfileSpec(Spec):
     engine_version: str = ""
     fitted: date
     data: str  # what it was fitted on, with commit and licence
+    layers: tuple[str, ...] = ()  # kinds among its runs' models: `ModelSpec.layer_kinds`
     borrowed: str = ""  # what it took from other fits, for want of measurements of its own
     wider: float = Field(default=1.0, ge=1)  # times the spread, for what is borrowed
     kernels: dict[str, float]
@@ -128,17 +131,28 @@ def load_profile(name: str) -> ProfileSpec:
     return _read(path, path.stat().st_mtime)
 
 
+def _generations(engine: EngineFile) -> list[str]:
+    """Return the names under which fits know an engine's versions, oldest first."""
+    return list(dict.fromkeys(v.generation for v in engine.versions))
+
+
 def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[ProfileSpec, float, str]:
     """Return the nearest profile, how much wider its spread becomes here, and the basis in words.
 
     Nearest: fitted on this device, then on its architecture, then the class default; among those, of
-    this engine, then of vLLM.
+    this generation of the engine, of the one nearest to it in time, then of vLLM.
     """
     profiles = [load_profile(name) for name in catalogue("calibration")]
+    of_engine = next(
+        filter(lambda own: engine in own, map(_generations, engines().values())), [engine]
+    )
 
     def distance(p: ProfileSpec) -> tuple[int, int, int]:
         near = 0 if device_id in p.devices else 1 if p.architecture == device.architecture else 2
-        return near if p.architecture != "any" else 2, p.engine != engine, p.engine != "vllm"
+        here = of_engine.index(engine)
+        apart = [abs(i - here) for i, own in enumerate(of_engine) if own == p.engine]
+        other = min(apart, default=len(of_engine))
+        return near if p.architecture != "any" else 2, other, p.engine != "vllm"
 
     best = min((p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance)
     near, other_engine, _ = distance(best)

@@ -118,7 +118,7 @@ class Evaluation:
         """The shapes' lives under the terms asked for."""
         r = self.resolved
         assert r.terms and r.trained
-        n = params.n_params(self.arch)
+        n = params.n_multiplied_params(self.arch)
         return r.terms.life(r.deployment, n, r.trained.tokens, self["requests_per_s"])
 
     def __getitem__(self, name: str) -> Any:

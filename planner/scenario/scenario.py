@@ -31,6 +31,7 @@ from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
 
 FOOTPRINT = {f.name for f in fields(Footprint)}
+TIMES = ("prefill", "decode", "throughput")  # spreads of what operators take
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
 
@@ -88,6 +89,7 @@ class Deployment:
     basis: str
     usd_per_device_hour: float  # NaN where no price is known
     price_basis: str
+    unseen_layers: bool = False  # the model has layers that the profile's runs had not
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
     @property
@@ -117,7 +119,9 @@ class Deployment:
         """
         if spread in FOOTPRINT:
             return float(getattr(self.footprint, spread))
-        return float(getattr(self.profile.spread, spread)) * self.spread_factor
+        own = self.profile.spread
+        least = own.layers if self.unseen_layers and spread in TIMES else 0.0
+        return max(float(getattr(own, spread)), least) * self.spread_factor
 
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
@@ -125,7 +129,7 @@ class Deployment:
         own = self.engine
         limits = _columns(Limits, own.limits(), [e.limits() for e in engines])
         if self.device.form_factor == "socket":  # a CPU is host and device at once
-            limits = replace(limits, works_ahead=0.0)
+            limits = replace(limits, async_scheduling=0.0)
         system = System(
             arch=arch,
             precision=own.precision(),
@@ -191,11 +195,17 @@ def resolve(c: Conditions) -> Deployment:
         prices = load_prices(c.prices)
         usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
     said = "; ".join(filter(None, read_as))
-    found = Deployment(device, engine, profile, factor, basis, usd, price_basis, said)
+    unseen = bool(layer_kinds(c) - {*profile.layers})
+    found = Deployment(device, engine, profile, factor, basis, usd, price_basis, unseen, said)
     if not found.memory_of_another:
         return found
     unused = f"its memory, of {profile.engine} {profile.engine_version}, is not used"
     return replace(found, basis=f"{basis}; {unused}")
+
+
+def layer_kinds(c: Conditions) -> frozenset[str]:
+    """Return the kinds of layers that a scenario's model has; none of conditions alone."""
+    return c.model.layer_kinds if isinstance(c, Scenario) else frozenset()
 
 
 def group_of(c: Conditions) -> tuple[Any, ...]:
@@ -210,6 +220,7 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
         e.kv_dtype,
         e.draft,
         c.workload.kind,
+        layer_kinds(c),
         c.prefill_replicas > 0,
     )
 

@@ -40,15 +40,14 @@ def draft_system(s: System) -> System:
 
 
 def check_step(p: Speculation, w: Step) -> Step:
-    """The served model's step: each sequence's keys read once, its proposed tokens as further rows.
+    """The served model's step: each sequence's keys read once, by its token and those proposed.
 
     Args:
         p: draft, tokens drafted at a time, chance that one is kept.
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    proposed = w.decode_seqs * p.draft_tokens
-    return Step(proposed, proposed, w.decode_context, w.decode_seqs, w.decode_context)
+    return replace(w, decode_queries=p.draft_tokens + 1.0)
 
 
 def engine_step_s(s: System, w: Step) -> Seconds:
@@ -67,7 +66,7 @@ def engine_step_s(s: System, w: Step) -> Seconds:
     drafting_s = p.draft_tokens * device_s(draft, decode)
     # A check and its drafts belong to all the tokens they yield; none where nobody decodes.
     decoding = minimum(w.decode_seqs, 1.0)
-    token_s = decoding * (step_s(s, check_step(p, w)) + drafting_s) / tokens_a_check(p)
+    token_s = decoding * (step_s(s, check_step(p, decode)) + drafting_s) / tokens_a_check(p)
     if is_zero(w.prefill_tokens):
         return token_s
     prompt = replace(w, decode_seqs=0.0, decode_context=0.0)

@@ -49,7 +49,7 @@ class StepTimes:
             self._draft = StepTimes(draft_system(system), max_context)
         self._launching = float(launching_s(system))
         none, one = (float(host_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
-        self._works_ahead = float(system.limits.works_ahead)
+        self._async = float(system.limits.async_scheduling)
         self._host, self._host_each, self._gaps = none, one - none, float(gaps_s(system))
 
     def _bare(self, rows: object, logits: object) -> Floats:
@@ -60,7 +60,7 @@ class StepTimes:
     def _whole(self, device_s: float, logits: int) -> float:
         """Return the step's time, given what its devices do."""
         host_s = self._host + self._host_each * logits
-        hidden_s = self._works_ahead * host_s
+        hidden_s = self._async * host_s
         return max(max(device_s, self._launching) + self._gaps, hidden_s) + host_s - hidden_s
 
     @cached_property

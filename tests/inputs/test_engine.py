@@ -64,7 +64,7 @@ def test_an_older_engine_within_a_release_is_read(text, version, known, generati
         ("vllm==0.7.3", "vllm-0.6", False, 8192, True),
         ("vllm==0.8.0", "vllm", True, 8192, True),
         ("vllm==0.10", "vllm", True, 8192, True),
-        ("sglang", "sglang", False, 8192, True),
+        ("sglang", "sglang-0.5.5", False, 8192, True),
         ("tensorrt-llm==0.12", "tensorrt-llm", False, 8192, True),
         ("deepspeed-mii", "deepspeed-mii", True, 2048, True),
         ("transformers", "transformers", False, 16384, False),

@@ -180,3 +180,19 @@ def test_vllm_bench_latency_needs_what_the_file_leaves_out(tmp_path):
     )
     ((run,), _) = runs_of(Sheet.of([row], path))
     assert (run.column, run.value, run.scenario.workload.batch) == ("e2e_latency_s", 1.5, 8)
+
+
+def test_a_row_without_a_version_ran_what_was_current_and_what_its_benchmark_passes():
+    """Released on PyPI: vLLM 0.11.0 on 2025-10-04, 0.13.0 on 2025-12-19, 0.14.0 on 2026-01-20."""
+    row = {"engine": "vllm", "dtype": "fp8"}
+    said = {day: engine_settings(row | {"date": day}) for day in ("2025-10-28", "2026-02-03", "")}
+    versions = {day: s["engine_version"] for day, s in said.items()}
+    assert versions == {"2025-10-28": "0.11", "2026-02-03": "0.14", "": ""}
+    assert (
+        engine_settings(row | {"date": "2025-10-28", "engine_version": "0.10"})["engine_version"]
+        == "0.10"
+    )
+    assert not any("async_scheduling" in s for s in said.values())
+    known = engine_settings(row | {"source": "InferenceX: a copy", "date": "2025-10-28"})
+    assert known["async_scheduling"] is True
+    assert "async_scheduling" not in engine_settings({"engine": "sglang", "source": "InferenceX"})

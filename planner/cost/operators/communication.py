@@ -24,9 +24,31 @@ def linked(s: System, devices: Scalar) -> BytesPerS:
         devices: how many devices talk.
 
     """
-    across = minimum(ceil(devices / s.parallel.devices_per_node) - 1.0, 1.0)
     slower = s.device.node_link_bytes_per_s - s.device.link_bytes_per_s
-    return (s.device.link_bytes_per_s + across * slower) * s.kernels.link_eff
+    return (s.device.link_bytes_per_s + leaves_node(s, devices) * slower) * s.kernels.link_eff
+
+
+def leaves_node(s: System, devices: Scalar) -> Scalar:
+    """1 where so many devices are more than a node has.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        devices: how many devices talk.
+
+    """
+    return at_most_one(ceil(devices / s.parallel.devices_per_node) - 1.0)
+
+
+def latency_s(s: System, devices: Scalar) -> Seconds:
+    """Latency of a message among so many devices: more where it leaves the node; none of one alone.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        devices: how many devices talk.
+
+    """
+    network_s = leaves_node(s, devices) * s.kernels.network_latency_s
+    return at_most_one(devices - 1.0) * s.kernels.link_latency_s + network_s
 
 
 def all_reduce_bytes(s: System, bytes_: Bytes) -> Bytes:
@@ -52,9 +74,9 @@ def all_reduce_s(s: System, bytes_: Bytes) -> Seconds:
 
     """
     k, peers = s.kernels, s.parallel.tp - 1.0
-    latency_s = at_most_one(peers) * k.link_latency_s + peers * k.link_peer_s
+    first_s = latency_s(s, s.parallel.tp) + peers * k.link_peer_s
     second_s = at_most_one(peers) * k.link_second_s + all_reduce_bytes(s, bytes_) / link_rate(s)
-    return latency_s + minimum(peers * bytes_ / link_rate(s), second_s)
+    return first_s + minimum(peers * bytes_ / link_rate(s), second_s)
 
 
 def gather_s(s: System, bytes_: Bytes) -> Seconds:
@@ -65,8 +87,7 @@ def gather_s(s: System, bytes_: Bytes) -> Seconds:
         bytes_: bytes on one device.
 
     """
-    latency_s = at_most_one(s.parallel.tp - 1.0) * s.kernels.link_latency_s
-    return latency_s + all_reduce_bytes(s, bytes_) / 2.0 / link_rate(s)
+    return latency_s(s, s.parallel.tp) + all_reduce_bytes(s, bytes_) / 2.0 / link_rate(s)
 
 
 def hand_over_s(s: System, bytes_: Bytes) -> Seconds:
@@ -77,8 +98,8 @@ def hand_over_s(s: System, bytes_: Bytes) -> Seconds:
         bytes_: bytes on one device.
 
     """
-    hops, rate = s.parallel.pp - 1.0, linked(s, s.parallel.tp * s.parallel.pp)
-    return hops * (s.kernels.link_latency_s + bytes_ / rate)
+    hops, devices = s.parallel.pp - 1.0, s.parallel.tp * s.parallel.pp
+    return hops * (latency_s(s, devices) + bytes_ / linked(s, devices))
 
 
 def _hidden_bytes(s: System, w: Step) -> Bytes:

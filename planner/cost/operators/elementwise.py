@@ -38,14 +38,15 @@ def elementwise_s(s: System, bytes_: Bytes) -> Seconds:
 def elementwise_total_s(s: System, w: Step) -> Seconds:
     """Norms, rotary embedding and activation: four launches a layer.
 
-    A shared expert has an activation of its own, and latent ranks have their norms.
+    A shared expert has an activation of its own. Latent attention has two norms more, for its ranks,
+    joins what is turned to what is not, and turns its heads' outputs round.  [SGLang, deepseek_v2.py]
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    more = minimum(s.arch.n_shared_experts, 1.0) + 2.0 * minimum(s.arch.kv_latent_dim, 1.0)
+    more = minimum(s.arch.n_shared_experts, 1.0) + 4.0 * minimum(s.arch.kv_latent_dim, 1.0)
     launches_s = (3.0 + more) * s.kernels.launch_s
     return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from planner.columns import Arch, Precision, Step, System
-from planner.cost.operators.operator import Operator, overlapped
+from planner.cost.operators.operator import Operator, is_zero, overlapped
 from planner.equation import ceil, maximum, minimum, named
 from planner.units import Bytes, Flops, FlopsPerS, Scalar, Seconds
 
@@ -26,6 +26,7 @@ class Gemm:
     depth: Scalar
     weight_bytes: Bytes  # of one weight
     groups: Scalar = 1.0
+    uneven: Scalar = 0.0  # 1 where chance shares the rows out: groups are experts
 
 
 def whole_waves(tiles: Scalar, n_sms: Scalar) -> Scalar:
@@ -99,6 +100,24 @@ def matrix_rate(s: System, g: Gemm) -> FlopsPerS:
     return peak * (k.gemm_compute_eff * k.sustained_clock * kept)
 
 
+def group_tiles(s: System, g: Gemm) -> Scalar:
+    """Tiles of rows in a group: whole ones, mean over groups where chance shares the rows out.
+
+    Then a group ends half a tile further on average than its mean says, and has one tile at least.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
+    tile = s.kernels.gemm_tile_rows
+    filled = g.rows / g.groups / tile
+    if is_zero(g.uneven):
+        return ceil(filled)
+    drawn = maximum(1.0, filled + (tile - 1.0) / (2.0 * tile))
+    return (1.0 - g.uneven) * ceil(filled) + g.uneven * drawn
+
+
 def gemm_s(s: System, g: Gemm) -> Seconds:
     """A matrix product: whole tiles in whole waves, weights read once, a pipeline to fill first.
 
@@ -108,7 +127,7 @@ def gemm_s(s: System, g: Gemm) -> Seconds:
 
     """
     k, n_sms = s.kernels, s.device.n_sms
-    tiles = (g.groups * ceil(g.rows / g.groups / k.gemm_tile_rows)) * ceil(g.width / TILE)
+    tiles = g.groups * group_tiles(s, g) * ceil(g.width / TILE)
     wave_s = (g.depth + k.gemm_start_depth) * (
         k.gemm_tile_rows * (2.0 * TILE * n_sms / matrix_rate(s, g))
     )

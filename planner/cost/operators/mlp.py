@@ -1,6 +1,7 @@
 """The MLP, dense or of experts: weights, products and time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from planner.columns import Arch, Step, System
@@ -91,7 +92,9 @@ def mlp_gemms(s: System, w: Step, down: bool) -> tuple[Gemm, ...]:
     a, ep, tokens = s.arch, s.parallel.ep, step_tokens(w)
     matrices = 1.0 if down else a.mlp_matrices - 1.0
     hidden = matrices * ep / s.parallel.tp * a.d_ff
-    routed = _gemm(s, a.n_active_experts / ep * tokens, hidden, down, experts_touched(s, w) / ep)
+    routed = _gemm(s, a.n_active_experts / ep * tokens, hidden, down)
+    uneven = at_most_one(a.n_experts - 1.0)
+    routed = replace(routed, groups=experts_touched(s, w) / ep, uneven=uneven)
     if is_zero(a.n_shared_experts):
         return (routed,)
     shared = _gemm(
@@ -100,9 +103,9 @@ def mlp_gemms(s: System, w: Step, down: bool) -> tuple[Gemm, ...]:
     return routed, shared
 
 
-def _gemm(s: System, rows: Scalar, hidden: Scalar, down: bool, groups: Scalar = 1.0) -> Gemm:
+def _gemm(s: System, rows: Scalar, hidden: Scalar, down: bool) -> Gemm:
     width, depth = (s.arch.d_model, hidden) if down else (hidden, s.arch.d_model)
-    return Gemm(rows, width, depth, s.precision.weight_bytes, groups)
+    return Gemm(rows, width, depth, s.precision.weight_bytes)
 
 
 def _side(down: bool, of: Callable[[System, Gemm], Any]) -> Callable[[System, Step], Any]:
@@ -164,7 +167,9 @@ def route_s(s: System, w: Step) -> Seconds:
     """
     k = s.kernels
     moved_s = _routed_bytes(s, w) / (s.device.hbm_bytes_per_s * k.elementwise_hbm_eff)
-    return s.arch.n_layers * (gemm_s(s, router_gemm(s, w)) + ROUTE_LAUNCHES * k.launch_s + moved_s)
+    return s.arch.n_layers * (
+        gemm_s(s, router_gemm(s, w)) + ROUTE_LAUNCHES * k.route_launch_s + moved_s
+    )
 
 
 def _matrix(a: Arch) -> Scalar:

@@ -41,18 +41,18 @@ def step_tokens(w: Step) -> Scalar:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    return w.prefill_tokens + w.decode_seqs
+    return w.prefill_tokens + w.decode_seqs * w.decode_queries
 
 
 @equation
 def logit_rows(w: Step) -> Scalar:
-    """Only the last position of a sequence needs logits.
+    """Only the last position of a sequence needs logits; all that are checked do.
 
     Args:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    return w.prefill_seqs + w.decode_seqs
+    return w.prefill_seqs + w.decode_seqs * w.decode_queries
 
 
 def is_zero(count: Scalar) -> bool:

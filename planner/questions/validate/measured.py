@@ -15,6 +15,7 @@ The columns (a file may have more; `*` are required, of alternatives one):
     batch concurrency         requests at once, or kept in flight
     n_requests rate_per_s     of the whole run (10 a place; `num_prompts`); arrivals
     max_num_batched_tokens max_num_seqs max_model_len block_size enforce_eager
+    async_scheduling          else as the engine's version does
     gpu_memory_utilization prefix_hit
     outcome judge             of an engine's start: ran, or failed and why; `no` leaves a row out
     flag flags                why a row should not count; scored apart
@@ -24,10 +25,12 @@ and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `v
 
 import functools
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from planner.data import bundled
 from planner.errors import PlannerError, SpecError
 from planner.inputs.device import device_named
 from planner.inputs.engine import engine_named, engines
@@ -114,7 +117,11 @@ _SETTINGS = {n: n for n in ("max_num_seqs", "max_model_len", "prefix_hit", "pp",
 # Options by the columns that say them.
 COLUMN_OF = {"on": "gpu"} | {option: column for column, option in _SETTINGS.items()}
 COLUMN_OF |= {
-    n: n for n in ("engine", "engine_version", "dtype", "kv_dtype", "model", "enforce_eager")
+    n: n
+    for n in (
+        *("engine", "engine_version", "dtype", "kv_dtype", "model"),
+        *("enforce_eager", "async_scheduling"),
+    )
 }
 
 
@@ -290,8 +297,9 @@ def scenario_of(row: Row, column: str) -> Scenario:
         settings[names[0]] = max(round(_number({names[0]: said}, names[0])), 1)
     settings |= load_settings(row, column)
     model = model_of(row)
-    if row.get("enforce_eager"):
-        settings["enforce_eager"] = _truth(row["enforce_eager"])
+    for switch in ("enforce_eager", "async_scheduling"):
+        if row.get(switch):
+            settings[switch] = _truth(row[switch])
     if column in MEMORY:  # of a server; an engine starts for the longest text of the model
         settings.setdefault("max_model_len", model.max_position_embeddings)
         settings |= {"batch": None, "concurrency": 1, "requests": 1}
@@ -353,10 +361,26 @@ def _loaded(name: str) -> ModelSpec | PlannerError:
         return error
 
 
+@functools.lru_cache(maxsize=1)
+def _benchmarks() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads(
+        bundled("presets").joinpath("benchmarks.toml").read_text()
+    )
+    return found
+
+
+def _passed(source: str, engine: str) -> dict[str, Any]:
+    """Return what a benchmark is known to pass to an engine and its rows do not say."""
+    known = [b for name, b in _benchmarks().items() if source.startswith(name)]
+    return dict(known[0].get(engine, {})) if known else {}
+
+
 def engine_settings(row: Row) -> dict[str, Any]:
     """Return a row's engine and formats as far as it tells."""
     name, version = engine_named(row["engine"], row.get("engine_version") or "")
+    version = version or engines()[name].on_day(row.get("date") or "")
     dtype = row.get("quantization") or row.get("dtype") or ""
     weights, cache = formats_in(dtype, row.get("kv_dtype") or "")
     found = {"engine": name, "engine_version": version, "kv_dtype": cache}
+    found |= _passed(row.get("source") or "", name)
     return found | ({"dtype": weights} if dtype else {})  # else what the checkpoint is stored in

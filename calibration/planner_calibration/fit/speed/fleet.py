@@ -87,21 +87,28 @@ class Today:
     devices: tuple[str, ...]
     engine: str
     engine_version: str
+    after: str = ""  # the profile of an older generation of the engine it starts from
 
 
 INFERENCEX = "InferenceX (SemiAnalysis; Apache-2.0 with attribution), October 2025 to June 2026"
+# Generations of an engine with runs: versions that ran, and the generation before.
+_AMD = {"sglang": ("0.5.3", ""), "sglang-0.5.5": ("0.5.5 to 0.5.12", "sglang")}
+_SINCE = _AMD | {
+    "tensorrt-llm-1": ("1.0 and 1.1", ""),
+    "tensorrt-llm-1.2": ("1.2 and 1.3", "tensorrt-llm-1"),
+}
 TODAY = tuple(
-    Today(f"{device}-{engine}", generation, devices, engine, version)
+    Today(
+        f"{device}-{engine}", generation, devices, engine, version, before and f"{device}-{before}"
+    )
     for device, generation, devices, engines in (
-        ("h100", "hopper", (H100, "h200-sxm"), ("vllm", "sglang", "tensorrt-llm-1")),
-        ("b200", "blackwell", ("b200",), ("vllm", "sglang", "tensorrt-llm-1")),
-        ("mi300x", "cdna3", ("mi300x",), ("vllm", "sglang")),
-        ("mi355x", "cdna4", ("mi355x",), ("vllm", "sglang")),
+        ("h100", "hopper", (H100, "h200-sxm"), (*_SINCE, "vllm")),
+        ("b200", "blackwell", ("b200",), (*_SINCE, "vllm")),
+        ("mi300x", "cdna3", ("mi300x",), (*_AMD, "vllm")),
+        ("mi355x", "cdna4", ("mi355x",), (*_AMD, "vllm")),
     )
     for engine in engines
-    for version in (
-        {"vllm": "0.11 of October 2025", "sglang": "0.5", "tensorrt-llm-1": "1.0 to 1.3"}[engine],
-    )
+    for version, before in (_SINCE.get(engine, ("0.11 of October 2025", "")),)
 )
 BORROWED_WIDER = 1.5
 # What the lender's runs say of the device itself, and not of its own attention kernels.

@@ -58,11 +58,17 @@ def main(data_dir: Path, out_dir: Path, report: Report = print) -> list[Path]:
             lend_formats(profiles[plan.name], profiles[plan.formats])
     for loan in fleet.BORROWED:
         profiles[loan.name] = borrow(loan, kernels[loan.architecture], profiles)
+    strange: list[Vector] = []
     for service in fleet.TODAY:
-        found = fit_service(service, services, kernels["hopper"].kernels, profiles)
+        found, unseen_layers = fit_service(service, services, kernels["hopper"].kernels, profiles)
         profiles[service.name] = found
+        strange.append(unseen_layers)
         report(f"{service.name}: {_score(found)}")
     profiles["class-default"] = class_default(profiles, services)
+    layers = spread(np.concatenate(strange))
+    report(f"layers that a fit has not seen: spread {layers:.1%}")
+    for profile in profiles.values():
+        profile["spread"] = {**profile["spread"], "layers": layers}
     comment = "Written by `planner calibrate profiles`; see calibration/LOG.md."
     paths = []
     for name, profile in profiles.items():
@@ -81,18 +87,23 @@ def fit_service(
     runs: Sequence[Run],
     start: Kernels,
     profiles: Mapping[str, dict[str, Any]],
-) -> dict[str, Any]:
-    """Fit one engine of today, and score it on architectures left out of all engines on its devices."""
+) -> tuple[dict[str, Any], Vector]:
+    """Fit one engine of today, and score it on architectures left out of all engines on its devices.
+
+    The errors of models with layers that no other there has are returned besides.
+    """
     here = [r for r in runs if r.scenario.on in plan.devices]
     own = [r for r in here if r.scenario.engine.generation == plan.engine]
     overheads = Overheads(**profiles["h100-tensorrt-llm"]["overheads"])
-    found = fit_today(own, start, overheads)
+    before = _fitted(profiles[plan.after]) if plan.after else None
+    found = fit_today(own, start, overheads, before)
     errors = unseen(own, here, start, overheads)
     sd = spread(errors)
     profile = _head(plan.name, plan.architecture, plan.devices, plan.engine)
-    return profile | {
+    profile |= {
         "engine_version": plan.engine_version,
         "fitted": fleet.FITTED,
+        "layers": _kinds(own),
         "data": f"runs: {fleet.INFERENCEX}; kernels to start from: {fleet.KERNEL_DATA['hopper']}",
         "borrowed": "what the host does: h100-tensorrt-llm",
         "kernels": constants(found.kernels),
@@ -102,6 +113,16 @@ def fit_service(
         "held_out": held_out(errors[np.isfinite(errors)], sd),
         "posterior": posterior(found.fits),
     }
+    others = {
+        a: _kinds([r for r in here if r.architecture != a]) for a in {r.architecture for r in own}
+    }
+    apart = [not r.scenario.model.layer_kinds <= {*others[r.architecture]} for r in own]
+    return profile, errors[np.array(apart) & np.isfinite(errors)]
+
+
+def _kinds(runs: Sequence[Run]) -> list[str]:
+    """Return the kinds of layers among the models of runs."""
+    return sorted({kind for r in runs for kind in r.scenario.model.layer_kinds})
 
 
 def lend_formats(profile: dict[str, Any], lender: Mapping[str, Any]) -> None:
@@ -143,6 +164,7 @@ def fit_plan(
     profile |= {
         "engine_version": plan.engine_version,
         "fitted": fleet.FITTED,
+        "layers": _kinds(runs),
         "data": f"{fleet.KERNEL_DATA[plan.architecture]}; runs: {plan.data}",
     }
     if before:
@@ -192,6 +214,7 @@ def borrow(loan: Borrowed, k: KernelFit, profiles: Mapping[str, dict[str, Any]])
         "engine_version": loan.engine_version,
         "fitted": fleet.FITTED,
         "data": lender["data"],
+        "layers": lender["layers"],
         "borrowed": f"overheads of {loan.lender}: no runs of {loan.engine} were published",
         "wider": fleet.BORROWED_WIDER,
         "kernels": constants(replace(k.kernels, **lent)),
@@ -241,8 +264,11 @@ def _elsewhere(plan: fleet.Today, profile: Mapping[str, Any], services: Sequence
         for r in services
         if r.scenario.on not in plan.devices and r.scenario.engine.generation == plan.engine
     ]
-    overheads = Overheads(**profile["overheads"])
-    return ln_errors(there, EngineFit(Kernels(**profile["kernels"]), overheads, {}))
+    return ln_errors(there, _fitted(profile))
+
+
+def _fitted(profile: Mapping[str, Any]) -> EngineFit:
+    return EngineFit(Kernels(**profile["kernels"]), Overheads(**profile["overheads"]), {})
 
 
 def _head(name: str, architecture: str, devices: tuple[str, ...], engine: str) -> dict[str, Any]:

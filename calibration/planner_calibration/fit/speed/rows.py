@@ -126,10 +126,10 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
     return np.array([float(read(row)) for row in rows])
 
 
-def _works_ahead(r: Measurement) -> bool:
+def _async(r: Measurement) -> bool:
     """Whether the engine of a run schedules ahead: on a CPU there is nobody else to work."""
     name, version = engine_named(r.engine)
-    return engines()[name].at(version).works_ahead and not r.machine.startswith("cpu")
+    return engines()[name].at(version).async_scheduling and not r.machine.startswith("cpu")
 
 
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
@@ -140,7 +140,7 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
         max_batched_tokens=_column(rows, "flag_max_num_batched_tokens", 8192.0),
         reserve_bytes=0.0,
         chunked_prefill=np.array([float(not r.engine.startswith("torch")) for r in rows]),
-        works_ahead=np.array([float(_works_ahead(r)) for r in rows]),
+        async_scheduling=np.array([float(_async(r)) for r in rows]),
     )
     system = replace(_system(dtype, device), arch=arch, limits=limits)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))

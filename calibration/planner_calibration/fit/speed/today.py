@@ -6,6 +6,7 @@ kernels alone measured on the nearest device, and is bounded by physics.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,9 @@ def constants_for(k: Kernels) -> dict[str, Constant]:
     """Return what services can say something about, with priors around kernels measured nearby."""
     return {
         "layer_s": Constant(5e-6, 1.0, 1e-7, 3e-5),
-        "launch_s": near(k.launch_s, 0.3),
+        "launch_s": near(k.launch_s, 0.15),
+        # moe_align_block_size, two kernels of five: 13.7 us for 8 experts (sgl-project/sglang#5086).
+        "route_launch_s": Constant(5e-6, 0.5, 1e-6, 3e-5),
         "gemm_hbm_eff": Constant(0.85, 0.07, 0.4, 0.95),
         "gemm_compute_eff": near(k.gemm_compute_eff, 0.05, 0.97),
         "narrow_compute_eff": Constant(0.85, 0.15, 0.3, 1.0),
@@ -64,22 +67,35 @@ def constants_for(k: Kernels) -> dict[str, Constant]:
     }
 
 
-def fit_today(runs: Sequence[Run], kernels: Kernels, overheads: Overheads) -> EngineFit:
+def constants_after(before: EngineFit) -> dict[str, Constant]:
+    """Return the same for a later generation of an engine: near what the one before it has."""
+    found = constants_for(before.kernels)
+    for name, c in found.items():
+        own = before.overheads if hasattr(before.overheads, name) else before.kernels
+        found[name] = replace(c, mean=min(max(getattr(own, name), c.low), c.high), ln_sd=0.3)
+    return found
+
+
+def fit_today(
+    runs: Sequence[Run], kernels: Kernels, overheads: Overheads, before: EngineFit | None = None
+) -> EngineFit:
     """Fit one engine on devices of one generation.
 
     Args:
         runs: what it measured.
         kernels: as fitted on kernels of the nearest device.
         overheads: of the nearest engine: what the host does, which these rows do not say.
+        before: the fit of an older generation of the engine there.
 
     """
+    chosen = constants_after(before) if before else constants_for(kernels)
     predict = prepare(runs).predict
     measured = np.log([r.value for r in runs])
 
     def ln_ratio(values: dict[str, float]) -> Vector:
         return np.log(predict(*placed(values, kernels, overheads))) - measured
 
-    found = fit_constants(constants_for(kernels), ln_ratio, noise=NOISE)
+    found = fit_constants(chosen, ln_ratio, noise=NOISE)
     return EngineFit(*placed(rounded(found.values), kernels, overheads), {"services": found})
 
 

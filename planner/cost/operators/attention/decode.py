@@ -26,9 +26,9 @@ def decode_attention_s(
     key_bytes: Bytes,
     pair_flops: Flops,
 ) -> Seconds:
-    """One query of each sequence over its cached keys and values, read once.  [Dao 2023, split-KV]
+    """Queries of each sequence over its cached keys and values, read once.  [Dao 2023, split-KV]
 
-    `query_rows` query heads share a key/value head; `key_bytes` are what one cached token of a layer
+    `query_rows` query heads share a key/value head, of every token that is checked at once; `key_bytes` are what one cached token of a layer
     takes on this device. A block of work is a sequence and a key/value head: it has a cost of its
     own, and draws only so much bandwidth; splitting the keys of a head makes more blocks.
 
@@ -78,7 +78,7 @@ def attention_decode_s(s: System, w: Step) -> Seconds:
         w.decode_seqs,
         mean_keys(a, w.decode_context),
         kv_heads,
-        a.n_heads / s.parallel.tp / kv_heads,
+        w.decode_queries * a.n_heads / s.parallel.tp / kv_heads,
         kv_elements_per_device(s) * s.precision.kv_bytes,
         cached_pair_flops(a),
     )
@@ -86,14 +86,15 @@ def attention_decode_s(s: System, w: Step) -> Seconds:
 
 def _flops(s: System, w: Step) -> Flops:
     a = s.arch
-    pairs = w.decode_seqs * mean_keys(a, w.decode_context) * a.n_heads / s.parallel.tp
+    seen = w.decode_queries * mean_keys(a, w.decode_context)
+    pairs = w.decode_seqs * seen * a.n_heads / s.parallel.tp
     return attention_layers(a) * pairs * cached_pair_flops(a)
 
 
 def _bytes(s: System, w: Step) -> Bytes:
     """Every cached key and value once; queries in, outputs out."""
     cached = mean_keys(s.arch, w.decode_context) * kv_elements_per_device(s) * s.precision.kv_bytes
-    return attention_layers(s.arch) * w.decode_seqs * (cached + query_bytes(s))
+    return attention_layers(s.arch) * w.decode_seqs * (cached + w.decode_queries * query_bytes(s))
 
 
 ATTENTION_DECODE = Operator(

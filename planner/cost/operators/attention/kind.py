@@ -16,6 +16,7 @@ from planner.cost.operators.operator import Operator
 from planner.units import Bytes, Flops, Scalar
 
 C = TypeVar("C")
+LEAST = 1e-9  # sequences or tokens, where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Softmax:
     kv_params: Callable[[Arch], Scalar]
     kv_elements: Callable[[Arch], Scalar]  # cached of a token
     kv_elements_per_device: Callable[[System], Scalar]
-    keys: Callable[[Arch, Scalar], Scalar]  # that a query sees of a context
+    keys: Callable[
+        [Arch, Scalar, Scalar], Scalar
+    ]  # a query sees of a context: mean, and how far off
     projections: Callable[[System, Scalar], tuple[Gemm, ...]]  # of so many rows, on a device
     prefill_kv_heads: Callable[[System], Scalar]  # heads as the kernels see them
     decode_kv_heads: Callable[[System], Scalar]

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from planner.columns import Arch, System
+from planner.columns import Arch, Step, System
 from planner.cost.operators.attention.full import FULL
-from planner.cost.operators.attention.kind import LayerKind, Softmax
+from planner.cost.operators.attention.kind import LEAST, LayerKind, Softmax
 from planner.cost.operators.attention.latent import LATENT
 from planner.cost.operators.attention.recurrent import RECURRENT
 from planner.cost.operators.attention.window import WINDOW
-from planner.cost.operators.operator import is_zero
-from planner.equation import equation
+from planner.cost.operators.operator import at_most_one, is_zero
+from planner.equation import equation, minimum
 from planner.units import Bytes, Flops, Scalar
 
 # fmt: off
@@ -155,15 +155,29 @@ def token_bytes_per_device(s: System) -> Bytes:
     return kv_elements_per_device(s) * s.precision.kv_bytes + s.arch.index_bytes
 
 
-def mean_keys(a: Arch, context: Scalar) -> Scalar:
-    """Keys a query looks at of a context, mean over layers.
+def mean_keys(a: Arch, context: Scalar, reach: Scalar = 0.0) -> Scalar:
+    """Keys a query looks at of a context, mean over layers and queries.
 
     Args:
         a: the shape: counts, as numbers or columns of one length.
-        context: keys a query sees, tokens.
+        context: keys a query sees where nothing ends its view, mean over queries, tokens.
+        reach: how far from that mean queries' contexts go, evenly, tokens.
 
     """
-    return mean(a, lambda k: k.keys(a, context))
+    return mean(a, lambda k: k.keys(a, context, reach))
+
+
+def prefill_keys(a: Arch, w: Step) -> Scalar:
+    """Keys a new prompt token looks at: a prompt's tokens see one more each, within their windows.
+
+    Args:
+        a: the shape: counts, as numbers or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
+    none_ends = 1.0 - at_most_one(w.prefill_seqs / LEAST)  # a chunk of one prompt
+    each = w.prefill_tokens / (w.prefill_seqs + none_ends)
+    return mean_keys(a, w.prefill_context, minimum(each / 2.0, w.prefill_context))
 
 
 def state_bytes(s: System) -> Bytes:

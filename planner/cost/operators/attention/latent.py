@@ -70,7 +70,7 @@ def kv_elements_per_device(s: System) -> Scalar:
 def projections(s: System, rows: Scalar) -> tuple[Gemm, ...]:
     """Down to the latent ranks, whole on every device; up to the queries; and, by head, keys and values.
 
-    Decoding multiplies queries and outputs by the ways up, prompts keys and values: as many products.
+    Decoding multiplies queries by the way up to keys, and outputs by that to values; prompts both.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -85,7 +85,8 @@ def projections(s: System, rows: Scalar) -> tuple[Gemm, ...]:
     return (
         Gemm(rows, down, a.d_model, weight_bytes),
         Gemm(low * rows, queries, a.q_latent_dim, weight_bytes),
-        Gemm(2.0 * rows * heads, latent, a.head_dim, weight_bytes, 2.0 * heads),
+        Gemm(rows * heads, latent, a.head_dim, weight_bytes, heads),
+        Gemm(rows * heads, a.head_dim, latent, weight_bytes, heads),
     )
 
 
@@ -120,7 +121,7 @@ LATENT = LayerKind(
         kv_elements=lambda a: a.kv_latent_dim,
         kv_elements_per_device=kv_elements_per_device,
         copied_params=copied_params,
-        keys=lambda a, context: context,
+        keys=lambda a, context, reach: context,
         projections=projections,
         prefill_kv_heads=lambda s: s.arch.n_heads / s.parallel.tp,
         decode_kv_heads=lambda s: 1.0,

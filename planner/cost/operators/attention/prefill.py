@@ -8,7 +8,7 @@ from planner.cost.operators.attention.kinds import (
     kv_elements_per_device,
     kv_elements_per_token,
     mean,
-    mean_keys,
+    prefill_keys,
 )
 from planner.cost.operators.operator import Operator, at_most_one, is_zero, overlapped
 from planner.equation import equation, maximum, minimum, named
@@ -92,7 +92,7 @@ def attention_prefill_s(s: System, w: Step) -> Seconds:
     return attention_layers(a) * prefill_attention_s(
         s,
         w.prefill_tokens,
-        mean_keys(a, w.prefill_context),
+        prefill_keys(a, w),
         a.n_heads / s.parallel.tp,
         mean(a, lambda k: k.prefill_kv_heads(s)),
         pair_flops(a),
@@ -125,7 +125,7 @@ def query_bytes(s: System) -> Bytes:
 
 def _flops(s: System, w: Step) -> Flops:
     a = s.arch
-    pairs = w.prefill_tokens * mean_keys(a, w.prefill_context) * a.n_heads / s.parallel.tp
+    pairs = w.prefill_tokens * prefill_keys(a, w) * a.n_heads / s.parallel.tp
     return attention_layers(a) * pairs * pair_flops(a)
 
 
