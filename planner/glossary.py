@@ -278,7 +278,9 @@ width_penalty | \Delta_x |  | relative loss of a width off its optimum
 ratio_penalty | \Delta_r |  | relative loss of an r off its optimum
 shape_multiplier | \mu |  | multiplier of the reference loss
 shape_offset | \delta |  | nats added to the reference loss
-reference_depth | L_0 |  | layers the law is read at
+evidence_depth | L_0 |  | depth of the evidence at a size
+best_aspect | R^*_N |  | best d_model / n_layers at a size
+best_width | x^*_N |  | best d_model / √N at a size and the depth of the evidence
 reference_head_dim | d_{h,0} |  | head size the law is read at
 depth_ln_n_factor | \ln\eta_L |  | ln of what a parameter is worth at another depth
 n_of | N |  | parameters a token touches, counted as the law says
@@ -290,12 +292,12 @@ slope | s_a |  | nats to logits of the accuracy link
 midpoint | L_{1/2} |  | loss at which half the avoidable errors are made
 error_at_chance | \epsilon_0 |  | error of guessing
 depth_q | q_L |  | strength of the depth prior
-depth_aspect | A_L |  | best d_model / n_layers
+depth_aspect | A_L |  | best d_model / n_layers at 1B
+depth_drift | \rho |  | power of N by which it grows
+x_drift | \xi |  | power of N by which the best width moves
 head_k | k_h |  | loss per squared e-fold of a head under 96 wide
 gqa_slope | s_g |  | nats per doubling of the group size
-size_slope | s_N |  | nats per e-fold of N beyond the anchors
 repeat_r | R^* |  | passes after which repeated data have lost most of their worth
-size_slope_sd | \sigma_{s_N} |  | spread of size_slope
 lawcolumns.gqa | g_0 |  | group size of the evidence
 gqa_high | g_{max} |  | largest group size of the evidence
 n_fitted_low | N_{f,lo} |  | smallest size the shape part was fitted on
@@ -310,17 +312,22 @@ x_low | x_{lo} |  | lowest x of the evidence
 x_high | x_{hi} |  | highest x of the evidence
 noise_sd | \sigma_L |  | run-to-run noise and misfit, nats
 head_k_sd | \sigma_{k_h} |  | spread of head_k
-repeat_r_sd | \sigma_{R} |  | spread of repeat_r
+repeat_r_ln_sd | \sigma_{R} |  | spread of ln repeat_r
 gqa_sd | \sigma_g |  | spread of the group size's effect, nats per doubling
-alpha_sd | \sigma_\alpha |  | spread of alpha
-beta_sd | \sigma_\beta |  | spread of beta
-data_term_ln_sd | \sigma_D |  | spread of ln of the data term
+ln_level_sd | \sigma_L0 |  | spread of ln of the loss at the pivot
+ln_slope_n_sd | \sigma_{s_N} |  | spread of ln of the slope in ln N there
+ln_slope_d_sd | \sigma_{s_D} |  | spread of ln of the slope in ln D there
+ln_alpha_sd | \sigma_\alpha |  | spread of ln alpha
+ln_beta_sd | \sigma_\beta |  | spread of ln beta
+misfit_sd | \sigma_f |  | smooth misfit of a law in ln N and ln D
 k_x_ln_sd | \sigma_{k_x} |  | spread of ln k_x over a factor 3 in N
 x_opt_ln_sd | \sigma_{x} |  | spread of ln x_opt
 k_r_ln_sd | \sigma_{k_r} |  | spread of ln k_r
 r_opt_ln_sd | \sigma_{r} |  | spread of ln r_opt
 depth_q_ln_sd | \sigma_{q} |  | spread of ln depth_q
 depth_aspect_ln_sd | \sigma_{A} |  | spread of ln depth_aspect
+depth_drift_sd | \sigma_\rho |  | spread of depth_drift
+x_drift_sd | \sigma_\xi |  | spread of x_drift
 slope_sd | \sigma_{s} |  | spread of the accuracy link's slope
 midpoint_sd | \sigma_{1/2} |  | spread of its midpoint, nats
 residual_sd | \sigma_{a} |  | accuracy of a model about the link

@@ -52,7 +52,17 @@ ureg.define("joule = watt * second")
 
 ROOT = Path(__file__).parents[1]
 ALL = sorted(EQUATIONS)
-NOT_QUANTITIES = {"anchors", "covariance", "n_definition", "name", "data", "switches", "drawn"}
+NOT_QUANTITIES = {
+    "pivot",
+    "points",
+    "misfit",
+    "covariance",
+    "n_definition",
+    "name",
+    "data",
+    "switches",
+    "drawn",
+}
 
 
 def declared_unit(annotation):
@@ -128,7 +138,7 @@ def numbers_of(name):
     rng, values = np.random.default_rng(0), {}
 
     def number(field, _):
-        drawn = float(rng.uniform(2, 9))
+        drawn = float(rng.uniform(2, 9)) / (100 if field.endswith("_drift") else 1)  # powers of N
         return values.setdefault(field, round(drawn) if field.endswith("n_layers") else drawn)
 
     return arguments(EQUATIONS[name], number), values

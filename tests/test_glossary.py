@@ -23,7 +23,9 @@ for package in (planner.cost, planner.serving, planner.law):
         importlib.import_module(module.name)
 
 NOT_QUANTITIES = {
-    "anchors",
+    "pivot",
+    "points",
+    "misfit",
     "covariance",
     "n_definition",
     "name",

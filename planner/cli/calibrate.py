@@ -180,7 +180,9 @@ def plan(
     ] = "1e20FLOP",
     on: Annotated[str | None, typer.Option(help="Hardware, where the budget is time.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs at most.")] = 6,
-    law: Annotated[str | None, typer.Option(help="Loss law; default: fitted nearest.")] = None,
+    law: Annotated[
+        str | None, typer.Option(help="Loss law; default: published ones, averaged.")
+    ] = None,
     criterion: Annotated[
         str, typer.Option(help="bayes (the decision) or d (all unknowns).")
     ] = "bayes",

@@ -19,7 +19,8 @@ Tokens = Annotated[
     str, typer.Option("--tokens", metavar="COUNT", help="Training tokens, e.g. 100B or 1e11.")
 ]
 Law = Annotated[
-    str | None, typer.Option("--law", metavar="LAW", help="Loss law; default: fitted nearest.")
+    str | None,
+    typer.Option("--law", metavar="LAW", help="Loss law; default: published ones, averaged."),
 ]
 HardwarePath = Annotated[
     Path | None, typer.Option("--hardware-path", help="Folder searched for hardware files first.")

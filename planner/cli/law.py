@@ -14,7 +14,7 @@ app.add_typer(law_ask.app, name="ask")
 Name = Annotated[str, typer.Argument(metavar="LAW", help="A law, by id or TOML path.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA.csv", help="Runs, one a row.")]
 Scored = Annotated[str, typer.Option("--law", help="Law to score, by id or TOML path.")]
-SUITES = "chinchilla, gadre, routing, gemstones, coverage, accuracy"
+SUITES = "facts, choice, few-runs, fits, chinchilla, gadre, routing, gemstones, coverage, accuracy"
 Suite = Annotated[str | None, typer.Option(help=f"Instead: recompute known results: {SUITES}.")]
 Form = Annotated[
     str, typer.Option("--format", help="paper: the six coefficients; toml: the whole law.")
@@ -130,8 +130,10 @@ def compare(
 
 @app.command()
 def check(
-    data: Data,
-    law: Scored = "bian-1b",
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA.csv", help="Runs; none for facts, choice.")
+    ] = None,
+    law: Scored = "bian-average",
     source: Source = None,
     suite: Suite = None,
     as_json: Json = False,
@@ -144,6 +146,7 @@ def check(
 
     from planner_calibration.fit.law.check import check_accuracies, check_losses
 
+    from planner.errors import SpecError
     from planner.inputs.files import read_csv
     from planner.inputs.law import load_law
     from planner.report.law import scores_text
@@ -151,6 +154,8 @@ def check(
     if suite is not None:
         _suite(suite, data, as_json)
         return
+    if data is None:
+        raise SpecError("no runs to score", hint="give DATA.csv, or --suite facts")
     spec, unit = load_law(law), "points" if "acc" in read_csv(data).header else "nats"
     if unit == "points":
         rows, skipped = check_accuracies(data, source=source)
@@ -167,7 +172,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _suite(suite: str, data: Path, as_json: bool) -> None:
+def _suite(suite: str, data: Path | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from planner_calibration.fit.law.suites import run_suite

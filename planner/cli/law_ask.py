@@ -1,5 +1,6 @@
 """`planner law ask`: the questions a pre-training lead asks of a loss law."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +36,7 @@ def optimum(
     from planner.units import count
 
     budget = count(flops)
-    spec, why = law_for(law, (budget / 120) ** 0.5)
+    spec, why = law_for(law)
     _say(optimum_text(spec, why, ask.optimum(spec.columns(), budget)))
 
 
@@ -56,7 +57,7 @@ def serve(
     from planner.report.law import served_text
     from planner.units import count
 
-    spec, why = law_for(law, 1e9)
+    spec, why = law_for(law)
     found = ask.serve(spec.columns(), loss, count(inference_tokens))
     _say(served_text(spec, why, found))
 
@@ -69,7 +70,7 @@ def _asked(models: tuple[str, ...], tokens: str, law: str | None) -> tuple[Any, 
     from planner.units import count
 
     specs = [load_model(model) for model in models]
-    spec, why = law_for(law, float(specs[0].n_params_non_embedding))
+    spec, why = law_for(law)
     return spec, why, [shapes(spec.columns(), s.arch(), count(tokens)) for s in specs]
 
 
@@ -129,14 +130,26 @@ def accuracy_of(
         bool,
         typer.Option("--other-data", help="Corpus or tokenizer are not Dolma's and Llama-3's."),
     ] = False,
+    own: Annotated[
+        Path | None,
+        typer.Option(help="CSV of a few models of your own, columns loss and acc: mends the bias."),
+    ] = None,
 ) -> None:
     """What a loss means in zero-shot accuracy: nine tasks on average, and six by name.
 
     Example: planner law ask accuracy --loss 2.61
     """
+    from planner.law.accuracy import NINE_TASKS
     from planner.law.ask import accuracy_gap, task_accuracies
     from planner.report.law import accuracy_text
 
-    gap = None if against is None else accuracy_gap(loss, against, other_data=other_data)
-    found = task_accuracies(loss, other_data=other_data)
+    nine = NINE_TASKS
+    if own is not None:
+        from planner_calibration.fit.law.accuracy import load_downstream, update_link
+
+        seen = load_downstream(own)
+        nine = update_link(nine, seen.loss, seen.values["acc"])
+    asked: Any = {"other_data": other_data and own is None, "nine": nine}
+    gap = None if against is None else accuracy_gap(loss, against, **asked)
+    found = task_accuracies(loss, **asked)
     _say(accuracy_text(found, gap, against))

@@ -1,5 +1,6 @@
 """A loss law as a file: coefficients, spread, evidence, source and licence."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal, Self
 
@@ -9,8 +10,8 @@ from pydantic import Field, model_validator
 from planner.data import catalogue, find
 from planner.inputs.fields import Spec, load_toml
 from planner.law.columns import LawColumns, NDefinition
-from planner.law.terms.reference import reference_loss
-from planner.units import show
+from planner.law.posterior import pinned
+from planner.law.terms.reference import reference_loss, size_term
 
 Range = tuple[float, float]
 RANGES = ("n", "tokens_per_param", "r", "x")
@@ -73,13 +74,14 @@ class ConditionalSpec(Spec):
 
 
 class DepthSpec(Spec):
-    """What depth does, where a fit saw it: N_eff = N exp(-q ln^2(R / aspect)), R = d_model / n_layers.
+    """What depth does, where a fit saw it: N_eff = N exp(-q ln^2(R / R_opt)), R = d_model / n_layers.
 
     Without this table the prior of planner/law/terms/depth.py holds.
     """
 
     q: float = Field(gt=0)
-    aspect: float = Field(gt=0)
+    aspect: float = Field(gt=0)  # at 1B
+    drift: float = 0.0  # power of N by which it grows
     basis: str
 
 
@@ -122,8 +124,10 @@ class LawSpec(Spec):
     depth: DepthSpec | None = None
     anchors: list[AnchorSpec] = Field(default_factory=list, max_length=2)
     evidence: EvidenceSpec
+    pivot: tuple[float, float] | None = None
     covariance: list[list[float]] = Field(default_factory=list)
-    size_slope_sd: float = Field(default=0.045, ge=0)
+    misfit_sd: float = Field(default=0.02, ge=0)
+    points: list[tuple[float, float, float]] = Field(default_factory=list)
     noise_sd: float = Field(default=0.006, gt=0)
     gqa_sd: float = Field(default=0.003, ge=0)
     repeated_data: dict[Literal["r_d"], float] = Field(default_factory=dict)
@@ -141,10 +145,12 @@ class LawSpec(Spec):
             shape |= dict(zip(("n_fitted_low", "n_fitted_high"), c.fitted_n, strict=True))
         if self.depth:
             shape |= {"depth_q": self.depth.q, "depth_aspect": self.depth.aspect}
+            shape |= {"depth_drift": self.depth.drift}
         if "r_d" in self.repeated_data:
             shape |= {"repeat_r": self.repeated_data["r_d"]}
-        return LawColumns(
-            **r.model_dump(exclude={"basis", "E", "A", "B"}),
+        law = LawColumns(
+            alpha=r.alpha,
+            beta=r.beta,
             E=r.E * scale,
             A=r.A * scale,
             B=r.B * scale,
@@ -158,27 +164,57 @@ class LawSpec(Spec):
             gqa_high=e.gqa_high,
             noise_sd=self.noise_sd,
             gqa_sd=self.gqa_sd,
-            size_slope_sd=self.size_slope_sd,
-            anchors=self._anchors(scale),
+            **self._local(scale),
+            misfit_sd=self.misfit_sd,
             covariance=tuple(map(tuple, self.covariance)),
             n_definition=self.n_definition,
             name=self.name,
             data=e.data,
         )
+        if not self.anchors or self.covariance:
+            return law
+        sds = [a.sd / a.loss for a in self.anchors]
+        return replace(law, covariance=tuple(map(tuple, pinned(law, sds))))
 
-    def _anchors(self, scale: float) -> tuple[tuple[float, float, float, float], ...]:
-        """Return the file's anchors, else two made of the law itself at the ends of its evidence."""
-        if self.anchors:
-            return tuple((a.n, a.n_tokens, a.loss * scale, a.sd) for a in self.anchors)
+    def _local(self, scale: float) -> dict[str, Any]:
+        """Return the pivot, and the spreads of level, slopes and exponents there."""
         r, (low, high) = self.reference, self.evidence.n
-        # A law without trained models to pin it is held within 1 % at a third of the way in.
-        n1, n2 = low * (high / low) ** 0.33, low * (high / low) ** 0.67
-        per_param = float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
-        seen = self.evidence.n_tokens
-        tokens = float(np.sqrt(np.prod(seen)) if seen else np.sqrt(n1 * n2) * per_param)
-        law = LawColumns(E=r.E, A=r.A, alpha=r.alpha, B=r.B, beta=r.beta)
-        at = [(n, float(reference_loss(law, n, tokens)) * scale) for n in (n1, n2)]
-        return tuple((n, tokens, loss, 0.01 * loss) for n, loss in at)
+        law = LawColumns(E=r.E * scale, A=r.A * scale, alpha=r.alpha, B=r.B * scale, beta=r.beta)
+        if self.anchors:
+            n1, n2 = (a.n for a in self.anchors)
+            pivot = float(np.sqrt(n1 * n2)), self.anchors[0].n_tokens
+        else:
+            # Without trained models to pin it, a law is held within 1 % at a third of the way in.
+            n1, n2 = low * (high / low) ** 0.33, low * (high / low) ** 0.67
+            per_param = float(np.sqrt(np.prod(self.evidence.tokens_per_param)))
+            seen = self.evidence.n_tokens
+            middle = float(np.sqrt(n1 * n2))
+            pivot = middle, float(np.sqrt(np.prod(seen)) if seen else middle * per_param)
+        if self.pivot:
+            pivot = self.pivot
+        level = float(reference_loss(law, *pivot))
+        slope_n = r.alpha * float(size_term(law, pivot[0])) / level
+        # Where its runs were a law is right; of own runs the file says how far.
+        points = self.points or [(*point, 0.0) for point in self._trained(pivot)]
+        return {
+            "points": tuple((n, tokens) for n, tokens, _ in points),
+            "misfit": tuple(value for *_, value in points),
+            "pivot": pivot,
+            # A fit of its own holds the level and slope; trained models leave them open: `pinned`.
+            "ln_level_sd": 0.1 if self.anchors else 0.007,
+            "ln_slope_n_sd": 0.25 if self.anchors else 0.014 / float(np.log(n2 / n1)) / slope_n,
+            "ln_slope_d_sd": float(np.hypot(r.data_term_ln_sd, r.beta_sd / r.beta)),
+            "ln_alpha_sd": r.alpha_sd / r.alpha,
+            "ln_beta_sd": r.beta_sd / r.beta,
+        }
+
+    def _trained(self, pivot: tuple[float, float]) -> list[tuple[float, float]]:
+        """Return sizes and tokens that the law was fitted at: its anchors, or amid and about."""
+        if self.anchors:
+            return [(a.n, a.n_tokens) for a in self.anchors]
+        e = self.evidence
+        low, high = e.n_tokens or (e.n[0] * e.tokens_per_param[0], e.n[1] * e.tokens_per_param[1])
+        return [pivot, *((n, tokens) for n in e.n for tokens in (low, high))]
 
 
 def load_law(name: str) -> LawSpec:
@@ -198,29 +234,18 @@ def law_names() -> list[str]:
     return list(catalogue("presets/laws"))
 
 
-DEFAULTS = ("bian-80m-297m", "bian-1b")
+DEFAULT = "bian-average"
+SETS = ("bian-80m-297m", "bian-80m-1b", "bian-1b")  # what it averages
 
 
-def default_law(n_params_non_embedding: float) -> tuple[LawSpec, str]:
-    """Return the published set fitted nearest `n_params_non_embedding`, and a sentence saying so.
-
-    The paper's own advice: fit within about a third of the target; the coefficients shift with size.
-    """
-
-    def distance(law: LawSpec) -> float:
-        low, high = law.conditional.fitted_n if law.conditional else (1.0, 1.0)
-        n = n_params_non_embedding
-        return max(float(np.log(low / n)), float(np.log(n / high)), 0.0)
-
-    law = min((load_law(name) for name in DEFAULTS), key=distance)
-    low, high = law.conditional.fitted_n if law.conditional else (0.0, 0.0)
-    at = show(low) if low == high else f"{show(low)} to {show(high)}"
-    target = show(n_params_non_embedding)
-    return law, f"law {law.name}: of the published sets, fitted nearest {target} (at {at})"
+def default_law() -> tuple[LawSpec, str]:
+    """Return the average of the paper's published sets, and a sentence saying so."""
+    law = load_law(DEFAULT)
+    return law, f"law {law.name}: {', '.join(SETS)} averaged, given the paper's seven models"
 
 
-def law_for(name: str | None, n_params_non_embedding: float) -> tuple[LawSpec, str]:
-    """Return the law of that name, or the default at that size, and a line saying which."""
+def law_for(name: str | None) -> tuple[LawSpec, str]:
+    """Return the law of that name, or the default, and a line saying which."""
     if name is None:
-        return default_law(n_params_non_embedding)
+        return default_law()
     return load_law(name), f"law {name}"

@@ -21,7 +21,7 @@ class Question(Conditions):
 
     The defaults are the serving setup of Bian et al. (arXiv 2510.18245) and stay inside the law's
     evidence: r in [0.5, 5], d_model/√N in [0.04, 0.14], groups of up to 9 query heads.
-    `depth_term` without `layers` searches depths around the reference.
+    `search_depth` without `layers` searches every depth that evidence reaches at the size.
     """
 
     params: float = Field(
@@ -37,8 +37,9 @@ class Question(Conditions):
         "non-embedding", description="What --params counts: non-embedding or total."
     )
     layers: tuple[int, ...] = Field(
-        (), description="Depths to search; auto searches around the reference, with --depth-term."
+        (), description="Depths to search; auto: those evidence reaches; default: the law's own."
     )
+    search_depth: bool = Field(False, description="Search depths, as --layers auto does.")
     head_dims: tuple[int, ...] = Field(
         (),
         description="Head sizes to search; default: 64 up to 1B, 128 above.",

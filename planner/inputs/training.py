@@ -17,7 +17,14 @@ class TrainingSpec(Spec):
         description="Training tokens, e.g. 100B or 1e11.",
         json_schema_extra=COUNT,
     )
-    law: str | None = Field(None, description="Loss law; default: the one fitted nearest the size.")
-    depth_term: bool = Field(
-        False, description="Let depth act on the loss: a prior; without it, the paper's law."
+    unique_tokens: float | None = Field(
+        None,
+        ge=MIN_TOKENS,
+        le=MAX_TOKENS,
+        description="Fresh tokens among them; the rest are repeats. Default: all are fresh.",
+        json_schema_extra=COUNT,
     )
+    training_bits: float | None = Field(
+        None, ge=4, le=16, description="Bits of the products in training; default: 16."
+    )
+    law: str | None = Field(None, description="Loss law; default: the published ones, averaged.")

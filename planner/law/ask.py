@@ -7,7 +7,14 @@ import numpy as np
 
 from planner.errors import Infeasible
 from planner.interval import ENDS
-from planner.law.accuracy import NINE_TASKS, RESOLVED_ACCURACY, TASKS, accuracy, accuracy_draws
+from planner.law.accuracy import (
+    NINE_TASKS,
+    RESOLVED_ACCURACY,
+    TASKS,
+    AccuracyLink,
+    accuracy,
+    accuracy_draws,
+)
 from planner.law.columns import LawColumns, Shapes
 from planner.law.compare import Comparison, Quality, compare, loss_draws
 from planner.law.evidence import LawWarning, warnings
@@ -84,11 +91,16 @@ def inference_aware(law: LawColumns, loss: float, inference_tokens: float) -> tu
     return n, float(tokens_for(law, n, loss))
 
 
+NO_VERDICT_ABOVE = 7e9  # parameters: no sweep of shapes is public there
+
+
 @dataclass(frozen=True, slots=True)
 class ShapeCost:
-    """What a shape gives away against the law's best at the same N and D."""
+    """What a shape gives away against the law's best at the same N, D and depth of the evidence."""
 
     nats: float
+    low: float  # nats, the 80 % interval
+    high: float
     tokens_factor: float  # times the tokens, and FLOPs, to make it good; inf where no amount would
     params_factor: float  # or: the share of parameters the best shape would need for its loss
 
@@ -104,12 +116,16 @@ def shape_cost(law: LawColumns, s: Shapes) -> ShapeCost:
     mean = replace(law, gqa_slope=0.0)
     best = float(np.squeeze(reference_loss(mean, s.n, s.n_tokens)))
     loss = float(np.squeeze(predict_loss(mean, s)))
-    # As tokens grow the shape's penalty stays in proportion, or in nats where the law is additive.
-    wanted = 2 * best - loss if np.all(law.additive) else best**2 / loss
-    tokens = float(np.squeeze(tokens_for(mean, s.n, wanted))) / float(np.squeeze(s.n_tokens))
-    left = loss - mean.E - float(np.squeeze(data_term(mean, s.n_tokens)))
+    # Whatever the shape does, the loss is linear in the data term, which more tokens shrink.
+    term = float(np.squeeze(data_term(mean, s.n_tokens)))
+    endless = float(np.squeeze(predict_loss(mean, replace(s, n_tokens=1e300))))
+    share = 1 - (loss - best) / (loss - endless)  # of the data term, left at the best one's loss
+    tokens = share ** (-1 / float(mean.beta)) if share > 0 else np.inf
+    left = loss - mean.E - term
     n_equal = (mean.A / left) ** (1 / mean.alpha) if left > 0 else np.nan
-    return ShapeCost(loss - best, tokens, float(n_equal / np.squeeze(s.n)))
+    drawn = replace(draw_law(mean, np.atleast_1d(s.n), 2000), gqa_slope=0.0)
+    low, high = np.quantile(predict_loss(drawn, s) - reference_loss(drawn, s.n, s.n_tokens), ENDS)
+    return ShapeCost(loss - best, float(low), float(high), tokens, float(n_equal / np.squeeze(s.n)))
 
 
 def sure(
@@ -226,34 +242,40 @@ def best_shape_warnings(
     return found
 
 
-def task_accuracies(loss: float, *, other_data: bool = False) -> dict[str, Quality]:
+def task_accuracies(
+    loss: float, *, other_data: bool = False, nine: AccuracyLink = NINE_TASKS
+) -> dict[str, Quality]:
     """Return what a loss means in accuracy, shares of 1: nine tasks on average, and six by name.
 
     Args:
         loss: nats per token.
         other_data: corpus or tokenizer are not the link's.
+        nine: link to the mean over the nine tasks.
 
     """
     losses = np.full((4000, 1), loss)
     return {
         name: _span(accuracy(link, loss), accuracy_draws(link, losses, other_data=other_data))
-        for name, link in {"nine tasks": NINE_TASKS, **TASKS}.items()
+        for name, link in {"nine tasks": nine, **TASKS}.items()
     }
 
 
-def accuracy_gap(loss: float, against: float, *, other_data: bool = False) -> tuple[Quality, str]:
+def accuracy_gap(
+    loss: float, against: float, *, other_data: bool = False, nine: AccuracyLink = NINE_TASKS
+) -> tuple[Quality, str]:
     """Return how much more accurate `loss` is than `against`, and why that is not resolved, if so.
 
     Args:
         loss: nats per token.
         against: nats per token.
         other_data: corpus or tokenizer are not the link's.
+        nine: link to the mean over the nine tasks.
 
     """
-    pair = accuracy_draws(NINE_TASKS, np.tile([loss, against], (4000, 1)), other_data=other_data)
-    gap = _span(accuracy(NINE_TASKS, loss) - accuracy(NINE_TASKS, against), pair[:, 0] - pair[:, 1])
+    pair = accuracy_draws(nine, np.tile([loss, against], (4000, 1)), other_data=other_data)
+    gap = _span(accuracy(nine, loss) - accuracy(nine, against), pair[:, 0] - pair[:, 1])
     if abs(gap.value) < RESOLVED_ACCURACY:
-        return gap, "under half a point, not resolved"
+        return gap, "under a point, not resolved"
     within = gap.low < 0 < gap.high
     return gap, "within the scatter of single models, not resolved" if within else ""
 

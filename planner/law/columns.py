@@ -66,10 +66,11 @@ class LawColumns:
 
     # Of the other terms, each described in its file of planner/law/terms.
     depth_q: Scalar = 0.075  # per squared e-fold of d_model / n_layers
-    depth_aspect: Scalar = 60.0
+    depth_aspect: Scalar = 60.0  # at 1B
+    depth_drift: Scalar = 0.12  # power of N, of the best d_model / n_layers
+    x_drift: Scalar = -0.06  # power of N, of x_opt beyond the sizes fitted
     head_k: Scalar = 0.015  # per squared e-fold of a head under 96
     gqa_slope: Scalar = 0.0  # nats per doubling of the group size away from `gqa`
-    size_slope: Scalar = 0.0  # nats per e-fold of N beyond the anchors
     repeat_r: Scalar = 15.39  # passes over repeated data
 
     # Where the conditional part was fitted, and how far its evidence goes.
@@ -89,22 +90,28 @@ class LawColumns:
     # One-sigma spreads of what the coefficients are not sure of.
     noise_sd: Scalar = 0.006  # nats, per model: run-to-run noise and misfit of the law
     gqa_sd: Scalar = 0.003  # nats per doubling of the group size
-    alpha_sd: Scalar = 0.05
-    beta_sd: Scalar = 0.08
-    data_term_ln_sd: Scalar = 0.25  # of B / D^beta at the anchors' tokens
-    k_x_ln_sd: Scalar = 0.6  # drift of the conditional part over a factor 3 in N
+    ln_level_sd: Scalar = 0.01  # at the pivot
+    ln_slope_n_sd: Scalar = 0.15
+    ln_slope_d_sd: Scalar = 0.3
+    ln_alpha_sd: Scalar = 0.2
+    ln_beta_sd: Scalar = 0.2
+    misfit_sd: Scalar = 0.02  # of ln L, smooth in ln N and ln D
+    k_x_ln_sd: Scalar = 0.9  # drift of the conditional part over a factor 3 in N
     x_opt_ln_sd: Scalar = 0.06
     k_r_ln_sd: Scalar = 0.3
     r_opt_ln_sd: Scalar = 0.12
     depth_q_ln_sd: Scalar = 0.4
     depth_aspect_ln_sd: Scalar = 0.45
-    head_k_sd: Scalar = 0.0
-    size_slope_sd: Scalar = 0.045
-    repeat_r_sd: Scalar = 0.0
+    depth_drift_sd: Scalar = 0.12
+    x_drift_sd: Scalar = 0.06
+    head_k_sd: Scalar = 0.0105
+    repeat_r_ln_sd: Scalar = 0.4
 
-    # Two models (N, tokens, loss, sd), the tokens equal, that the reference passes through.
-    anchors: tuple[tuple[float, float, float, float], ...] = ()
-    # Of a fit: covariance over planner.law.posterior.COORDINATES, in place of independent priors.
+    pivot: tuple[float, float] = (1e9, 1e11)  # N and tokens amid the evidence
+    points: tuple[tuple[float, float], ...] = ()  # N and tokens of runs where the misfit is known
+    misfit: tuple[Any, ...] = ()  # its values there, of ln L
+    # Of a fit: covariance over planner.law.posterior.COORDINATES and the misfit at the points, in
+    # place of independent priors.
     covariance: tuple[tuple[float, ...], ...] = ()
     n_definition: NDefinition = NDefinition.NON_EMBEDDING
     name: str = "the law"

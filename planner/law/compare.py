@@ -9,7 +9,7 @@ from planner.interval import ENDS
 from planner.law.columns import LawColumns, Shapes
 from planner.law.evidence import widening_sd
 from planner.law.law import predict_loss
-from planner.law.posterior import OTHER_DATA_SD, OTHER_NOISE_SD, draw_law
+from planner.law.posterior import draw_law
 from planner.units import Number
 
 TIE_NATS = 0.01  # law and run noise: smaller differences are unresolved
@@ -22,21 +22,18 @@ def loss_draws(
     n_draws: int = 1000,
     *,
     noise: bool = True,
-    other_data: bool = False,
     seed: int = 0,
 ) -> Any:
     """Return paired draws of loss, shape (n_draws, n): one draw of the law for all candidates.
 
     Errors they share (the reference loss above all) cancel in differences between columns of the
-    same row. `noise` adds each model's own `noise_sd` and the widening outside the evidence;
-    `other_data` a common factor for a corpus or tokenizer that is not the law's.
+    same row. `noise` adds each model's own `noise_sd` and its own widening outside the evidence.
 
     Args:
         law: coefficients of a law, or draws of them.
         s: candidates, columns of shape (n,).
         n_draws: how many draws.
         noise: add what each model alone is unsure of.
-        other_data: corpus or tokenizer are not the law's.
         seed: of the draws.
 
     """
@@ -46,13 +43,9 @@ def loss_draws(
     n = shape[0] if shape else 1
     draws = predict_loss(draw_law(law, s.n, n_draws, seed=seed), s)
     draws = np.broadcast_to(draws, (n_draws, n))
-    if other_data:
-        factor = np.random.default_rng([seed, 3]).normal(0.0, OTHER_DATA_SD, (n_draws, 1))
-        draws = draws * np.exp(factor)
     if not noise:
         return draws
-    run = max(float(np.max(law.noise_sd)), OTHER_NOISE_SD) if other_data else law.noise_sd
-    own = np.hypot(run, widening_sd(law, s))
+    own = np.hypot(law.noise_sd, widening_sd(law, s))
     return draws + own * np.random.default_rng([seed, 1]).standard_normal((n_draws, n))
 
 

@@ -20,10 +20,11 @@ class LawWarning:
 
 
 def widening_sd(law: LawColumns, s: Shapes) -> Any:
-    """Return the nats (one sigma) each candidate's interval widens by for leaving the evidence.
+    """Return the nats (one sigma) by which each candidate's own doubt grows outside the evidence.
 
     The rates are judgement, chosen so that one e-fold outside costs three to five times the
-    law's own noise; they only ever widen.
+    law's own noise; they only ever widen. Whatever a law is wrong by at a size or a length of
+    training it is wrong by for every shape there: that is in the law's draws, and cancels.
 
     Args:
         law: coefficients and the ranges of its evidence.
@@ -43,8 +44,7 @@ def warnings(law: LawColumns, s: Shapes, *, data: str | None = None) -> list[Law
 
     """
     tripped = [g for g in GUARDS if np.any(np.asarray(g.distance(law, s)) > 0)]
-    included = {g.instead_of for g in tripped}
-    found = [LawWarning(g.code, g.say(law)) for g in tripped if g.code not in included]
+    found = [LawWarning(g.code, g.say(law)) for g in tripped]
     if data is not None and data.lower() not in law.data.lower():
         words = f"the law was fitted on {law.data}: on {data} the level may differ by 15 %; "
         found.append(LawWarning("other-data", f"{words}compare in bits per byte"))

@@ -7,7 +7,8 @@ import numpy as np
 
 from planner.errors import SpecError
 from planner.inputs.law import LawSpec
-from planner.law.ask import Optimum, Served, ShapeCost, best_shape_warnings
+from planner.law.accuracy import NINE_TASK_NAMES
+from planner.law.ask import NO_VERDICT_ABOVE, Optimum, Served, ShapeCost, best_shape_warnings
 from planner.law.columns import LawColumns, NDefinition, Shapes
 from planner.law.compare import Comparison, Quality, quality
 from planner.law.evidence import LawWarning, warnings
@@ -122,10 +123,15 @@ def shape_text(law: LawColumns, why: str, model: str, s: Shapes, cost: ShapeCost
     lines = [
         why,
         f"{model}: d_model/sqrt(N) {float(s.x):.4f}, MLP/attention {float(s.r):.2f}",
-        f"{cost.nats:+.4f} nats against the best shape of the same size",
+        f"{cost.nats:+.4f} [{cost.low:+.4f}, {cost.high:+.4f}] nats against the best shape there",
         f"made good by {more} training tokens (and FLOPs) at the same N",
         f"or: the best shape reaches this loss with {cost.params_factor:.0%} of the parameters",
     ]
+    if float(np.squeeze(s.n)) > max(NO_VERDICT_ABOVE, 1.02 * law.n_high):
+        words = (
+            f"no verdict: no sweep of shapes above {show(NO_VERDICT_ABOVE)} parameters is public; "
+        )
+        lines[3:] = [words + "runs of your own would say more (planner law fit)"]
     return "\n".join(lines + warning_lines(warnings(law, s)))
 
 
@@ -182,6 +188,7 @@ def accuracy_text(
         f"{task:14} {100 * q.value:5.1f} % [{100 * q.low:.1f}, {100 * q.high:.1f}]"
         for task, q in tasks.items()
     ]
+    lines.append(f"the nine: {', '.join(NINE_TASK_NAMES)}")
     if gap is not None:
         q, unresolved = gap
         lines.append(

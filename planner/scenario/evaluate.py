@@ -284,16 +284,15 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
             for i in rows:
                 refused[i] = legal.Refusal("dtype", str(error), error.hint)
             continue
-        for part in _by_law(rows, scenarios) if quality else [rows]:
-            group = group_evaluation([scenarios[i] for i in part], deployment, quality)
-            groups.append(group)
-            places |= {row: (group, place) for place, row in enumerate(part)}
-            found = group.table([*names, "bound", "max_concurrency"])
-            lost = found["max_concurrency"] < 1
-            for name in names:
-                always = name not in METRICS or METRICS[name].always
-                columns[name][part] = np.where(lost & (not always), np.nan, found[name])
-            columns["bound"][part] = np.where(lost, legal.NO_ROOM, found["bound"])
+        group = group_evaluation(chosen, deployment, quality)
+        groups.append(group)
+        places |= {row: (group, place) for place, row in enumerate(rows)}
+        found = group.table([*names, "bound", "max_concurrency"])
+        lost = found["max_concurrency"] < 1
+        for name in names:
+            always = name not in METRICS or METRICS[name].always
+            columns[name][rows] = np.where(lost & (not always), np.nan, found[name])
+        columns["bound"][rows] = np.where(lost, legal.NO_ROOM, found["bound"])
     columns["bound"] = columns["bound"].astype(str)
     return Evaluated(scenarios, columns, refused, groups, places)
 
@@ -303,18 +302,10 @@ def group_evaluation(
 ) -> Evaluation:
     """Look at scenarios that share what `group_of` says, on their deployment, as columns."""
     first = rows[0]
-    law = trained(first, first.model.n_params_non_embedding) if quality else None
+    law = trained(first) if quality else None
     resolved = Resolved(deployment, load_of(rows), KINDS[first.workload.kind], law)
     arch = arch_of([s.model for s in rows])
     return Evaluation(resolved, arch, deployment.system(arch, [s.engine for s in rows]))
-
-
-def _by_law(rows: list[int], scenarios: Sequence[Scenario]) -> list[list[int]]:
-    """Part rows by model: each size has a law fitted nearest."""
-    parts: dict[int, list[int]] = {}
-    for i in rows:
-        parts.setdefault(scenarios[i].model.n_params_non_embedding, []).append(i)
-    return list(parts.values())
 
 
 def evaluate_all(

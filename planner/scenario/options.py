@@ -311,7 +311,7 @@ def question(params: Any, tokens: Any, **settings: Any) -> Question:
     rest: dict[str, Any] = {}
     for name, value in {"params": params, "tokens": tokens, **settings}.items():
         if name == "layers" and value == "auto":
-            rest["depth_term"] = True
+            own["search_depth"] = True
         elif name in ASKED:
             value = ASKED[name].read(value)
             value = (value,) if ASKED[name].kind == "wholes" and isinstance(value, int) else value

@@ -17,6 +17,7 @@ from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
 from planner.inputs.engine import EngineSpec, engines
+from planner.inputs.formats import FORMATS
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
@@ -26,6 +27,7 @@ from planner.inputs.trace import read_trace
 from planner.inputs.workload import WorkloadSpec
 from planner.law.columns import LawColumns
 from planner.law.law import switched
+from planner.law.terms.precision import FULL_BITS
 from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
 from planner.serving.speculative import with_draft
@@ -211,7 +213,16 @@ def layer_kinds(c: Conditions) -> frozenset[str]:
 def group_of(c: Conditions) -> tuple[Any, ...]:
     """Return what scenarios must share to be evaluated as columns together."""
     e = c.engine
-    place = (c.on, c.profile, c.usd_per_hour, c.prices, c.tokens, c.law, c.depth_term)
+    place = (
+        c.on,
+        c.profile,
+        c.usd_per_hour,
+        c.prices,
+        c.tokens,
+        c.law,
+        c.unique_tokens,
+        c.training_bits,
+    )
     return (
         *place,
         e.generation,
@@ -282,39 +293,44 @@ def load_of(rows: Sequence[Conditions]) -> Load:
     return Load(workload, **columns)
 
 
+ACCURACY_DATA = "Dolma-v1.7"  # what the accuracy link was fitted on, with its tokenizer
+
+
 @dataclass(frozen=True)
 class Trained:
     """A law and the tokens it is asked about."""
 
     law: LawSpec
     tokens: float
-    depth_term: bool
     basis: str
+    switches: tuple[tuple[str, float], ...] = ()  # terms turned on, by name
 
     @functools.cached_property
     def columns(self) -> LawColumns:
-        """The law's numbers, with the terms that are switched on."""
-        return switched(self.law.columns(), depth=float(self.depth_term))
+        """The law's numbers, with the terms that the conditions turn on."""
+        return switched(self.law.columns(), **dict(self.switches))
 
     @property
     def same_data(self) -> bool:
         """Whether the law speaks of the accuracy link's own corpus and tokenizer."""
-        return self.law.conditional is not None and self.law.conditional.published is not None
+        return self.law.evidence.data == ACCURACY_DATA
 
 
-def trained(c: Conditions, n_params_non_embedding: float) -> Trained:
-    """Return the law asked for, or the one fitted nearest the size.
+def trained(c: Conditions) -> Trained:
+    """Return the law asked for, or the default.
 
     Raises:
         UnknownName: no such law.
 
     """
-    law, basis = (
-        (load_law(c.law), f"law {c.law}, as asked")
-        if c.law
-        else default_law(n_params_non_embedding)
-    )
-    return Trained(law, c.tokens, c.depth_term, basis)
+    law, basis = (load_law(c.law), f"law {c.law}, as asked") if c.law else default_law()
+    bits = float(np.floor(8 * FORMATS[c.engine.dtype].bytes))
+    asked = {
+        "quantised_bits": bits if bits < FULL_BITS else None,
+        "training_bits": c.training_bits,
+        "unique_tokens": c.unique_tokens,
+    }
+    return Trained(law, c.tokens, basis, tuple((k, v) for k, v in asked.items() if v))
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +384,7 @@ class Resolved:
             raise SpecError(
                 f"no price is listed for {c.on}", hint="give one, e.g. --usd-per-hour 2.50"
             )
-        law = None if n is None else trained(c, n)
+        law = None if n is None else trained(c)
         return cls(deployment, load_of([c]), KINDS[c.workload.kind], law, terms)
 
     @property

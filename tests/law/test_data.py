@@ -83,7 +83,7 @@ def test_one_size_is_refused_in_a_free_fit_and_held_by_the_prior_otherwise(tmp_p
     with pytest.raises(SpecError, match=r"one model size only \(rows 2, 3\)"):
         fit_csv(path, prior="none")
     report = fit_csv(path, prior="bian-1b")
-    assert "alpha" in report.uninformed
+    assert "ln_alpha" in report.uninformed
     assert "not informed by these runs" in report.text()
 
 

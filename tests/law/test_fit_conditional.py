@@ -25,7 +25,7 @@ def shapes(form: str = "multiplicative", noise: float = 0.0, per_size: int = 40)
     return Runs(
         n=n, n_tokens=tokens, loss=loss, shape=np.arange(len(n)), row=np.arange(2, len(n) + 2),
         n_definition=NDefinition.NON_EMBEDDING, n_layers=unknown, d_model=x * np.sqrt(n),
-        head_dim=unknown, n_heads=unknown, n_kv_heads=unknown, r=r, x=x, n_experts=unknown,
+        head_dim=unknown, n_heads=unknown, n_kv_heads=unknown, r=r, x=x, n_experts=unknown, n_active_experts=unknown,
         run_id=blank, source=blank, dataset=blank,
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_runs_that_count_parameters_otherwise_are_refused() -> None:
 
     runs = replace(shapes(), n_definition=NDefinition.TOTAL)
     with pytest.raises(SpecError, match="N is total, but the law counts non-embedding"):
-        update_law(load_law("bian-1b"), runs)
+        update_law(load_law("bian-1b"), runs, other_data=False)
 
 
 def test_misfit_beyond_the_laws_noise_stays_in_the_moved_law() -> None:

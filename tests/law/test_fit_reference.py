@@ -21,7 +21,17 @@ def runs_of(
 ) -> Runs:
     unknown = np.full(len(n), np.nan)
     blank = np.full(len(n), "")
-    names = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
+    names = (
+        "n_layers",
+        "d_model",
+        "head_dim",
+        "n_heads",
+        "n_kv_heads",
+        "r",
+        "x",
+        "n_experts",
+        "n_active_experts",
+    )
     return Runs(
         n=n, n_tokens=tokens, loss=loss, shape=shape, row=np.arange(2, len(n) + 2),
         n_definition=NDefinition.TOTAL, run_id=blank, source=blank, dataset=blank,

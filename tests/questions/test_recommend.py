@@ -153,7 +153,7 @@ def test_the_nearest_feasible_value_is_feasible():
         ({"engine": "no-such"}, SpecError),
         ({"on": "dgx-h100"}, SpecError),  # a node is not a device
         ({"law": "hoffmann-2022"}, SpecError),  # says nothing about shape
-        ({"tokens": 1e6}, SpecError),  # worse than guessing
+        ({"tokens": 1e6, "vocab_size": 1000}, SpecError),  # worse than guessing
     ],
 )
 def test_bad_input_is_named(asked, error):
@@ -208,7 +208,28 @@ def test_the_normal_cdf_is_scipys():
 def test_depth_is_searched_on_request():
     r = pl.recommend(1e9, 1e11, layers="auto")
     assert len({c.n_layers for c in r.pareto}) > 1
-    assert r.inputs.depth_term
+    assert r.inputs.search_depth
+
+
+def test_depth_always_acts_and_says_so():
+    """Four layers at 1B are neither loss-optimal nor fastest at the baseline's loss."""
+    r = pl.recommend(1e9, 1e11, layers=(4, 8, 16, 32))
+    assert all(pick.n_layers > 8 for pick in r.picks.values())
+    assert "depth-term" in [w.code for w in r.warnings]
+    (bound,) = (b for b in r.binding if b.constraint.startswith("depths searched"))
+    assert bound.value == 32
+
+
+@pytest.mark.parametrize("params", [1e8, 1e9, 7e9, 7e10])
+def test_no_pick_is_as_deep_as_it_is_only_because_the_search_ends(params):
+    """Where an automatic search ends at its caps, the reference depth stays and that is said."""
+    from planner.questions.recommend.space import space_for
+
+    asked = {"on": "h200", "tp": 8} if params > 1e10 else {"on": "h100-sxm"}
+    r = pl.recommend(params, 100 * params, layers="auto", **asked)
+    caps = space_for(r.inputs).caps
+    assert len(caps) >= 3
+    assert all(pick is None or pick.n_layers not in caps for pick in r.picks.values())
 
 
 def test_outside_the_evidence_a_warning_names_why():

@@ -3,7 +3,7 @@
 import pytest
 
 import planner as pl
-from planner.inputs.law import default_law, load_law
+from planner.inputs.law import default_law
 from planner.law.compare import TIE_NATS
 from planner.law.law import loss
 from planner.law.terms.shape import shape_multiplier
@@ -29,7 +29,7 @@ CASES = {
 def test_all_seven_losses_come_out_with_the_default_law(name):
     """Within 0.007 nats, the misfit of the law itself."""
     model = pl.load_model(name)
-    law, _ = default_law(model.n_params_non_embedding)
+    law, _ = default_law()
     assert float(loss(law.columns(), model.arch(), 1e11)) == pytest.approx(
         TABLE_1[name][2], abs=0.007
     )
@@ -44,9 +44,14 @@ def test_the_loss_optimal_shape_is_the_laws_own_optimum_on_the_grid(size):
     """
     asked, group, _ = CASES[size]
     pick = pl.recommend(**asked, tokens=1e11, gqa=group).picks["loss_optimal"]
-    law = load_law("bian-1b")
+    law, _ = default_law()
     columns = law.columns()
-    penalty = shape_multiplier(columns, pick.d_over_sqrt_n, pick.mlp_attn_ratio) - 1
+    penalty = (
+        shape_multiplier(
+            columns, pick.n_params_non_embedding, pick.d_over_sqrt_n, pick.mlp_attn_ratio
+        )
+        - 1
+    )
     print(f"{size}: x {pick.d_over_sqrt_n:.3f}, r {pick.mlp_attn_ratio:.2f}: {penalty:.1e}")
     assert penalty * pick.loss.value < 0.001
     assert pick.gqa == group

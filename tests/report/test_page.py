@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -21,7 +20,6 @@ from planner.report.page import build
 from planner.report.render import render
 from planner.report.ui.model import answer
 from planner.results import Warned, check_result
-from planner.scenario.evaluate import Evaluation
 
 SECTIONS = [
     "answer",
@@ -169,7 +167,7 @@ def test_plotly_takes_every_figure(samples):
 @pytest.fixture(scope="module")
 def with_depth():
     """Return a search over depths, where depth acts on the loss."""
-    asked = Question(params=1e9, tokens=1e11, depth_term=True, layers=(10, 12), gqa=(4, 8))
+    asked = Question(params=1e9, tokens=1e11, layers=(10, 12), gqa=(4, 8))
     return recommend(asked, command="planner recommend --layers auto")
 
 
@@ -179,9 +177,6 @@ def test_every_medium_shows_the_results_own_loss(with_depth):
     told = pick.loss.value
     at = evaluations(models(with_depth), resolved(with_depth))
     assert float(at["fastest"]["loss"]) == pytest.approx(told, rel=1e-14)
-    plain = replace(at["fastest"].resolved.trained, depth_term=False)
-    without = Evaluation(replace(at["fastest"].resolved, trained=plain), at["fastest"].arch)
-    assert abs(float(without["loss"]) - told) > 1e-3  # the term is on, and matters
     assert derive("loss", at["fastest"]).steps[0].value == pytest.approx(told, rel=1e-14)
     assert f"{told:.3f}" in render(with_depth) and f"{told:.3f}" in render(with_depth, "markdown")
     drawn = figures(render(with_depth, "html"))["pareto"]["data"]

@@ -90,7 +90,7 @@ def test_an_older_schema_says_how_to_make_it_anew(tmp_path, recommended):
             9.0,
             "fastest.loss: the value lies outside its own",
         ),
-        (["picks", "fastest", "n_kv_heads"], 5, "n_kv_heads is 5, and 4 in its model"),
+        (["picks", "fastest", "n_kv_heads"], 5, "n_kv_heads is 5, and 3 in its model"),
         (["picks", "fastest", "model", "n_kv_heads"], 5, "picks.fastest.model"),
         (["picks", "fastest", "tpot_s"], "slow", "picks.fastest.tpot_s: neither a number nor"),
         (["picks", "fastest", "tpot"], 1.0, "picks.fastest.tpot: no such key"),

@@ -107,9 +107,9 @@ def test_5_goodput_looks_at_the_gap_between_tokens():
 
 
 def test_6_results_keep_what_they_were_asked_and_come_back_equal():
-    found = pl.recommend("1B", "100B", layers="auto", depth_term=True)
+    found = pl.recommend("1B", "100B", layers="auto")
     again = check_result(json.loads(json.dumps(found.to_dict())))
-    assert again == found and again.inputs.depth_term
+    assert again == found and again.inputs.search_depth
     for name, seen in evaluations(models(again), resolved(again)).items():
         loss = again.shapes[name].metrics["loss"].value
         assert float(seen["loss"]) == pytest.approx(loss, rel=1e-9)

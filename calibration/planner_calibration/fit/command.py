@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from planner.errors import SpecError
@@ -209,7 +208,7 @@ def _law(
         table = Path(temporary) / "trainings.csv"
         table.write_text(to_csv(rows))
         # A few runs move a published law; "none" asks for a fit of their own.
-        start = prior or default_law(float(np.exp(np.mean(np.log(sizes)))))[0].name
+        start = prior or default_law()[0].name
         try:
             report = fit_csv(table, prior=None if start == "none" else start, name=name)
         except ValidationError as error:

@@ -86,7 +86,7 @@ def run(
 def _training(
     n: float, n_tokens: float, budget: float, most: int, law: str | None, rule: Criterion
 ) -> Plan:
-    spec, why = (load_law(law), f"law {law}, as asked") if law else default_law(n)
+    spec, why = (load_law(law), f"law {law}, as asked") if law else default_law()
     plan = plan_training(spec.columns(), n, n_tokens, budget, most=most, criterion=rule)
     rows = [
         {

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from planner.law.columns import LawColumns, Shapes
 from planner.law.law import predict_loss
 from planner.law.posterior import (
-    COORDINATES,
     DRIFT_FACTOR,
     SHAPE_AT,
     coordinates,
     drift_variance,
     law_at,
+    named,
     spread,
 )
 from planner_calibration.plan.choose import Chosen, Criterion, Problem, choose, slopes
@@ -81,7 +81,7 @@ def training_problem(
     Shape coordinates walk at random in ln N, so a smaller model tells about the target only as far as they
     did not walk: this is what makes a third of its size worth its cost.
     """
-    k, width = len(COORDINATES), len(SHAPE_AT)
+    k, width = len(coordinates(law)), len(SHAPE_AT)
     prior = _prior(law, n_target, sizes)
     gradients = np.zeros((len(candidates), k + width * len(sizes)))
     for i, c in enumerate(candidates):
@@ -126,7 +126,7 @@ def _gradient(law: LawColumns, shapes: Shapes) -> Vector:
     """Return d loss / d coordinate, one row a shape."""
 
     def losses(theta: Vector) -> Vector:
-        moved = law_at(law, dict(zip(COORDINATES, theta, strict=True)))
+        moved = law_at(law, named(law, theta))
         return np.asarray(predict_loss(moved, shapes), dtype=np.float64)
 
     return slopes(losses, coordinates(law), step=1e-4)

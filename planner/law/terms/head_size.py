@@ -4,7 +4,8 @@ from typing import Any
 
 from planner.equation import equation, floor, log, maximum, minimum
 from planner.law.columns import LawColumns
-from planner.law.terms.term import Acts, Switch, Term, of_law
+from planner.law.terms.depth import known
+from planner.law.terms.term import Acts, Guard, Term, of_law, outside
 from planner.units import Number, Scalar
 
 
@@ -42,8 +43,17 @@ HEAD_SIZE = Term(
     (
         of_law(
             "head_k", "cost of a small head", "head_k_sd",
-            source="Gadre et al. 2024 grid (130 shapes, N <= 0.31B): +3.3 % at 20-28, +0.3 % at 50-70",
+            source="Gadre et al. 2024 grid (130 shapes, N <= 0.31B): +3.3 % at 20-28, +0.3 % at 50-70; "
+            "above 1B times 1 +- 0.7",
         ),
     ),
-    switch=Switch("head_size", "let head size act on the loss"),
+    guards=(
+        Guard(
+            "head-size",
+            lambda law, s: outside(s.head_dim, 48.0, 256.0),
+            0.01,
+            "heads of 48 to 256 are what the head-size sweep and its neighbours speak of",
+        ),
+    ),
+    when=lambda law, s: known(s.head_dim),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 from planner.equation import equation, log
 from planner.law.columns import LawColumns
-from planner.law.terms.depth import width_at_reference_depth
+from planner.law.terms.depth import best_width, width_at_reference_depth
 from planner.law.terms.term import Acts, Coefficient, Guard, Term, of_law, outside
 from planner.units import Number, Scalar
 
@@ -29,15 +29,16 @@ def phi(u: Number) -> Any:
 
 
 @equation
-def width_penalty(law: LawColumns, x: Scalar) -> Scalar:
+def width_penalty(law: LawColumns, n: Scalar, x: Scalar) -> Scalar:
     """Relative loss (nats where the law is additive) of a width off its optimum; x = d / sqrt(N).
 
     Args:
         law: coefficients of a law, or draws of them.
+        n: parameters outside the embedding, a count.
         x: d_model / sqrt(N).
 
     """
-    return law.k_x * phi(x / law.x_opt)
+    return law.k_x * phi(x / best_width(law, n))
 
 
 @equation
@@ -53,29 +54,31 @@ def ratio_penalty(law: LawColumns, r: Scalar) -> Scalar:
 
 
 @equation
-def shape_multiplier(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
+def shape_multiplier(law: LawColumns, n: Scalar, x: Scalar, r: Scalar) -> Scalar:
     """Multiplier of the reference loss; 1 at the optimum. Bian et al. 2025, multiplicative form.
 
     Args:
         law: coefficients of a law, or draws of them.
+        n: parameters outside the embedding, a count.
         x: d_model / sqrt(N).
         r: MLP over attention parameters.
 
     """
-    return (1 + width_penalty(law, x)) * (1 + ratio_penalty(law, r))
+    return (1 + width_penalty(law, n, x)) * (1 + ratio_penalty(law, r))
 
 
 @equation
-def shape_offset(law: LawColumns, x: Scalar, r: Scalar) -> Scalar:
+def shape_offset(law: LawColumns, n: Scalar, x: Scalar, r: Scalar) -> Scalar:
     """Nats added to the reference loss; 0 at the optimum. Bian et al. 2025, additive form.
 
     Args:
         law: coefficients of a law, or draws of them.
+        n: parameters outside the embedding, a count.
         x: d_model / √N.
         r: MLP over attention parameters.
 
     """
-    return width_penalty(law, x) + ratio_penalty(law, r)
+    return width_penalty(law, n, x) + ratio_penalty(law, r)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +173,13 @@ GUARDS = (
 SHAPE = Term(
     "shape", "width and MLP/attention ratio off their optimum multiply the loss", Acts.FACTOR,
     "(1 + k_x phi(x / x_opt)) (1 + k_r phi(r / r_opt)), phi(u) = ln u + 1 / u - 1",
-    lambda law, s: shape_multiplier(law, width_at_reference_depth(law, s), s.r),
+    lambda law, s: shape_multiplier(law, s.n_depth, width_at_reference_depth(law, s), s.r),
     COEFFICIENTS, GUARDS,
     when=lambda law, s: law.has("k_x", "k_r") and not law.has("additive"),
 )  # fmt: skip
 SHAPE_ADDED = Term(
     "shape-added", "width and MLP/attention ratio off their optimum add to the loss", Acts.NATS,
     "k_x phi(x / x_opt) + k_r phi(r / r_opt)",
-    lambda law, s: shape_offset(law, width_at_reference_depth(law, s), s.r),
+    lambda law, s: shape_offset(law, s.n_depth, width_at_reference_depth(law, s), s.r),
     when=lambda law, s: law.has("additive"),
 )  # fmt: skip

@@ -97,9 +97,8 @@ class Guard:
 
     code: str  # stable: the warning's
     distance: Callable[[LawColumns, Shapes], Any]  # 0 inside, e-folds outside
-    sd_per_efold: float  # nats added to the spread per e-fold outside
+    sd_per_efold: float  # nats of each candidate's own per e-fold outside; what all share is drawn
     words: str  # the warning's, with {law.r_low:g} or, in people's units, {shown.n_low}
-    instead_of: str = ""  # code of the guard whose warning this one's includes
 
     def say(self, law: LawColumns) -> str:
         """Return the warning in words, with the law's own numbers.

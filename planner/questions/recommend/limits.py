@@ -1,7 +1,7 @@
 """The limits a shape must meet, which one binds when none can, and why a shape was not chosen."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +148,29 @@ def binding(q: Question, table: Table, row: int, target: float) -> list[Binding]
             text = f"the pick takes {show(pick[x.name], 's')} of the {show(limit, 's')} allowed"
             found.append(_bind(x.flag, limit, pick[x.name], text))
     return [b for b in found if b]
+
+
+def depth_caps(space: Space, table: Table, chosen: Mapping[str, int | None]) -> list[Binding]:
+    """Return the ends of the depths searched at which picks lie, each with what it means."""
+    if len(space.layers) < 2:
+        return []
+    found = []
+    for cap in (space.layers[0], space.layers[-1]):
+        near = {
+            *([] if space.caps else [cap]),
+            *(k for k in space.caps if (k < space.layers[2]) == (cap == space.layers[0])),
+        }
+        names = [k for k, i in chosen.items() if i is not None and table["n_layers"][i] in near]
+        if names:
+            at = ", ".join(name.replace("_", "-") for name in names)
+            text = "the law would go on beyond the depths in --layers; their end chose, not the law"
+            if space.caps:
+                text = (
+                    "the law would go on beyond what evidence reaches: picks are taken at the "
+                    "reference depth instead; --layers asks for others"
+                )
+            found.append(_bind(f"depths searched, for {at}", cap, cap, text))
+    return found
 
 
 def _bind(constraint: str, limit: float, value: float, relaxing: str) -> Binding:

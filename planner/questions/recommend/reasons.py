@@ -6,6 +6,7 @@ import numpy as np
 
 from planner.columns import Arch, take
 from planner.cost.step import PARTS
+from planner.law.accuracy import RESOLVED_ACCURACY
 from planner.results import Candidate
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show
@@ -62,6 +63,9 @@ def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any, over: str)
         parts.append(
             f"Loss differs by {difference:+.3f} nats (P(lower) = {versus.get('p_better', 0.5):.2f})."
         )
+    points = 100 * (pick.accuracy.value - baseline.accuracy.value)
+    if 0.05 <= abs(points) < 100 * RESOLVED_ACCURACY:
+        parts.append(f"Accuracy differs by {points:+.1f} points: a tie, under one point.")
     return " ".join(parts)
 
 

@@ -6,7 +6,7 @@ the target's, then search GQA locally.]
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +14,19 @@ import numpy as np
 
 from planner.columns import Table, stack, take
 from planner.errors import SpecError
+from planner.inputs.law import SETS, load_law
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.law.terms.depth import reference_depth
 from planner.questions.recommend.baseline import baseline
-from planner.questions.recommend.limits import Tally, binding, checks, limits_of, shape_asked
+from planner.questions.recommend.limits import (
+    Tally,
+    binding,
+    checks,
+    depth_caps,
+    limits_of,
+    shape_asked,
+)
 from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
@@ -77,6 +85,14 @@ def recommend(
     if kept is None:
         raise tally.infeasible(q)
     found = weigh(space, resolved, kept, n)
+    capped = depth_caps(space, found.table, found.chosen)
+    if space.caps and capped:
+        # Where only the end of the search says how deep, nothing does: the law's own depth stays.
+        space, tally = space.at_reference_depth(), Tally(tally.limits)
+        kept = search(space, resolved, tally, progress)
+        if kept is None:
+            raise tally.infeasible(q)
+        found = weigh(space, resolved, kept, n)
     names = {row: name for name, row in found.chosen.items() if row is not None}
     picks = {
         name: row if row is None else found.pick(name, row) for name, row in found.chosen.items()
@@ -96,7 +112,10 @@ def recommend(
             found.against_baseline(names.get(row, f"front-{i + 1}"), row)
             for i, row in enumerate(on_front)
         ),
-        binding=() if fastest is None else tuple(binding(q, found.table, fastest, found.target)),
+        binding=(
+            *capped,
+            *(() if fastest is None else binding(q, found.table, fastest, found.target)),
+        ),
         dropped=tally.record(),
         why_not=tuple(explain(found, tally, picks["fastest"], text) for text in why_not),
         n_evaluated=tally.n_evaluated,
@@ -304,6 +323,22 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     return WhyNot(shape=text, model=m, limits=limits, verdict=verdict)
 
 
+def law_spread(w: Weighed) -> Warned:
+    """Return how sure each published set alone would be of the fastest pick."""
+    row, r = w.chosen["fastest"], w.resolved
+    assert r.trained and row is not None
+    pair = rows(w.table, [0, row])
+    arch = take(w.draws.arch, [0, row])
+    alone = {name: draw_losses(pair, arch, replace(r.trained, law=load_law(name))) for name in SETS}
+    target = w.question.max_loss
+    each = ", ".join(f"{d.p_at_most(target)[1]:.2f} under {name}" for name, d in alone.items())
+    words = (
+        f"P(loss ≤ target) of the fastest pick is {w.p_target[row]:.2f} averaged over published "
+        f"sets of shape coefficients: {each}; --law takes one"
+    )
+    return Warned(code="law-spread", message=words)
+
+
 def _of_serving(q: Question, shapes: Mapping[str, Candidate | None]) -> tuple[Warned, ...]:
     """Return what is to be known of how the shapes that are named are served."""
     named = [c for c in shapes.values() if c is not None]
@@ -328,6 +363,8 @@ def warnings(found: Weighed, picks: dict[str, Candidate | None]) -> tuple[Warned
     own = [w for pick in picks.values() if pick for w in pick.warnings]
     theirs = [w for w in law_warnings(r.trained, take(found.draws.arch, [0])) if w not in own]
     said += [*own, *(Warned(code=w.code, message=f"baseline: {w.message}") for w in theirs)]
+    if found.question.law is None and picks["fastest"] is not None:
+        said.append(law_spread(found))
     for name, pick in picks.items():
         if pick is None:
             words = (

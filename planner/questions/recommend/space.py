@@ -1,7 +1,7 @@
 """Every legal shape of a given size, a chunk at a time: the whole product is never built."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,12 @@ import numpy as np
 from planner.columns import Arch, Table
 from planner.inputs.model import llama_extra_params, llama_rope_elements
 from planner.inputs.question import Question, Range
-from planner.law.terms.depth import reference_depth
+from planner.law.terms.depth import field_depths, reference_depth
 from planner.law.terms.head_size import reference_head_dim
 from planner.scenario.evaluate import SHAPE
 from planner.scenario.legal import whole_heads
 
+DEPTH_STEP = 0.1  # of ln(layers), between the depths of an automatic search
 CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
 
 
@@ -36,6 +37,12 @@ class Space:
     question: Question
     layers: tuple[int, ...]
     head_dims: tuple[int, ...]
+    caps: tuple[int, ...] = ()  # depths at and next to which the search stops, not the law
+
+    def at_reference_depth(self) -> "Space":
+        """Return the part of the space at the depth the law is read at."""
+        n = self.n_non_embedding(self.question.params)
+        return replace(self, layers=(int(reference_depth(n)),), caps=())
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Arch]:
         """Yield columns of at most about `rows` shapes; n_layers and head_dim are single numbers."""
@@ -108,7 +115,8 @@ class Space:
             grid = np.full(len(row), d_model), heads[row], kv_heads[row], units * align
             x = d_model / (n_layers * (attention[row] + 3 * d_model * grid[3])) ** 0.5
             inside = (x >= x_low * (1 - 1e-9)) & (x <= x_high * (1 + 1e-9))
-            yield grid if inside.all() else tuple(column[inside] for column in grid)
+            if inside.any():
+                yield grid if inside.all() else tuple(column[inside] for column in grid)
 
     def off_matrices(self, n_layers: int, d_model: float) -> float:
         """Parameters outside the matrices that `--params` counts: none where it is non-embedding."""
@@ -129,7 +137,13 @@ def space_for(question: Question) -> Space:
     space = Space(question, question.layers, question.head_dims)
     n = space.n_non_embedding(question.params)
     depth = int(reference_depth(n))
-    around = tuple(range(max(2, int(depth * 0.6)), int(depth * 1.6) + 1))
-    layers = question.layers or (around if question.depth_term else (depth,))
     head_dims = question.head_dims or (int(reference_head_dim(n)),)
-    return Space(question, layers, head_dims)
+    if question.layers or not question.search_depth:
+        return Space(question, question.layers or (depth,), head_dims)
+    low, high = field_depths(n)
+    least = max(2, min(int(np.ceil(low)), depth))
+    most = max(int(high), depth)
+    steps = np.geomspace(least, most, int(np.log(most / least) / DEPTH_STEP) + 2)
+    layers = tuple(sorted({depth, *map(int, np.rint(steps))}))
+    ends = (*layers[:2], *layers[-2:])
+    return Space(question, layers, head_dims, caps=tuple(k for k in ends if k != depth))

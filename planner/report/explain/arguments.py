@@ -169,7 +169,7 @@ def neutral(kind: Any, f: Any, value: Any) -> bool:
     """Return whether a field says that something is absent, so that it is no symbol."""
     if kind in (Kernels, Overheads):  # a switch, or a cost this engine does not have
         return value is not None and value in (0.0, 1.0)
-    if kind is LawColumns and f.name not in ("additive", "gqa_slope", "size_slope"):
+    if kind is LawColumns and f.name not in ("additive", "gqa_slope"):
         return bool(value == 0.0 and f.default == 0.0)  # a law that says nothing about shape
     absent = isinstance(f.default, float) and (
         f.default in (0.0, 1.0, 3.0) or math.isinf(f.default)

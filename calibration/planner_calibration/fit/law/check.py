@@ -19,12 +19,10 @@ from planner_calibration.fit.law.accuracy import load_downstream, update_link
 from planner_calibration.fit.law.conditional import within_rule
 from planner_calibration.fit.law.data import (
     Runs,
-    depth_varies,
     load_runs,
     shapes_of,
     sizes,
     well_tuned,
-    with_depth,
 )
 from planner_calibration.fit.law.evaluate import score
 from planner_calibration.fit.law.update import update_law
@@ -61,7 +59,7 @@ def check_losses(
     The first line of a source is the law untouched: corpora and tokenizers differ, so its level
     may be off while its ranks hold. The second is the law updated on the `TUNE` cheapest runs,
     which are then left out of the score. Of runs that differ in learning rate or batch only, the
-    best counts. Depth acts where depths leave the reference by a quarter.
+    best counts.
     """
     rows: list[Row] = []
     skipped: list[Skipped] = []
@@ -92,32 +90,29 @@ def _spread_out(order: np.ndarray) -> np.ndarray:
 
 
 def _score_source(law: LawSpec, runs: Runs, name: str) -> list[Row]:
-    depth = depth_varies(runs)
     # A table that does not name its data is not the law's own.
     data = runs.dataset[0].strip().lower()
     other = not data or data not in law.evidence.data.lower()
-    rows = [_row(law, runs, f"{name}: as it is", depth, other)]
+    rows = [_row(law, runs, f"{name}: as it is")]
     label = sizes(runs)
     for k in range(label.max() + 1) if 1 < label.max() + 1 <= 12 else ():
         part = runs[label == k]
         if len(part) >= 3:
-            rows.append(
-                _row(law, part, f"  N about {show(float(np.median(part.n)))}", depth, other)
-            )
+            rows.append(_row(law, part, f"  N about {show(float(np.median(part.n)))}"))
     usable = np.flatnonzero(within_rule(runs) | ~np.isfinite(runs.r))
     if len(usable) >= TUNE + 3:
         tune = _spread_out(usable[np.argsort((runs.n * runs.n_tokens)[usable])])
         rest = np.setdiff1d(np.arange(len(runs)), tune)
-        moved = update_law(law, runs[tune], other_data=other, depth=depth).law
-        rows.append(_row(moved, runs[rest], f"{name}: after {TUNE} cheap runs", depth, False))
+        moved = update_law(law, runs[tune], other_data=other).law
+        rows.append(_row(moved, runs[rest], f"{name}: after {TUNE} cheap runs"))
     return rows
 
 
-def _row(law: LawSpec, runs: Runs, what: str, depth: bool, other: bool) -> Row:
-    columns = with_depth(law.columns(), runs, depth)
+def _row(law: LawSpec, runs: Runs, what: str) -> Row:
+    columns = law.columns()
     s = shapes_of(runs, columns)
     value = np.asarray(predict_loss(columns, s))
-    draws = loss_draws(columns, s, 1000, other_data=other)
+    draws = loss_draws(columns, s, 1000)
     low, high = np.quantile(draws, ENDS, axis=0)
     sc = score(what, value, runs)
     inside = float(np.mean((runs.loss >= low) & (runs.loss <= high)))

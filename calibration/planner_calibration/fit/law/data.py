@@ -14,8 +14,8 @@ from planner.errors import SpecError
 from planner.inputs.files import read_csv, rows_named
 from planner.inputs.measurement import Measurement
 from planner.law.columns import LawColumns, NDefinition, Shapes
-from planner.law.law import switched
-from planner.law.terms.depth import reference_depth
+from planner.law.terms.depth import evidence_depth
+from planner.law.terms.head_size import reference_head_dim
 from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
 from planner_calibration.fit.law.counts import column as column_of
 from planner_calibration.measure.shapes import Shape
@@ -27,9 +27,21 @@ ALIASES = {
     "dataset": ("dataset", "data"),
     "r": ("mlp_attn_ratio", "r"),
     "x": ("d_over_sqrt_n", "d_over_sqrtN"),
+    "n_active_experts": ("n_active_experts", "top_k"),
 }
+ILL_TUNED = 0.01  # of ln L above the best of its cell: twice what seeds part by
 _REQUIRED = ("loss", "n_tokens")
-_OPTIONAL = ("n_layers", "d_model", "head_dim", "n_heads", "n_kv_heads", "r", "x", "n_experts")
+_OPTIONAL = (
+    "n_layers",
+    "d_model",
+    "head_dim",
+    "n_heads",
+    "n_kv_heads",
+    "r",
+    "x",
+    "n_experts",
+    "n_active_experts",
+)
 _WORDS = ("run_id", "source", "dataset")
 
 
@@ -51,6 +63,7 @@ class Runs:
     r: np.ndarray
     x: np.ndarray
     n_experts: np.ndarray
+    n_active_experts: np.ndarray
     run_id: np.ndarray
     source: np.ndarray
     dataset: np.ndarray
@@ -150,12 +163,16 @@ def _shape_ids(runs: Runs) -> np.ndarray:
 
 
 def sizes(runs: Runs) -> np.ndarray:
-    """Return an integer per run that numbers its model size, sizes within 15 % being one."""
-    order = np.argsort(runs.n, kind="stable")
-    steps = np.diff(np.log(runs.n[order]))
-    label = np.concatenate([[0], np.cumsum(steps > 0.15)])
+    """Return an integer per run that numbers its model size, sizes within 15 % being one.
+
+    Within 15 % of the smallest of its group, so that a ladder of near neighbours is many sizes.
+    """
     out = np.empty(len(runs), dtype=int)
-    out[order] = label
+    label, first = -1, -np.inf
+    for i in np.argsort(runs.n, kind="stable"):
+        if np.log(runs.n[i]) > first + 0.15:
+            label, first = label + 1, float(np.log(runs.n[i]))
+        out[i] = label
     return out
 
 
@@ -172,7 +189,7 @@ def _refuse_impossible(path: Path | str, runs: Runs) -> None:
             )
     for name in _OPTIONAL:
         value = getattr(runs, name)
-        if np.any(bad := (np.isinf(value) | (value <= 0))):
+        if np.any(bad := (np.isinf(value) | (value <= 0))) and name != "n_active_experts":
             raise SpecError(
                 f"{path}: {name} is not positive in {rows_named(runs.row[bad])}",
                 hint="leave a cell empty where the number is unknown",
@@ -227,36 +244,44 @@ def require_shapes(runs: Runs, path: Path | str = "data", least: int = 3) -> Non
         )
 
 
-def depth_varies(runs: Runs) -> bool:
-    """Whether depths leave the one the law was read at, by more than a quarter, in some run."""
-    if not np.all(np.isfinite(runs.n_layers)):
-        return False
-    return bool(np.any(np.abs(np.log(runs.n_layers / reference_depth(runs.n))) > np.log(1.25)))
+def _cells(runs: Runs) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number per run of its shape, tokens and corpus, and the least loss of each."""
+    corpus = np.unique(runs.dataset, return_inverse=True)[1]
+    keys = np.column_stack([runs.shape, runs.n_tokens, corpus])
+    cell = np.asarray(np.unique(keys, axis=0, return_inverse=True)[1]).reshape(-1)
+    best = np.full(cell.max() + 1, np.inf)
+    np.minimum.at(best, cell, runs.loss)
+    return cell, best
 
 
 def well_tuned(runs: Runs) -> Runs:
     """Return the best run of each shape and token count: the law speaks of tuned training."""
-    order = np.argsort(runs.loss, kind="stable")
-    keys = np.column_stack([runs.shape, runs.n_tokens])[order]
-    _, first = np.unique(keys, axis=0, return_index=True)
-    return runs[np.sort(order[first])]
+    cell, _ = _cells(runs)
+    order = np.lexsort((runs.loss, cell))
+    return runs[np.sort(order[np.unique(cell[order], return_index=True)[1]])]
 
 
-def with_depth(law: LawColumns, runs: Runs, depth: bool) -> LawColumns:
-    """Return `law` with depth switched on where that is asked and every run's depth is known."""
-    return switched(law, depth=depth and bool(np.all(np.isfinite(runs.n_layers))))
+def tuned(runs: Runs) -> np.ndarray:
+    """Return which runs are within `ILL_TUNED` of the best of their shape, tokens and corpus.
+
+    Repeats with another seed stay; runs that diverged or whose learning rate was off do not.
+    """
+    cell, best = _cells(runs)
+    return np.asarray(np.log(runs.loss / best[cell]) <= ILL_TUNED)
 
 
 def shapes_of(runs: Runs, law: LawColumns) -> Shapes:
-    """Return what the law needs to know of `runs`; unknown width or ratio counts as the optimum."""
+    """Return what the law needs to know of `runs`; what is unknown counts as the law's own."""
     return Shapes(
         n=runs.n,
         n_tokens=runs.n_tokens,
         x=np.where(np.isfinite(runs.x), runs.x, law.x_opt),
         r=np.where(np.isfinite(runs.r), runs.r, law.r_opt),
         gqa=np.where(np.isfinite(runs.gqa), runs.gqa, law.gqa),
-        n_layers=runs.n_layers,
-        head_dim=runs.head_dim,
+        n_layers=np.where(np.isfinite(runs.n_layers), runs.n_layers, evidence_depth(runs.n)),
+        head_dim=np.where(np.isfinite(runs.head_dim), runs.head_dim, reference_head_dim(runs.n)),
+        n_experts=np.where(np.isfinite(runs.n_experts), runs.n_experts, 1.0),
+        n_active_experts=np.where(np.isfinite(runs.n_active_experts), runs.n_active_experts, 1.0),
     )
 
 

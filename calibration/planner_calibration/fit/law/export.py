@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from planner.inputs.law import (
-    AnchorSpec,
     ConditionalSpec,
     DepthSpec,
     EvidenceSpec,
@@ -16,7 +15,7 @@ from planner.inputs.law import (
 )
 from planner.law.columns import LawColumns
 from planner.law.posterior import AT, COORDINATES, coordinates
-from planner.law.terms.depth import DEPTH, reference_depth
+from planner.law.terms.depth import DEPTH, evidence_depth
 from planner.law.terms.shape import SHAPE
 from planner.writer import toml, write_whole
 from planner_calibration.fit.law.data import Runs
@@ -45,8 +44,9 @@ def law_of_fit(
         v, many = (_at_reference_depth(t, runs) for t in (v, many))
         # A depth that does not matter has no logarithm.
         v, many = (t | {"depth_q": np.maximum(t["depth_q"], LEAST_Q)} for t in (v, many))
-    anchors = ((low, tokens, 1.0, 0.0), (high, tokens, 1.0, 0.0))
-    at, covariance = _in_coordinates(v, many, len(draws), anchors)
+        v, many = v | {"depth_drift": 0.0}, many | {"depth_drift": np.zeros(len(draws))}
+    pivot = float(np.exp(np.mean(np.log(runs.n)))), tokens
+    covariance = _in_coordinates(v, many, len(draws), pivot)
     ratio = runs.n_tokens / runs.n
     basis = f"Huber on log loss, {len(runs)} runs, {fit.n_agreeing} of {fit.n_starts} starts agree"
     shape = {k: v[k] for k in ("x_opt", "k_x", "r_opt", "k_r") if k in v}
@@ -65,10 +65,7 @@ def law_of_fit(
         depth=DepthSpec(q=float(v["depth_q"]), aspect=v["depth_aspect"], basis=basis)
         if "depth_q" in v
         else None,
-        anchors=[
-            AnchorSpec(n=n, n_tokens=tokens, loss=float(at[i]), sd=float(np.sqrt(covariance[i, i])))
-            for i, n in ((AT["loss_small"], low), (AT["loss_large"], high))
-        ],
+        pivot=pivot,
         covariance=covariance.tolist(),
         evidence=EvidenceSpec(
             n=(low, high),
@@ -85,21 +82,24 @@ _NO_SHAPE = {"x_opt": 0.0739, "k_x": 0.0, "r_opt": 1.2157, "k_r": 0.0}
 
 
 def _in_coordinates(
-    values: dict[str, Any], many: dict[str, Any], n_draws: int, anchors: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a fit in the coordinates of the law's doubt, and the covariance of its draws there."""
+    values: dict[str, Any], many: dict[str, Any], n_draws: int, pivot: tuple[float, float]
+) -> np.ndarray:
+    """Return the covariance of a fit's draws in the coordinates of the law's doubt."""
+    least = {"E": 1e-9, "A": 1e-300, "B": 1e-300, "alpha": 1e-6, "beta": 1e-6}
 
-    def theta(v: dict[str, Any]) -> np.ndarray:
-        return coordinates(LawColumns(**v, anchors=anchors))
+    def theta(i: int) -> np.ndarray:
+        v: dict[str, Any] = {k: max(float(many[k][i]), least.get(k, -np.inf)) for k in values}
+        return coordinates(LawColumns(**v, pivot=pivot))
 
-    drawn = [theta({k: float(many[k][i]) for k in values}) for i in range(n_draws)]
+    drawn = [theta(i) for i in range(n_draws)]
     covariance = np.cov(drawn, rowvar=False) + np.diag(np.full(len(COORDINATES), 1e-12))
     prior = LawColumns(E=0.0, A=1.0, alpha=1.0, B=1.0, beta=1.0)
     for c in (*SHAPE.coefficients, *DEPTH.coefficients):
-        if c.name not in values:
+        if c.name not in values or c.name.endswith("_drift"):
             i = AT[c.coordinate]
+            covariance[i] = covariance[:, i] = 0.0
             covariance[i, i] = float(getattr(prior, c.sd_field)) ** 2
-    return theta(values), covariance
+    return covariance
 
 
 def _at_reference_depth(values: dict[str, Any], runs: Runs) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _at_reference_depth(values: dict[str, Any], runs: Runs) -> dict[str, Any]:
     best one, at the middle size of `runs` and the best width for it (see depth_ln_n_factor).
     """
     n = float(np.exp(np.mean(np.log(runs.n))))
-    aspect = LawColumns(E=0, A=1, alpha=1, B=1, beta=1).x_opt * n**0.5 / reference_depth(n)
+    aspect = LawColumns(E=0, A=1, alpha=1, B=1, beta=1).x_opt * n**0.5 / evidence_depth(n)
     gap = np.log(aspect / values["depth_aspect"]) ** 2
     factor = np.exp(values["alpha"] * values["depth_q"] * gap)
     return values | {"A": values["A"] * factor}

@@ -69,9 +69,9 @@ class FitReport:
 
 
 WORDS = {
-    "loss_small": "loss at the smaller anchor",
-    "loss_large": "loss at the larger anchor",
-    "ln_data_term": "size of the data term",
+    "ln_level": "level",
+    "ln_slope_n": "slope in size",
+    "ln_slope_d": "slope in tokens",
 }
 
 

@@ -12,20 +12,26 @@ from planner.inputs.law import LawSpec, default_law, load_law
 from planner.law.columns import NDefinition
 from planner.law.law import predict_loss
 from planner.law.posterior import COORDINATES
+from planner.law.terms.depth import DEPTH
 from planner.law.terms.reference import REFERENCE
 from planner.law.terms.shape import SHAPE
 from planner_calibration.fit.law.conditional import PRIOR, Form, fit_conditional, within_rule
 from planner_calibration.fit.law.data import (
     Runs,
-    depth_varies,
     load_runs,
     require_shapes,
     require_sizes,
     shapes_of,
     sizes,
-    with_depth,
+    tuned,
 )
-from planner_calibration.fit.law.evaluate import Stage, nearest_size_baseline, progressive, score
+from planner_calibration.fit.law.evaluate import (
+    Predictor,
+    Stage,
+    nearest_size_baseline,
+    progressive,
+    score,
+)
 from planner_calibration.fit.law.export import law_of_fit
 from planner_calibration.fit.law.model import BLOCKS
 from planner_calibration.fit.law.reference import bootstrap, fit
@@ -54,8 +60,8 @@ def fit_csv(
         path: see `load_runs`.
         source: keep only this source.
         n_definition: which N; default: the one every row has.
-        prior: a law the runs move ("none": none, a free fit). Default: the published set nearest
-            in size for fewer than 12 runs, else a free fit.
+        prior: the law of shape that the runs move ("none": none, a free fit of N and D). Default:
+            the published one.
         blocks: free parts of a free fit beside the reference: depth, width, ratio. Default: depth
             where it varies, width and ratio where r varies.
         n_starts: random starts.
@@ -73,34 +79,64 @@ def fit_csv(
     runs = load_runs(path, source=source, n_definition=n_definition)
     if drop_highest:
         runs = runs[np.sort(np.argsort(-runs.loss, kind="stable")[drop_highest:])]
-    if prior is None:
-        prior = "none" if len(runs) >= 12 else ""
     if prior == "none":
         return _free(path, runs, blocks, n_starts, n_draws, seed, name)
-    law = load_law(prior) if prior else default_law(float(np.median(runs.n)))[0]
+    law = load_law(prior) if prior else default_law()[0]
+    good = tuned(runs)
+    ill, runs = runs[~good], runs[good]
     moved = update_law(law, runs, other_data=not same_data, name=name, source=path.name)
+    _require_sense(path, runs, moved)
     stages, why = _held_out(law, runs, other_data=not same_data)
     return FitReport(
-        moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved),
+        moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved, runs, ill),
         not_held_out=why,
     )  # fmt: skip
+
+
+def size_alone(runs: Runs) -> Predictor:
+    """Return the straight line of ln L in ln N: what size alone says of the loss."""
+    ln_n = np.log(runs.n)
+    if np.ptp(ln_n) < 0.01:
+        middle = float(np.exp(np.mean(np.log(runs.loss))))
+        return lambda other: np.full(len(other), middle)
+    slope, at = np.polyfit(ln_n - ln_n.mean(), np.log(runs.loss), 1)
+    return lambda other: np.exp(at + slope * (np.log(other.n) - ln_n.mean()))
+
+
+def _require_sense(path: Path, runs: Runs, moved: Update) -> None:
+    """Refuse a law that says less of its own runs than their size does.
+
+    Raises:
+        SpecError: its residuals exceed the spread about size alone.
+
+    """
+    spread = float(np.sqrt(np.mean((runs.loss - size_alone(runs)(runs)) ** 2)))
+    if len(runs) > LEAST_TO_JUDGE and moved.rms_after > max(spread, LEAST_SPREAD):
+        raise SpecError(
+            f"{path}: residuals of {moved.rms_after:.3f} nats exceed the spread of the losses "
+            f"about their size, {spread:.3f}: no law of this form describes these runs",
+            hint="fit one corpus, tokenizer and recipe at a time (--source), and drop diverged runs",
+        )
+
+
+LEAST_TO_JUDGE, LEAST_SPREAD = 5, 0.02
 
 
 def _parameters(law: LawSpec) -> dict[str, tuple[float, float, float]]:
     """Return each coefficient with the ends of its 90 % interval."""
     columns = law.columns()
     half = 1.645 * np.sqrt(np.diag(np.array(law.covariance)))  # of a 90 % interval
-    by = dict(zip(COORDINATES, half, strict=True))
+    by = dict(zip(COORDINATES, half[: len(COORDINATES)], strict=True))
     nan = float("nan")
     parameters = {k: (float(getattr(columns, k)), nan, nan) for k in ("E", "A", "B")}
-    for c in (*REFERENCE.coefficients, *SHAPE.coefficients):
+    for c in (*REFERENCE.coefficients, *SHAPE.coefficients, *DEPTH.coefficients):
         v, s = float(getattr(columns, c.name)), by[c.coordinate]
         ends = (v * np.exp(-s), v * np.exp(s)) if c.ln else (v - s, v + s)
         parameters[c.name] = (v, *ends)
     return parameters
 
 
-def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
+def _said(law: LawSpec, moved: Update, runs: Runs, ill: Runs) -> tuple[str, ...]:
     lines = [
         f"{moved.law.evidence.n_runs} runs moved {law.name}: rms {moved.rms_before:.4f} -> {moved.rms_after:.4f} nats",
         "learnt from the runs: " + in_words(moved.informed)
@@ -109,6 +145,16 @@ def _said(law: LawSpec, moved: Update) -> tuple[str, ...]:
     ]
     if len(moved.dropped):
         lines.append(f"left out for r outside [0.5, 5]: {rows_named(moved.dropped)}")
+    if len(ill):
+        words = "left out, over 1 % worse than the best of the same shape and tokens"
+        lines.append(f"{words}: {rows_named(ill.row)}")
+    corpora = sorted(set(runs.dataset))
+    if len(corpora) > 1:
+        lines.append(f"each of {len(corpora)} corpora has a level of its own: {', '.join(corpora)}")
+    if np.ptp(np.log(runs.n_tokens)) < 0.01:
+        lines.append("one number of tokens only: beta and the slope in tokens are the prior's")
+    if sizes(runs).max() == 0:
+        lines.append("one size only: alpha and the slope in size are the prior's")
     return tuple(lines)
 
 
@@ -118,10 +164,8 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
     small, large = runs[label < label.max()], runs[label == label.max()]
     if not len(small):
         return [], "the runs are of one size"
-    if not np.any(within_rule(small) | ~np.isfinite(small.r)):
-        return [], "no smaller run has r in [0.5, 5]"
     moved = update_law(law, small, other_data=other_data).law
-    columns, before = (with_depth(w.columns(), large, depth_varies(runs)) for w in (moved, law))
+    columns = moved.columns()
     seen = shapes_of(large, columns)
     return [
         Stage(
@@ -130,7 +174,7 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
             score("moved law", np.asarray(predict_loss(columns, seen)), large),
             (
                 score("the last size's mean loss", nearest_size_baseline(small)(large), large),
-                score(f"{law.name} untouched", np.asarray(predict_loss(before, seen)), large),
+                score("size alone", size_alone(small)(large), large),
             ),
         )
     ], ""

@@ -13,11 +13,16 @@ import numpy as np
 from planner.errors import SpecError
 from planner.inputs.files import read_csv
 from planner.law.columns import NDefinition
+from planner.law.terms.precision import BITS, quantisation_nats
+from planner.law.terms.repeated_data import effective_tokens
+from planner.law.terms.vocabulary import best_vocabulary_params, vocabulary_nats
+from planner.units import show
 from planner_calibration.fit.law.accuracy import fit_link, load_downstream
+from planner_calibration.fit.law.audit import few_runs, fits, promises
 from planner_calibration.fit.law.data import Runs, load_runs
 from planner_calibration.fit.law.evaluate import interval_coverage, predict_interval, stage
 from planner_calibration.fit.law.reference import bootstrap, fit
-from planner_calibration.fit.law.routing import fit_routing
+from planner_calibration.fit.law.routing import clark_gain, fit_routing, ludziejewski_gain
 from planner_calibration.fit.law.solve import solve, vpnls
 
 
@@ -216,7 +221,112 @@ def accuracy(path: Path) -> list[Finding]:
     return found
 
 
+def few_runs_suite(path: Path) -> list[Finding]:
+    """Laws moved by five cheap runs, on the rest of each source: error, interval score, coverage."""
+    scored = few_runs(path)
+    found = []
+    for s in scored:
+        told = [
+            Finding(f"{s.source}: mean |error|, nats", s.mae, "for comparison", True),
+            Finding(f"{s.source}: interval score, nats", s.interval_score, "for comparison", True),
+            Finding(f"{s.source}: covered", s.coverage, "for comparison", True),
+        ]
+        found += told
+    n = np.array([s.n for s in scored], dtype=float)
+    pooled = float(np.average([s.coverage for s in scored], weights=n))
+    found.append(_within("pooled coverage", pooled, 0.70, 0.95))
+    for k, far in enumerate(("seen", "1 to 3 times", "3 to 10 times", "over 10 times")):
+        by = np.array([s.by_horizon[k] for s in scored])
+        here = np.isfinite(by)
+        share = float(np.average(by[here], weights=n[here]))
+        found.append(_within(f"coverage at {far} the compute", share, 0.60, 1.0))
+    return found
+
+
+def fits_suite(path: Path) -> list[Finding]:
+    """Every source, whole and in random subsets: it fits, or is refused with the reason."""
+    all_of = fits(path)
+    whole = [f for f in all_of if " " not in f.what]
+    found = [
+        Finding(f"{f.what}: held-out rmse, nats", f.rmse, f"size alone {f.size_alone:.3f}", True)
+        for f in whole
+    ]
+    better = sum(f.rmse < f.size_alone for f in whole)
+    return [
+        *found,
+        _within("sources that beat size alone on held-out runs", better, 13, len(whole)),
+        _within("fits asked for", len(all_of), 1, np.inf),
+        _within("refused with a reason", sum(f.refused for f in all_of), 0, len(all_of)),
+        _within("slowest, s", max(f.seconds for f in all_of), 0, 30),
+    ]
+
+
+def choice_suite(path: Path | None = None) -> list[Finding]:
+    """P(loss <= target) of each pick, claimed against truth drawn from a set left out."""
+    made = promises()
+    found = []
+    for key in dict.fromkeys((p.params, p.tokens, p.pick) for p in made):
+        of = [p for p in made if (p.params, p.tokens, p.pick) == key]
+        claimed, realised = (float(np.mean([getattr(p, n) for p in of])) for n in _BOTH)
+        params, tokens, pick = key
+        what = f"{show(params)}, {show(tokens)} tokens, {pick.replace('_', '-')}: realised P"
+        met = abs(claimed - realised) <= 0.05
+        found.append(Finding(what, realised, f"claimed {claimed:.2f} +- 0.05", met))
+    return found
+
+
+_BOTH = ("claimed", "realised")
+
+
+def facts(path: Path | None = None) -> list[Finding]:
+    """Published figures that need no data: repeats, bits, vocabulary, experts."""
+    found = [
+        _near(f"{k} passes are worth, of fresh data", float(effective_tokens(k, 1.0)), worth, 2)
+        for k, worth in ((2, 1.97), (4, 3.73), (8, 6.62), (16, 10.58), (40, 15.17), (100, 16.37))
+    ]
+    for part, shares in (
+        ("weights", {4: 0.776, 6: 0.894, 8: 0.950}),
+        ("activations", {4: 0.836, 6: 0.934, 8: 0.973}),
+        ("kv", {4: 0.985, 6: 0.998, 8: 1.000}),
+    ):
+        found += [
+            _near(f"{part} of {p} bits keep", 1 - float(np.exp(-p / BITS[part])), share, 3)
+            for p, share in shares.items()
+        ]
+    for bits, n, tokens, nats, digits in (
+        (4, 1e9, 1e11, 0.021, 3), (4, 1e9, 1e12, 0.066, 3), (4, 8e9, 15e12, 0.13, 2),
+        (3, 1e9, 1e11, 0.11, 2), (3, 1e9, 1e12, 0.36, 2), (3, 8e9, 15e12, 0.70, 2),
+    ):  # fmt: skip
+        what = f"int{bits} after {show(tokens)} tokens at {show(n)}, nats"
+        found.append(_near(what, float(quantisation_nats(n, tokens, bits)), nats, digits))
+    for width, vocab, nats in (
+        (1024, 32e3, 0.019), (1024, 128e3, 0.007), (2048, 32e3, 0.012), (2048, 128e3, 0.005),
+        (4096, 32e3, 0.007), (4096, 128e3, 0.003),
+    ):  # fmt: skip
+        what = f"vocabulary of {show(vocab)} at d_model {width}, nats to gain"
+        found.append(_near(what, float(vocabulary_nats(vocab, width)), nats, 3))
+    found.append(
+        _near("best V d_model at 33M, M", float(best_vocabulary_params(33e6)) / 1e6, 3.1457, 4)
+    )
+    for router, n, experts, gain in (
+        ("S-BASE", 1e8, 8, 2.01), ("S-BASE", 1e9, 8, 1.69), ("S-BASE", 1e10, 8, 1.42),
+        ("S-BASE", 1e9, 128, 3.76), ("RL-R", 1e9, 32, 1.88), ("Hash", 1e9, 32, 2.07),
+    ):  # fmt: skip
+        what = f"Clark {router}, {experts} experts at {show(n)}: N_eff / N"
+        found.append(_near(what, clark_gain(router, n, experts), gain, 2))
+    for experts, low, high in ((2, 1.16, 1.19), (4, 1.41, 1.47), (8, 1.76, 1.89), (32, 2.88, 3.2)):
+        for n in (1e9, 3e9):
+            what = f"Ludziejewski, {experts} experts at {show(n)}: N_eff / N"
+            found.append(_within(what, ludziejewski_gain(n, experts), low - 0.005, high + 0.005))
+    return found
+
+
+NO_DATA = ("facts", "choice")  # suites that look at no table
 SUITES: dict[str, Callable[[Path], list[Finding]]] = {
+    "facts": facts,
+    "choice": choice_suite,
+    "few-runs": few_runs_suite,
+    "fits": fits_suite,
     "chinchilla": chinchilla,
     "gadre": gadre,
     "routing": routing,
@@ -226,7 +336,7 @@ SUITES: dict[str, Callable[[Path], list[Finding]]] = {
 }
 
 
-def run_suite(name: str, path: Path) -> list[Finding]:
+def run_suite(name: str, path: Path | None) -> list[Finding]:
     """Run one suite on a table.
 
     Raises:
@@ -235,4 +345,6 @@ def run_suite(name: str, path: Path) -> list[Finding]:
     """
     if name not in SUITES:
         raise SpecError(f"no suite called {name!r}", hint=f"one of {', '.join(SUITES)}")
-    return SUITES[name](path)
+    if path is None and name not in NO_DATA:
+        raise SpecError(f"suite {name} scores a table of runs", hint="give one: DATA.csv")
+    return SUITES[name](path or Path())

@@ -1,38 +1,36 @@
 """A published law moved by a user's own runs: the posterior's mode and covariance.
 
-The law's priors hold what the data leave open, so two or three runs already help and cannot do
-harm; the report names every coefficient the runs did not inform.
+One model for any number of runs: a prior on level, slopes and exponents, from published laws as a
+group or from the one law whose data the runs share; that law's priors on shape and depth; and a smooth
+misfit in ln N and ln D. So two or three runs already help and cannot do harm, and the
+report names every coefficient the runs did not inform.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from planner.errors import SpecError
 from planner.inputs.files import rows_named
 from planner.inputs.law import LawSpec
 from planner.law.columns import LawColumns
+from planner.law.evidence import widening_sd
 from planner.law.law import predict_loss
-from planner.law.posterior import (
-    ALPHA_RANGE,
-    AT,
-    BETA_RANGE,
-    COORDINATES,
-    OTHER_DATA_SD,
-    OTHER_NOISE_SD,
-    coordinates,
-    law_at,
-    spread,
-)
-from planner.law.terms.depth import DEPTH
-from planner.law.terms.reference import reference_loss
+from planner.law.posterior import AT, COORDINATES, LOCAL, coordinates, law_at, named, spread
+from planner.law.terms.depth import best_width
+from planner.law.terms.misfit import gram, rest_sd
 from planner_calibration.fit.law.conditional import UNINFORMED, within_rule
-from planner_calibration.fit.law.data import Runs, depth_varies, shapes_of, with_depth
-from planner_calibration.fit.law.solve import solve
+from planner_calibration.fit.law.data import Runs, shapes_of
+from planner_calibration.fit.law.hierarchy import group_prior, own_prior
+from planner_calibration.fit.map_fit import MAD, MapFit, Prior, map_fit
 
-SMALL, LARGE = AT["loss_small"], AT["loss_large"]
+RUN_NOISE = 0.006  # of ln L, between runs of one recipe, before there are residuals to tell
+NOISE_RUNS, NOISE_STEPS = 8.0, 3  # runs that expectation counts for; fits for it
+TAIL = 3.0  # times the noise beyond which a run pulls no harder
+CORPUS_SD = 0.1  # of ln L, between corpora
+MOST_POINTS = 16  # cells (N, D) where the misfit is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +49,6 @@ class Update:
         return tuple(c for c in COORDINATES if c not in self.uninformed)
 
 
-def prior_covariance(law: LawColumns, n: float, *, other_data: bool) -> np.ndarray:
-    """Return the spread of the coordinates before any run, wider where the corpus is another."""
-    covariance = spread(law, n)
-    if other_data:
-        both = np.zeros(len(COORDINATES))
-        both[[SMALL, LARGE]] = OTHER_DATA_SD * coordinates(law)[[SMALL, LARGE]]
-        covariance = covariance + np.outer(both, both)
-    # Beyond the anchors the slope is unsure too; runs are often far smaller than 1B.
-    beyond = [float(np.log(n / law.anchors[i][0])) for i in (0, 1)]
-    gap = max(-beyond[0], beyond[1], 0.0)
-    covariance[SMALL, SMALL] += (law.size_slope_sd * gap) ** 2 * (beyond[0] < 0)
-    covariance[LARGE, LARGE] += (law.size_slope_sd * gap) ** 2 * (beyond[1] > 0)
-    return covariance
-
-
 def update_law(
     spec: LawSpec,
     runs: Runs,
@@ -73,98 +56,140 @@ def update_law(
     name: str = "user",
     source: str = "own runs",
     other_data: bool = True,
-    depth: bool | None = None,
+    without: Collection[str] = (),
+    run_noise: float | None = None,
 ) -> Update:
     """Return `spec` conditioned on `runs`.
 
     Args:
-        spec: the law that is the prior.
-        runs: trained models, N counted as the law counts.
+        spec: the law that is the prior, of shape at least.
+        runs: trained models.
         name: of the new law.
         source: where the runs came from, kept in the file.
-        other_data: whether corpus, tokenizer or recipe may differ from the law's.
-        depth: let depth act; by default where depths leave the reference by a quarter.
+        other_data: whether corpus, tokenizer or recipe may differ from the law's: then the level,
+            slopes and exponents are those of published laws as a group.
+        without: families of laws left out of that group, for scoring on their own runs.
+        run_noise: of ln L, between runs, before there are residuals to tell; default: the law's
+            own where its data are shared.
 
     Raises:
-        SpecError: the runs count N otherwise than the law, or none has r inside [0.5, 5].
+        SpecError: the runs share the law's data but count N otherwise.
 
     """
-    law = spec.columns()
-    noise = float(max(law.noise_sd, OTHER_NOISE_SD) if other_data else law.noise_sd)
-    depth = depth_varies(runs) if depth is None else depth
-    law.n_definition.require(runs.n_definition, where="runs")
-    keep = _within_reach(runs)
+    if not other_data:
+        spec.n_definition.require(runs.n_definition, where="runs")
+    reach = within_rule(runs) | ~np.isfinite(runs.r)
+    # Where no run has an MLP/attention ratio that laws reach, all count, each with its own doubt.
+    keep = reach if reach.any() else np.ones(len(runs), bool)
     used = runs[keep]
-    law = with_depth(law, used, depth)
-    n_mid = float(np.exp(np.mean(np.log(used.n))))
-    covariance = prior_covariance(law, n_mid, other_data=other_data)
-    free = sorted(set(range(len(COORDINATES))) - _frozen(law, used, depth))
-    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
-    s = shapes_of(used, law)
-
-    def missed(by: LawColumns) -> np.ndarray:
-        return np.asarray(used.loss - predict_loss(by, s))
-
-    def misses(step: np.ndarray) -> np.ndarray:
-        return missed(_moved(law, free, root @ step)) / noise
-
-    found = solve(lambda step: np.concatenate([_huber(misses(step)), step]), [np.zeros(len(free))])
-    data = misses(found.theta)
-    # Misfit beyond the stated noise widens everything; a lucky fit never narrows it.
-    spent = len(free) - float(np.trace(found.inverse))  # coordinates' worth the runs settled
-    excess = max(1.0, float(np.sum(data**2)) / max(len(used) - spent, 1.0))
-    posterior = np.diag(np.diag(covariance))
-    posterior[np.ix_(free, free)] = root @ found.inverse @ root.T * excess
+    pivot = _middle(used)
+    mean, local = (
+        group_prior(pivot, used.n_definition, without=without)
+        if other_data
+        else own_prior(spec, pivot)
+    )
+    law = spec.columns()
+    law = replace(
+        law,
+        x_opt=float(best_width(law, pivot[0])),
+        n_fitted_low=float(used.n.min()),
+        n_fitted_high=float(used.n.max()),
+        pivot=pivot,
+        n_definition=used.n_definition,
+        points=(),
+        misfit=(),
+        covariance=(),
+    )
+    prior = _prior(spec, law, pivot[0], local)
+    law = law_at(law, named(law, np.concatenate([mean, coordinates(law)[len(LOCAL) :]])))
+    before = float(np.sqrt(np.mean(_missed(law, used) ** 2)))
+    points = _points(used)
+    law = replace(law, points=points, misfit=(0.0,) * len(points))
+    covariance = np.zeros((len(COORDINATES) + len(points),) * 2)
+    covariance[: len(COORDINATES), : len(COORDINATES)] = prior
+    covariance[len(COORDINATES) :, len(COORDINATES) :] = law.misfit_sd**2 * gram(points)
+    root = np.linalg.cholesky(covariance + 1e-15 * np.eye(len(covariance)))
+    if run_noise is None:
+        run_noise = RUN_NOISE if other_data else spec.noise_sd / float(np.mean(used.loss))
+    found, noise = _fit(law, used, root, run_noise)
+    k = len(root)  # after it the levels of further corpora, which are theirs
+    after = law_at(law, named(law, coordinates(law) + root @ found.peak[:k]))
+    posterior = root @ found.covariance[:k, :k] @ root.T
     ratio = np.sqrt(np.diag(posterior) / np.diag(covariance))
-    silent = tuple(c for c, i in AT.items() if i not in free or ratio[i] > UNINFORMED)
-    after = _moved(law, free, root @ found.theta)
     return Update(
-        _as_spec(spec, after, posterior, used, name, source, noise * float(np.sqrt(excess))),
-        uninformed=silent,
-        rms_before=float(np.sqrt(np.mean(missed(law) ** 2))),
-        rms_after=float(noise * np.sqrt(np.mean(data**2))),
+        _as_spec(spec, after, posterior, used, name, source, noise),
+        uninformed=tuple(c for c, i in AT.items() if ratio[i] > UNINFORMED),
+        rms_before=before,
+        rms_after=float(np.sqrt(np.mean(_missed(after, used, found.peak[k:]) ** 2))),
         dropped=runs.row[~keep],
     )
 
 
-def _within_reach(runs: Runs) -> np.ndarray:
-    keep = within_rule(runs) | ~np.isfinite(runs.r)
-    if not keep.any():
-        raise SpecError(
-            f"no run left: r is outside [0.5, 5] in {rows_named(runs.row)}",
-            hint="the law does not reach such shapes; train one with r inside",
+def _middle(runs: Runs) -> tuple[float, float]:
+    return float(np.exp(np.mean(np.log(runs.n)))), float(np.exp(np.mean(np.log(runs.n_tokens))))
+
+
+def _prior(spec: LawSpec, law: LawColumns, n: float, local: np.ndarray) -> np.ndarray:
+    """Return the covariance of the coordinates before any run."""
+    k = len(LOCAL)
+    found = np.zeros((len(COORDINATES),) * 2)
+    found[:k, :k] = local
+    found[k:, k:] = spread(spec.columns(), n)[k : len(COORDINATES), k : len(COORDINATES)]
+    return found
+
+
+def _points(runs: Runs) -> tuple[tuple[float, float], ...]:
+    """Return at most `MOST_POINTS` of the (N, D) trained, those furthest from each other first."""
+    at = np.unique(np.round(np.log(np.column_stack([runs.n, runs.n_tokens])), 1), axis=0)
+    chosen = [int(np.argmin(np.sum((at - at.mean(axis=0)) ** 2, axis=1)))]
+    while len(chosen) < min(len(at), MOST_POINTS):
+        gap = np.min([np.sum((at - at[i]) ** 2, axis=1) for i in chosen], axis=0)
+        chosen.append(int(np.argmax(gap)))
+    return tuple((float(n), float(d)) for n, d in np.exp(at[chosen]))
+
+
+def _missed(law: LawColumns, runs: Runs, levels: np.ndarray | None = None) -> np.ndarray:
+    """Return loss observed less predicted, nats; `levels` of further corpora, in `CORPUS_SD`."""
+    predicted = np.asarray(predict_loss(law, shapes_of(runs, law)))
+    if levels is not None and len(levels):
+        predicted = predicted * np.exp(_corpora(runs) @ levels)
+    return np.asarray(runs.loss - predicted)
+
+
+def _corpora(runs: Runs) -> np.ndarray:
+    """Return what each further corpus adds to ln L by run, (rows, corpora less the largest)."""
+    names, count = np.unique(runs.dataset, return_counts=True)
+    others = names[np.argsort(-count, kind="stable")][1:]
+    return np.asarray(CORPUS_SD * (runs.dataset[:, None] == others))
+
+
+def _fit(law: LawColumns, runs: Runs, root: np.ndarray, run_noise: float) -> tuple[MapFit, float]:
+    """Return the mode in steps of the prior's own width, and the noise of a run, of ln L."""
+    s, middle, ln_loss = shapes_of(runs, law), coordinates(law), np.log(runs.loss)
+
+    k, corpora = len(root), _corpora(runs)
+
+    def residuals(steps: np.ndarray) -> np.ndarray:
+        moved = law_at(law, named(law, middle + steps[:, :k] @ root.T))
+        predicted = np.log(np.maximum(predict_loss(moved, s), 1e-6))
+        return np.asarray(ln_loss - predicted - steps[:, k:] @ corpora.T)
+
+    # What a run says is blurred where no point of the misfit is near, or it leaves the evidence.
+    own = np.hypot(rest_sd(law, runs.n, runs.n_tokens), widening_sd(law, s) / runs.loss)
+    priors = [Prior(str(i), 0.0, 1.0, "linear") for i in range(k + corpora.shape[1])]
+    noise = run_noise
+    for _ in range(NOISE_STEPS):
+        weights = noise / np.hypot(noise, own)
+        found = map_fit(
+            residuals, priors, noise=noise, n_starts=1, batched=True, weights=weights, tail=TAIL
         )
-    return np.asarray(keep)
-
-
-def _moved(law: LawColumns, free: list[int], step: np.ndarray) -> LawColumns:
-    """Return `law` with its free coordinates moved by `step`, within the bounds of any law."""
-    theta = coordinates(law)
-    theta[free] += step
-    t: dict[str, Any] = dict(zip(COORDINATES, theta, strict=True))
-    t["alpha"] = np.clip(t["alpha"], *ALPHA_RANGE)
-    t["beta"] = np.clip(t["beta"], *BETA_RANGE)
-    t["loss_small"] = max(t["loss_small"], t["loss_large"] + 1e-3)
-    return law_at(law, t)
-
-
-def _huber(miss: np.ndarray, at: float = 3.0) -> np.ndarray:
-    """Return residuals whose squares are Huber's loss: beyond three sigma a run pulls no harder."""
-    size = np.abs(miss)
-    return np.asarray(
-        np.where(size <= at, miss, np.sign(miss) * np.sqrt(np.maximum(2 * at * size - at**2, 0)))
-    )
-
-
-def _frozen(law: LawColumns, runs: Runs, depth: bool) -> set[int]:
-    """Return the coordinates that cannot move: no such part in the law, or nothing varies in it."""
-    out = set()
-    if not depth:
-        out |= {AT[c.coordinate] for c in DEPTH.coefficients}
-    for side, values in (("x", runs.x), ("r", runs.r)):
-        if getattr(law, f"k_{side}") <= 0 or not np.any(np.isfinite(values)):
-            out |= {AT[f"ln_k_{side}"], AT[f"ln_{side}_opt"]}
-    return out
+        left = weights * residuals(found.peak[None])[0]
+        # Few runs bend the law to themselves: what was expected counts as some runs more.
+        settled = len(priors) - float(np.trace(found.covariance))
+        free = max(len(left) - settled, 1.0)
+        seen = MAD * float(np.median(np.abs(left))) * np.sqrt(len(left) / free)
+        noise = float(np.sqrt((NOISE_RUNS * run_noise**2 + free * seen**2) / (NOISE_RUNS + free)))
+    return found, noise
 
 
 def _as_spec(
@@ -176,54 +201,50 @@ def _as_spec(
     source: str,
     noise: float,
 ) -> LawSpec:
-    sd = dict(zip(COORDINATES, map(float, np.sqrt(np.diag(covariance))), strict=True))
-    tokens, old, before = law.anchors[0][1], spec.evidence, spec.columns()
+    old = spec.evidence
     basis = {"basis": f"{spec.name} as the prior, {len(runs)} runs"}
 
     def values(*names: str) -> dict[str, Any]:
         return {name: float(getattr(law, name)) for name in names} | basis
 
-    spreads = {
-        "alpha_sd": sd["alpha"],
-        "beta_sd": sd["beta"],
-        "data_term_ln_sd": sd["ln_data_term"],
-    }
     changes: dict[str, Any] = {
         "name": name,
         "summary": f"{spec.name}, moved by {len(runs)} runs: {source}",
+        "n_definition": runs.n_definition,
         "source": f"{spec.source}; {source}",
         "checked": date.today(),
         "basis": "user",
-        "reference": values("E", "A", "alpha", "B", "beta") | spreads,
-        "anchors": [
-            {
-                "n": n,
-                "n_tokens": tokens,
-                "loss": float(reference_loss(law, n, tokens)),
-                "sd": sd[at],
-            }
-            for at, (n, *_) in zip(("loss_small", "loss_large"), law.anchors, strict=True)
-        ],
+        "reference": values("E", "A", "alpha", "B", "beta"),
+        "anchors": [],
+        "pivot": law.pivot,
+        "points": [(*p, float(v)) for p, v in zip(law.points, law.misfit, strict=True)],
         "covariance": covariance.tolist(),
         "evidence": {
-            "n": _wider(old.n, runs.n),
-            "tokens_per_param": _wider(old.tokens_per_param, runs.n_tokens / runs.n),
+            "n": _span(runs.n),
+            "tokens_per_param": _span(runs.n_tokens / runs.n),
             **old.model_dump(include={"r", "x", "gqa", "gqa_high"}),
-            "data": f"{old.data}, and {source}",
+            "data": source,
             "n_runs": len(runs),
         },
-        "noise_sd": noise,
+        "noise_sd": noise * float(np.mean(runs.loss)),
         "notes": f"{rows_named(runs.row)} of the runs given",
     }
     if spec.conditional:
-        low, high = float(runs.n.min()), float(max(runs.n.max(), spec.conditional.fitted_n[1]))
         shape = values("x_opt", "k_x", "r_opt", "k_r")
-        changes["conditional"] = shape | {"form": spec.conditional.form, "fitted_n": (low, high)}
-    if (law.depth_q, law.depth_aspect) != (before.depth_q, before.depth_aspect):
-        depth = {"q": float(law.depth_q), "aspect": float(law.depth_aspect)}
-        changes["depth"] = depth | basis
+        spreads = spec.conditional.model_dump(include=_SPREADS)
+        changes["conditional"] = (
+            shape
+            | spreads
+            | {"form": spec.conditional.form, "fitted_n": (law.n_fitted_low, law.n_fitted_high)}
+        )
+    depth = {"q": float(law.depth_q), "aspect": float(law.depth_aspect)}
+    changes["depth"] = depth | {"drift": float(law.depth_drift)} | basis
     return LawSpec.model_validate(spec.model_dump() | changes)
 
 
-def _wider(span: tuple[float, float], values: np.ndarray) -> tuple[float, float]:
-    return float(min(values.min(), span[0])), float(max(values.max(), span[1]))
+_SPREADS = {f"{name}_ln_sd" for name in ("x_opt", "k_x", "r_opt", "k_r")}
+
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of what was trained, a hair apart where it is one."""
+    return float(values.min()) * 0.999, float(values.max()) * 1.001
