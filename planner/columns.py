@@ -125,6 +125,8 @@ class Limits:
     block_tokens: Scalar = 16.0  # a KV block
     reserve_bytes: Bytes = 0.0  # held by a draft: never the cache's
     chunked_prefill: Scalar = 1.0  # 1 where prompts are cut to the budget and mixed with decoding
+    cuts_prompts: Scalar = 1.0  # 0 where a prompt is computed whole, whatever the budget
+    reserves_output: Scalar = 0.0  # 1 where a request enters only if its whole output will fit
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
     async_scheduling: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
@@ -171,6 +173,7 @@ class Workload:
     batch: Scalar  # requests there are, or that are kept in flight
     n_requests: Scalar = math.inf  # in the whole run, where a loop keeps `batch` of them in flight
     prefix_hit: Scalar = 0.0  # share of the prompt the prefix cache already holds
+    cv: Scalar = 0.0  # how far lengths spread: standard deviation over mean
 
 
 def as_columns(cls: type[C], values: Mapping[str, Any]) -> C:
@@ -294,6 +297,17 @@ class Overheads:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """What the server around the engine takes of its CPU: fitted, by engine and version."""
+
+    fixed_s: Seconds = 0.0  # a request's delay besides, in which others are not held up
+    request_s: Seconds = 0.0  # HTTP, template, first scheduling: one request after the other
+    prompt_token_s: Seconds = 0.0  # tokenising
+    token_s: Seconds = 0.0  # detokenising and streaming a token
+    shared: Scalar = 0.0  # 1 where one process takes requests in and streams tokens out
+
+
+@dataclass(frozen=True, slots=True)
 class Speculation:
     """A small model proposes tokens, the served one checks them together."""
 
@@ -315,3 +329,4 @@ class System:
     limits: Limits
     footprint: Footprint = Footprint()
     speculation: Speculation | None = None
+    front_end: FrontEnd = FrontEnd()

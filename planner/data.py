@@ -8,12 +8,16 @@ from pathlib import Path
 from planner.errors import UnknownName
 
 _PACKAGE = Path(__file__).parent
-_CHECKOUT = {"hardware": "hardware", "calibration": "calibration/fits"}
+_CHECKOUT = {
+    "hardware": "hardware",
+    "calibration": "calibration/fits",
+    "front_ends": "calibration/front_ends",
+}
 _first: ContextVar[dict[str, tuple[Path, ...]]] = ContextVar("first", default={})  # noqa: B039
 
 
 def bundled(kind: str) -> Path:
-    """Return our own folder of `kind`: hardware, calibration, presets/models or presets/laws.
+    """Return our own folder of `kind`: hardware, calibration, front_ends, presets/models or presets/laws.
 
     In a wheel the mapped data sits inside the package; in a checkout, beside it.
     """

@@ -136,6 +136,12 @@ devices_per_node | n_{node} |  | devices of a node
 overheads.step_s | t_e | s | engine work a step: scheduler, sampling, output
 layer_s | t_{gap} | s | gaps between kernels, a layer
 sequence_s | t_{seq} | s | bookkeeping of a sequence that yields a token
+fixed_s | t_{door} | s | delay of a request in which the front end holds up no other
+request_s | t_{req} | s | CPU time of the front end, a request
+prompt_token_s | t_{tok} | s | CPU time of the front end, a prompt token: tokenising
+token_s | t_{out} | s | CPU time of the front end, a streamed token
+shared | c_{shared} |  | 1 where one process takes requests in and streams tokens out
+intake_s | t_{in} | s | front end, a lone request: before the scheduler sees it, and its first token's way back
 ranks_s | t_{rank} | s | agreeing with the other ranks, a step
 rank_block_s | t_{rank}^{blk} | s | telling the other ranks where a block of the cache is
 eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
@@ -149,6 +155,8 @@ eager | e |  | 1 where no graphs are captured
 async_scheduling | a |  | 1 where the next step is prepared while the devices are busy
 prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
 cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
+cuts_prompts | c_{cut} |  | 0 where a prompt is computed whole, whatever the budget
+reserves_output | c_{res} |  | 1 where a request enters only if its whole output will fit
 chunked_prefill | c |  | 1 where prompts are cut to the budget and mixed with decoding
 sampler_copies | c_s |  | float32 logits of every sequence that the sampler holds at once
 samples_chunked | c_c |  | 1 where it samples while it measures prompts that are cut
@@ -335,6 +343,7 @@ other_data_sd | \sigma_{data} |  | and for another corpus or tokenizer
 
 # A closed loop at a fixed concurrency
 n_requests | n |  | requests of a whole run
+cv | \upsilon |  | how far lengths spread: standard deviation over mean
 prefix_hit | h |  | share of a prompt the prefix cache holds
 in_flight | R |  | requests that hold memory at once
 prompt_tokens | S_p |  | prompt tokens a request computes
@@ -344,15 +353,9 @@ riding_beside | B_{rb} |  | sequences that decode in a step that computes prompt
 mean_context | \bar S |  | cached tokens of a decoding sequence, mean over its life
 prompts_a_full_step | q_f |  | prompts completed in a step that computes as many as it can
 prompts_a_step | q |  | prompts completed in a step, once starts have spread out
-prompt_step_s | t_q | s | a step that computes prompts
 full_prompt_step_s | t_{qf} | s | a step that computes as many prompt tokens as it can
 decode_step_s | t_1 | s | a step in which all in flight decode
 steps_for_others | n_q |  | steps that compute prompts of others while a request decodes
-own_prompt_s | t_{own} | s | a prompt that need not wait
-spread_decode_s | t_{dec} | s | first token to last, chunked, starts spread out
-spreading | \sigma |  | share of a run in which starts still crowd
-crowded_ttft_s | t_{crowd} | s | time to first token while starts crowd
-own_ttft_s | t_{ttft,own} | s | from a place to the first token, prompts not being the bottleneck
 burst_prompts_a_step | q_b |  | prompts completed in a step of the start-up burst
 burst_step_s | t_b | s | a step of the start-up burst
 burst_rest | \rho_b |  | share of the last step of a burst that no prompt fills

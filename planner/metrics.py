@@ -242,8 +242,6 @@ LATENCIES: dict[str, Latency] = {
 STATISTICS = ("p50", "p90", "p95", "p99")
 # What only a simulated run has, besides the latencies' percentiles.
 _RUN = (
-    Metric("simulated_output_tokens_per_s", "", "simulated", "generated tokens a second of the run",
-           spread="throughput", better="high"),
     Metric("goodput_per_s", "1/s", "goodput", "requests a second within every limit", better="high"),
     Metric("met_share", "", "met", "share of requests within every limit", percent=True),
     Metric("gpu_utilisation", "", "busy", "share of the time engines are busy", percent=True),

@@ -42,13 +42,30 @@ def _uncalibrated(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[i
     return [i for i in rows if scenarios[i].model.layer_kinds - {"dense"}]
 
 
-def _spread(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[int]:
-    loads = [(i, scenarios[i].workload) for i in rows]
-    return [
-        i
-        for i, w in loads
-        if w.output_cv or (w.kind not in ("rate", "trace") and (w.input_cv or w.burstiness != 1.0))
-    ]
+NEAR = 0.85  # of saturation
+
+
+def _share(scenarios: Sequence[Scenario], t: Table, i: int) -> float:
+    """Return what a row is asked for, as a share of what it can serve; NaN where it is no rate."""
+    if scenarios[i].workload.kind != "rate" or "saturation_per_s" not in t:
+        return np.nan
+    return float((scenarios[i].workload.rate_per_s or np.nan) / t["saturation_per_s"][i])
+
+
+def _near(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    shares = [s for i in rows if NEAR < (s := _share(scenarios, t, i)) < 1]
+    return [f"{len(shares)} of {len(rows)} settings ask for {_percent(shares)}"] if shares else []
+
+
+def _overloaded(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
+    ends = [i for i in rows if scenarios[i].workload.n_requests]
+    shares = [s for i in ends if (s := _share(scenarios, t, i)) >= 1]
+    return [f"{len(shares)} of {len(rows)} settings ask for {_percent(shares)},"] if shares else []
+
+
+def _percent(shares: Sequence[float]) -> str:
+    low, high = (f"{100 * x:.0f} %" for x in (min(shares), max(shares)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _stored(scenarios: Sequence[Scenario], t: Table, rows: Rows) -> list[str]:
@@ -95,9 +112,18 @@ SERVING_WARNINGS = (
         _bound("saturated"),
     ),
     Warning(
+        "near-saturation",
+        "{names} of what can be served: there waits hang on small errors, and double with a few percent more",
+        _near,
+    ),
+    Warning(
+        "overloaded-run",
+        "{names} more than can be served: the queue grows until the run ends, and waits with its length",
+        _overloaded,
+    ),
+    Warning(
         "capacity",
-        "where bound by capacity, requests wait for memory and are set back: throughput is some "
-        "10 % optimistic, TTFT rough until the queue is long; --simulate says better",
+        "where bound by capacity, requests wait for memory and are set back: TTFT hangs on how much there is",
         _bound("capacity"),
     ),
     Warning(
@@ -130,15 +156,15 @@ SERVING_WARNINGS = (
         _uncalibrated,
     ),
     Warning(
-        "means-only",
-        "closed forms leave out how far lengths or arrivals spread in {n} settings: --simulate draws it",
-        _spread,
-    ),
-    Warning(
         "draft-acceptance",
         "the acceptance of drafts is an assumption: measure it on your traffic",
         lambda scenarios, t, rows: [i for i in rows if scenarios[i].engine.draft],
     ),
+)
+NOT_SIMULATED = Warned(
+    code="not-simulated",
+    message="of so many points the closed form is shown, means where lengths and arrivals do not spread: "
+    "ask for 512 or fewer, and they are simulated",
 )
 CHANGED_SHAPE = Warned(
     code="changed-shape",

@@ -111,9 +111,9 @@ def test_each_line_carries_the_unit_it_declares(name):
 # The mean over a burst of the step a prompt is done in is counted out for numbers, and a formula only
 # on average: what stands on it is no closed form, and is held to the simulation instead.
 BURST = "test_the_start_up_burst_agrees_within_3_percent"
-LOOP = "test_chunked_tpot_latency_and_throughput_agree_within_3_percent"
+LOOP = "test_a_loop_without_an_end_is_the_simulations_within_its_domain"
 QUEUE = "test_ttft_of_a_closed_loop_holds_the_burst_and_the_queue_for_a_place"
-WHOLE = "test_whole_prompts_agree_within_1_percent"
+WHOLE = "test_a_batch_of_whole_prompts_agrees_within_1_percent"
 JUDGED_ELSEWHERE = {
     "placed_burst_ttft_s": BURST,
     "burst_ttft_s": BURST,

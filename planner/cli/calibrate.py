@@ -281,3 +281,20 @@ def profiles(
 
     paths = main(data, out, typer.echo)
     typer.echo(f"{len(paths)} profiles in {out}")
+
+
+@app.command("front-ends")
+def front_ends(
+    data: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Holds servebench.csv, openloop.csv, …")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where they are written.")],
+) -> None:
+    """Fit what servers add to their engines, and how sure services under load are told.
+
+    Example: planner calibrate front-ends data/runs --out calibration/front_ends
+    """
+    from planner_calibration.fit.front_end import main
+
+    paths = main(data, out, typer.echo)
+    typer.echo(f"{len(paths)} front ends in {out}")

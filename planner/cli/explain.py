@@ -55,12 +55,13 @@ def explain(
     if compare:
         shown, plain = _compare(quantity, str(other), at, on)
         return write(as_json(plain) if json_ else as_text(shown), out)
-    text, plain, tex = _explain(quantity, _shape(at, of), everything)
+    told, shape = _shape(at, of)
+    text, plain, tex = _explain(quantity, shape, everything, told.get(quantity))
     write(as_json(plain) if json_ else tex if latex else as_text(text), out)
 
 
 def _explain(
-    quantity: str, at: "Evaluation | None", everything: bool
+    quantity: str, at: "Evaluation | None", everything: bool, told: float | None
 ) -> tuple[Any, dict[str, Any], str]:
     from planner.report.explain import render
     from planner.report.explain.closed import CLOSED, closed_form
@@ -71,22 +72,31 @@ def _explain(
         plain = {"quantity": c.name, "formula": render.formula(c.solution), "value": c.value}
         return render.closed_text(c), plain, render.closed_latex(c)
     d = derive(quantity, at)
-    return render.as_text(d, everything=everything), render.as_json(d), render.as_latex(d)
+    plain = render.as_json(d) | ({} if told is None else {"simulated": told})
+    return render.as_text(d, everything=everything, told=told), plain, render.as_latex(d)
 
 
-def _shape(at: Path | None, of: str | None) -> "Evaluation | None":
-    """Return the shape asked for of a result, else its fastest pick, else its first."""
+def _shape(at: Path | None, of: str | None) -> "tuple[dict[str, float], Evaluation | None]":
+    """Return the shape asked for of a result, else its fastest pick, else its first.
+
+    And before it what was simulated of it, by metric: nothing of a batch.
+    """
     from planner.errors import UnknownName
     from planner.report.asked import evaluations, models, resolved
-    from planner.results import read_result
+    from planner.results import Estimate, read_result
+    from planner.scenario.evaluate import MEANS
 
     if at is None:
-        return None
+        return {}, None
     result = read_result(at)
     shown = evaluations(models(result), resolved(result))
     if of is not None and of not in shown:
         raise UnknownName.among("shape", of, shown)
-    return shown[of or ("fastest" if "fastest" in shown else next(iter(shown)))]
+    name = of or ("fastest" if "fastest" in shown else next(iter(shown)))
+    metrics = result.shapes[name].metrics
+    simulated = "ttft_s_p99" in metrics
+    told = {n: v.value for n in MEANS if isinstance(v := metrics.get(n), Estimate)}
+    return told if simulated else {}, shown[name]
 
 
 def _compare(a: str, b: str, at: Path | None, on: str | None) -> tuple[Any, dict[str, Any]]:

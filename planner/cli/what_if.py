@@ -12,9 +12,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPTION=VALUE", help="An option that stays put. Repeatable."),
 ]
-Simulate = Annotated[
-    bool, typer.Option("--simulate", help="Run each point through the scheduler: percentiles.")
-]
 Memory = Annotated[
     bool, typer.Option("--memory", help="Show memory part by part, as the engine's log would.")
 ]
@@ -29,7 +26,6 @@ def what_if(
     from_: From = None,
     vary: Vary = None,
     set_: Set = None,
-    simulate: Simulate = False,
     memory: Memory = False,
     top: Top = 64,
     **settings: Any,
@@ -47,7 +43,6 @@ def what_if(
     settings |= read_set(set_ or [])
     model, settings, serve = served(from_, model, settings, beside=read_vary(vary or []))
     curve = [] if any(name in settings for name in LOADS) else [CURVE]
-    simulate = simulate or "trace" in settings
-    found = run(model, vary or curve, simulate=simulate, command=command_line(), **settings)
+    found = run(model, vary or curve, command=command_line(), **settings)
     found = found.model_copy(update={"shown": LOG}) if memory else found
     form.show(found, top, serve)

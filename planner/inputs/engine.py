@@ -8,7 +8,7 @@ import re
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
@@ -104,6 +104,8 @@ class EngineVersion(EngineLimits):
     aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
+    cuts_prompts: Literal["always", "mixed", "never"] = "always"  # mixed: only beside decoding
+    reserves_output: bool = False  # a request enters only if its whole output will fit
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
     # Longest request beyond which prompts are cut without being asked.
@@ -149,7 +151,7 @@ class EngineFile(Spec):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        since = [_numbers(v.since) for v in self.versions]
+        since = [version_numbers(v.since) for v in self.versions]
         if since != sorted(since) or not all(since):
             raise ValueError("versions: list them oldest first, each with its number in `since`")
         return self
@@ -159,8 +161,8 @@ class EngineFile(Spec):
         said, able = words(version), self.versions
         if named := [v for v in self.versions if said & {*v.aliases}]:
             able = tuple(v for v in self.versions if v.generation == named[0].generation)
-        asked = _numbers(version)
-        known = [v for v in able if not asked or _numbers(v.since) <= asked]
+        asked = version_numbers(version)
+        known = [v for v in able if not asked or version_numbers(v.since) <= asked]
         return known[-1] if known else able[0]
 
     def on_day(self, day: str) -> str:
@@ -170,13 +172,13 @@ class EngineFile(Spec):
 
     def unknown(self, version: str) -> bool:
         """Whether `version` is newer than any whose code was read."""
-        known = _numbers(self.known_to)  # 0.32.1 is 0.32
-        return bool(known) and _numbers(version)[: len(known)] > known
+        known = version_numbers(self.known_to)  # 0.32.1 is 0.32
+        return bool(known) and version_numbers(version)[: len(known)] > known
 
     def before_memory(self, version: str) -> bool:
         """Whether `version` is older than those whose memory is known."""
-        asked = _numbers(version)
-        return bool(asked) and asked < _numbers(self.memory_from)
+        asked = version_numbers(version)
+        return bool(asked) and asked < version_numbers(self.memory_from)
 
     def version_of(self, text: str) -> str:
         """Return the version `text` speaks of, as ``0.8.3``, or ``0.8.3-v0`` where it ran as an older one.
@@ -188,7 +190,7 @@ class EngineFile(Spec):
         named = [w for v in self.versions for w in v.aliases if w in words(tag)]
         for word in named:
             tag = tag.replace(word, "")
-        own = ".".join(map(str, _numbers(tag)))
+        own = ".".join(map(str, version_numbers(tag)))
         moved = [w for w in named if self.at(f"{own}-{w}") is not self.at(own)]
         return "-".join(filter(None, (own, *moved[:1])))
 
@@ -197,7 +199,8 @@ class EngineFile(Spec):
 OWN = ("since", "released", "aliases", "chunks_above", "chunk_tokens", "source", "written", "notes")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version; none where it names none."""
     found = re.search(r"(?<![\w.])v?(\d+(?:\.\d+)*)", version.lower())
     return tuple(map(int, found[1].split("."))) if found else ()
 
@@ -368,6 +371,12 @@ class EngineSpec(EngineLimits, EngineChoice):
             max_batched_tokens=float(self.max_batched_tokens),
             block_tokens=float(self.block_tokens),
             chunked_prefill=float(self.chunked_prefill),
+            cuts_prompts=float(
+                {"always": True, "mixed": self.chunked_prefill, "never": False}[
+                    self.release.cuts_prompts
+                ]
+            ),
+            reserves_output=float(self.release.reserves_output),
             max_model_len=float(self.max_model_len or 0),
             prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),

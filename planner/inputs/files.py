@@ -16,7 +16,7 @@ import stat
 import sys
 import tomllib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -251,10 +251,27 @@ def read_csv(path: str | Path, *, hint: str = "name a CSV file with a header") -
 
 def csv_in(text: str, path: str | Path, *, hint: str) -> Sheet:
     """Return the table of a text that `path` held; raises because it is none: says the line."""
+    header: tuple[str, ...] = ()
+    rows, lines = [], []
+    for header, line, row in csv_rows(text, path, hint=hint):  # noqa: B007 - the last is as the first
+        rows.append(row)
+        lines.append(line)
+    return Sheet(Path(path), header, rows, lines)
+
+
+def csv_rows(
+    text: str, path: str | Path, *, hint: str
+) -> Iterator[tuple[tuple[str, ...], int, dict[str, str]]]:
+    """Yield the header, the line and the cells of each row of a table, one at a time.
+
+    Raises:
+        SpecError: it is no table, or has no rows: says the line.
+
+    """
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows, lines = [], []
+    some = False
 
     def fault(what: str, hint: str = hint) -> SpecError:
         return SpecError(f"{path}: line {reader.line_num}: {what}", hint=hint)
@@ -272,10 +289,9 @@ def csv_in(text: str, path: str | Path, *, hint: str) -> Sheet:
                 found = map(str.strip, cells)
                 # Where semicolons separate, a comma is the decimal sign: much of Europe's sheets.
                 found = map(_point, found) if delimiter == ";" else found
-                rows.append(dict(zip(header, found, strict=False)))
-                lines.append(reader.line_num)
+                some = True
+                yield header, reader.line_num, dict(zip(header, found, strict=False))
     except csv.Error as error:
         raise fault(f"not CSV: {error}") from None
-    if not rows:
+    if not some:
         raise SpecError(f"{path}: no rows below a header", hint=hint)
-    return Sheet(Path(path), header, rows, lines)

@@ -1,5 +1,6 @@
 """What is asked of the engine: how long requests are, and how they come."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +9,8 @@ from planner.inputs.fields import Spec
 
 MOST = 100_000_000  # tokens or requests: beyond any run
 WorkloadKind = Literal["batch", "concurrency", "burst", "rate", "trace"]
+LENGTHS = r"fixed|lognormal|sharegpt|uniform:(0(\.\d+)?|1(\.0+)?)"
+CHAT_CV = 1.0  # of lognormal lengths, where nobody says; chat traffic has a cv near 1
 
 
 class WorkloadSpec(Spec):
@@ -50,6 +53,13 @@ class WorkloadSpec(Spec):
     output_cv: float = Field(
         0.0, ge=0, le=10, description="Spread of output lengths, sd over mean; lognormal."
     )
+    lengths: str | None = Field(
+        None,
+        description="How lengths spread: fixed, uniform:0.8, lognormal, sharegpt, or a CSV of them.",
+    )
+    endpoint: Literal["completions", "chat"] = Field(
+        "completions", description="How clients ask: a prompt (completions), or messages (chat)."
+    )
     prefix_hit: float = Field(
         0.0, ge=0, lt=1, description="Share of a prompt that the prefix cache holds."
     )
@@ -62,11 +72,23 @@ class WorkloadSpec(Spec):
             ways.append("batch")
         if len(ways) > 1 and ways != ["rate_per_s", "trace"]:
             raise ValueError(f"{' and '.join(ways)} are two ways for requests to come: keep one")
-        if self.trace and (self.input_cv or self.output_cv):
-            raise ValueError("a trace has lengths of its own: input_cv and output_cv must be 0")
+        if self.trace and (self.input_cv or self.output_cv or self.lengths):
+            raise ValueError("a trace has lengths of its own: leave lengths and their cv out")
+        if self.listed and not self.listed.endswith((".csv", ".csv.gz")):
+            raise ValueError(
+                f"lengths: {self.lengths!r} is none: fixed, uniform:0.8 (from 0.8 of the longest), "
+                "lognormal, sharegpt, or a CSV with input_tokens and output_tokens"
+            )
+        if self.lengths not in (None, "lognormal") and (self.input_cv or self.output_cv):
+            raise ValueError(f"lengths {self.lengths} have a spread of their own: leave the cv out")
         if self.n_requests and self.kind in ("batch", "burst"):
             raise ValueError(f"a {self.kind} is its own number of requests: leave n_requests out")
         return self
+
+    @property
+    def listed(self) -> str:
+        """The file that lists its lengths; empty where they follow a distribution."""
+        return "" if re.fullmatch(LENGTHS, self.lengths or "fixed") else str(self.lengths)
 
     @property
     def kind(self) -> WorkloadKind:

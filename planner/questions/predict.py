@@ -8,7 +8,7 @@ from planner.inputs.model import ModelSpec
 from planner.inputs.workload import WorkloadSpec
 from planner.results import Asked, Prediction
 from planner.scenario import legal
-from planner.scenario.evaluate import CANDIDATE, Evaluation, operators
+from planner.scenario.evaluate import CANDIDATE, CLOSED, SIMULATED, Evaluation, operators, see
 from planner.scenario.intervals import candidate, draw_losses
 from planner.scenario.scenario import Resolved, Scenario, conditions
 from planner.warnings import serving_warnings
@@ -48,16 +48,18 @@ def predict_scenario(s: Scenario, *, command: str = "") -> Prediction:
     one = Evaluation(resolved, s.model.arch())
     if (short := legal.lacking(s)) > 0:
         raise legal.does_not_fit(s, short)
+    seen = see(one, s)
     table = one.table(CANDIDATE)
     arch = as_rows(s.model.arch())
     assert resolved.trained
     draws = draw_losses(table, arch, resolved.trained)
-    found = candidate(s.model.name, s.model, draws, 0, resolved, {"breakdown": operators(one)})
+    more = {"breakdown": operators(one)}
+    found = candidate(s.model.name, s.model, draws, 0, resolved, more, seen)
     said = (*found.warnings, *serving_warnings([s], table, [0]))
     return Prediction(
         command=command,
         inputs=Asked(**dict(s)),
-        basis=resolved.basis,
+        basis=resolved.basis | {"latency": CLOSED if seen is None else SIMULATED},
         warnings=said,
         candidate=found.model_copy(update={"warnings": said}),
     )

@@ -11,7 +11,7 @@ from planner.inputs.workload import WorkloadSpec
 from planner.metrics import SERVING
 from planner.results import Limited, Point, WhatIf
 from planner.scenario import legal
-from planner.scenario.evaluate import Evaluated, evaluate
+from planner.scenario.evaluate import CLOSED, SIMULATED, Evaluated, evaluate
 from planner.scenario.intervals import estimates
 from planner.scenario.options import (
     LOADS,
@@ -24,10 +24,10 @@ from planner.scenario.options import (
     shape,
 )
 from planner.scenario.scenario import Scenario, conditions
-from planner.scenario.simulated import simulated_point
-from planner.warnings import CHANGED_SHAPE, serving_warnings
+from planner.warnings import CHANGED_SHAPE, NOT_SIMULATED, serving_warnings
 
 MOST_TIMELINES = 16
+MOST_SIMULATED = 512  # points of a grid; of larger ones the closed form is shown, and said so
 IN_FLIGHT = 64  # requests kept in flight, where nobody says how they come
 
 
@@ -37,7 +37,6 @@ def what_if(
     *,
     engine: EngineSpec | str | None = None,
     workload: WorkloadSpec | None = None,
-    simulate: bool = False,
     command: str = "",
     **settings: Any,
 ) -> WhatIf:
@@ -48,13 +47,13 @@ def what_if(
         vary: ``name=values`` texts as on the command line, or names and lists of values.
         engine: how it is served where nothing varies it.
         workload: how requests come where nothing varies it; default 64 kept in flight.
-        simulate: run every point through the scheduler as well, for percentiles.
         command: recorded in the result.
         settings: values of options that stay as they are, by name.
 
     Returns:
-        Frozen rows; `.points[0].tpot_s.value` [s], `.rows()`, `.to_dict()`. Latencies are means of
-        the closed form; None where the load is more than can be served. A setting that may not be
+        Frozen rows; `.points[0].tpot_s.value` [s], `.rows()`, `.to_dict()`. Where requests arrive,
+        latencies are means and percentiles of the simulated scheduler, of plain batches those of the
+        closed form; None where the load is more than can be served. A setting that may not be
         asked (a parallelism that cuts a head, a format the device lacks) is a row that says so.
 
     Raises:
@@ -71,14 +70,14 @@ def what_if(
         base["concurrency"] = IN_FLIGHT
     rows = product(varied)
     scenarios = [scenario_of(spec, base | row) for row in rows]
-    found = evaluate(scenarios)
+    found = evaluate(scenarios, simulate=len(rows) <= MOST_SIMULATED)
     legal.require_room(found)
-    sims = [simulated_point(found, i) for i in range(len(rows))] if simulate else []
+    sims = [found.seen(i) for i in range(len(rows))]
     models = any(OPTIONS[n].group == "model" for n in varied)
     points = [
         Point(
             settings={name: plain(value) for name, value in row.items()},
-            metrics=metrics(found, i) | (sims[i][0] if sims else {}),
+            metrics=metrics(found, i),
             bound=str(found.table["bound"][i]),
             refused=refusal(found.refused[i]),
             n_params=scenarios[i].model.n_params if models else None,
@@ -93,15 +92,18 @@ def what_if(
             "vary": {k: [plain(v) for v in values] for k, values in varied.items()},
         },
         command=command,
-        basis=basis(found, simulate),
+        basis=basis(found),
         warnings=(
             *serving_warnings(scenarios, found.table, range(len(rows))),
             *((CHANGED_SHAPE,) if changed else ()),
+            *((NOT_SIMULATED,) if len(rows) > MOST_SIMULATED else ()),
         ),
         vary=tuple(varied),
         points=tuple(points),
         elapsed_s=time.perf_counter() - started,
-        timelines=tuple(t for _, t in sims) if len(sims) <= MOST_TIMELINES else (),
+        timelines=tuple(dict(x.timeline) if x else {} for x in sims)
+        if any(sims) and len(sims) <= MOST_TIMELINES
+        else (),
     )
 
 
@@ -117,7 +119,7 @@ def metrics(found: Evaluated, row: int) -> dict[str, Any]:
     """Return one row's metrics with their intervals; all None where it was refused."""
     if found.refused[row] is not None:
         return dict.fromkeys(SERVING)
-    return estimates(found.table, row, found.deployment(row), SERVING)
+    return estimates(found.table, row, found.deployment(row), SERVING, found.seen(row))
 
 
 def refusal(found: legal.Refusal | None) -> Limited | None:
@@ -127,13 +129,13 @@ def refusal(found: legal.Refusal | None) -> Limited | None:
     return Limited(limit=found.code, message=found.message, met=False)
 
 
-def basis(found: Evaluated, simulated: bool) -> dict[str, str]:
+def basis(found: Evaluated) -> dict[str, str]:
     """Return where the numbers are from, in words."""
     deployments = [e.resolved.deployment for e in found.groups]
-    words = "simulated scheduler, mean and percentiles; closed form for the rest"
+    simulated = any(one is not None for e in found.groups for one in e.seen)
     names = "; ".join(dict.fromkeys(d.read_as for d in deployments if d.read_as))
     return ({"names": names} if names else {}) | {
         "speed": "; ".join(dict.fromkeys(d.basis for d in deployments)),
-        "latency": words if simulated else "closed form, means",
+        "latency": SIMULATED if simulated else CLOSED,
         "price": "; ".join(dict.fromkeys(d.price_basis for d in deployments)),
     }

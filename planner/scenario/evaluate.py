@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from planner.columns import Arch, Step, System, Table, Workload
+from planner.columns import Arch, FrontEnd, Step, System, Table, Workload
 from planner.cost import memory, params
 from planner.cost.cache import block_bytes, request_blocks
 from planner.cost.money import lifetime_usd
@@ -34,11 +34,14 @@ from planner.scenario.scenario import (
     rows_of,
     trained,
 )
+from planner.scenario.simulated import Job, Seen, simulate_all
 from planner.serving.kinds import KINDS, Load
 from planner.serving.speculative import check_step, tokens_a_check
 
 T = TypeVar("T")
 THREADS = 2
+SIMULATED = "the scheduler, simulated request by request"
+CLOSED = "closed form, means"
 RESOURCES = ("compute", "hbm", "link", "overhead")
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
 # Ratios a shape is chosen by, besides its metrics.
@@ -50,6 +53,7 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
     "d_over_sqrt_n": params.d_over_sqrt_n,
 }
 
+MEANS = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")  # which a simulation says, too
 PARTS = (
     "weights",
     "draft",
@@ -76,11 +80,33 @@ class Evaluation:
         self.resolved, self.arch = resolved, arch
         self.load: Load = resolved.load
         self.system = _of_length(system or resolved.deployment.system(arch), self.load.workload)
+        if resolved.kind.name == "batch":  # handed to the engine by the program that holds it
+            self.system = replace(self.system, front_end=FrontEnd())
         self.means = resolved.kind.means(self.system, self.load)
         if np.any(self.load.prefill_replicas > 0):
             assert resolved.kind.pools
             self.means = resolved.kind.pools(self.system, self.load)
         self._known: dict[str, Any] = {}
+        self.seen: tuple[Seen | None, ...] = ()  # what was simulated of each row
+
+    def see(self, seen: Sequence[Seen | None]) -> None:
+        """Take what was simulated of each row in place of the closed form; None: nothing was."""
+
+        def column(name: str, closed: Callable[[], Any] | None) -> Callable[[], Any]:
+            def found() -> Any:
+                own = np.full(len(seen), np.nan) if closed is None else closed()
+                own = np.array(np.broadcast_to(own, (len(seen),)), dtype=np.float64)
+                for i, one in enumerate(seen):
+                    if one is not None and (name in one.values or one.values.get("late")):
+                        own[i] = one.values.get(name, np.nan)
+                return own
+
+            return found
+
+        self.seen = tuple(seen)
+        names = dict.fromkeys(n for one in seen if one is not None for n in one.values)
+        self.means |= {n: column(n, self.means.get(n)) for n in names}
+        self._known.clear()
 
     @property
     def workload(self) -> Workload:
@@ -246,19 +272,30 @@ class Evaluated:
         e, place = self.evaluation(row)
         return load_row(e.load, place)
 
+    def seen(self, row: int) -> Seen | None:
+        """Return what was simulated of a row; None where its figures are a closed form's."""
+        if row not in self.places:
+            return None
+        e, place = self.places[row]
+        return e.seen[place] if e.seen else None
+
     def answered(self) -> list[int]:
         """Return the rows that may be asked and fit."""
         bounds = self.table["bound"]
         return [i for i, no in enumerate(self.refused) if no is None and bounds[i] != legal.NO_ROOM]
 
 
-def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> Evaluated:
+def evaluate(
+    scenarios: Sequence[Scenario], names: Sequence[str] = SERVING, *, simulate: bool = False
+) -> Evaluated:
     """Return the metrics of every scenario, each a column; NaN where there is none.
 
     Args:
         scenarios: of any models, devices, engines and kinds of workload.
         names: of `planner.metrics.METRICS`; those of quality need a law, which
             `Scenario`'s conditions name.
+        simulate: run where requests arrive through the scheduler: its figures stand in place of the
+            closed form's.
 
     Raises:
         UnknownName: no such hardware, profile, law or draft model.
@@ -287,14 +324,69 @@ def evaluate(scenarios: Sequence[Scenario], names: Sequence[str] = SERVING) -> E
         group = group_evaluation(chosen, deployment, quality)
         groups.append(group)
         places |= {row: (group, place) for place, row in enumerate(rows)}
+    if simulate:
+        see_all(groups, places, scenarios)
+    rows_in: dict[int, list[int]] = {}
+    for row, (group, _) in places.items():
+        rows_in.setdefault(id(group), []).append(row)
+    for group in groups:
+        part = rows_in[id(group)]
         found = group.table([*names, "bound", "max_concurrency"])
         lost = found["max_concurrency"] < 1
         for name in names:
             always = name not in METRICS or METRICS[name].always
-            columns[name][rows] = np.where(lost & (not always), np.nan, found[name])
-        columns["bound"][rows] = np.where(lost, legal.NO_ROOM, found["bound"])
+            columns[name][part] = np.where(lost & (not always), np.nan, found[name])
+        columns["bound"][part] = np.where(lost, legal.NO_ROOM, found["bound"])
     columns["bound"] = columns["bound"].astype(str)
     return Evaluated(scenarios, columns, refused, groups, places)
+
+
+def see_all(
+    groups: Sequence[Evaluation],
+    places: dict[int, tuple[Evaluation, int]],
+    scenarios: Sequence[Scenario],
+) -> None:
+    """Simulate every row that fits and whose requests arrive, and let its group say so."""
+    jobs: list[Job] = []
+    asked: dict[int, list[tuple[int, int]]] = {id(g): [] for g in groups}  # place, job
+    sizes = dict.fromkeys(asked, 0)
+    alike: dict[Any, int] = {}
+    for row, (group, place) in places.items():
+        s = scenarios[row]
+        sizes[id(group)] += 1
+        room = np.ravel(group["max_concurrency"])
+        fits = room[place if len(room) > 1 else 0] >= 1
+        if not fits or not arrives(s):
+            continue
+        key = (id(group), id(s.model), s.engine, s.workload, s.replicas, s.prefill_replicas)
+        if key not in alike:
+            alike[key] = len(jobs)
+            jobs.append(Job(s, rows_of(group.system, place)))
+        asked[id(group)].append((place, alike[key]))
+    seen = simulate_all(jobs)
+    for group in groups:
+        if pairs := asked[id(group)]:
+            own: list[Seen | None] = [None] * sizes[id(group)]
+            for place, job in pairs:
+                own[place] = seen[job]
+            group.see(own)
+
+
+def see(one: Evaluation, s: Scenario) -> Seen | None:
+    """Simulate the one row of an evaluation, where its requests arrive, and let it say so."""
+    if not arrives(s):
+        return None
+    (seen,) = simulate_all([Job(s, rows_of(one.system, 0))])
+    one.see([seen])
+    return seen
+
+
+def arrives(s: Scenario) -> bool:
+    """Whether a scenario is one that is simulated: all but plain batches and loops over two pools."""
+    w = s.workload
+    if s.prefill_replicas:
+        return w.kind in ("rate", "trace")
+    return w.kind != "batch" or bool(w.lengths or w.input_cv or w.output_cv)
 
 
 def group_evaluation(

@@ -15,30 +15,50 @@ from planner.law.accuracy import NINE_TASKS, accuracy_draws
 from planner.law.compare import Comparison, compare, loss_draws
 from planner.law.evidence import warnings, widening_sd
 from planner.law.law import shapes
-from planner.metrics import METRICS, SERVING
+from planner.metrics import METRICS, SERVING, SIMULATED
 from planner.results import Candidate, Estimate, Value, Warned
 from planner.scenario.evaluate import CANDIDATE, SHAPE, Evaluation, memory_by_part
 from planner.scenario.scenario import Deployment, Resolved, Trained
+from planner.scenario.simulated import Seen
 
 N_DRAWS = 1000
 EXACT = ("", "draws")  # spreads that are no field of a profile
 
 
-def estimate(name: str, value: float, d: Deployment, room_sd: float = np.nan) -> Value:
-    """Return one metric with the interval its own spread gives it here; None where there is none."""
+def estimate(
+    name: str, value: float, d: Deployment, room_sd: float = np.nan, seen: Seen | None = None
+) -> Value:
+    """Return one metric with the interval its own spread gives it here; None where there is none.
+
+    Args:
+        name: of a metric, or of one that only a simulation has.
+        value: the figure, in the metric's unit.
+        d: what serves it: how sure its constants are.
+        room_sd: spread of the logarithm of what memory is left for the cache.
+        seen: the simulation it is of, whose own error counts too.
+
+    """
     if not np.isfinite(value):
         return None
-    m = METRICS[name]
+    m = METRICS.get(name) or SIMULATED[name]
     if m.spread in EXACT:
         return int(value) if m.whole else float(value)
-    sd = room_sd if m.spread == "room_sd" else d.sd(m.spread)
-    return Estimate.lognormal(float(value), sd)
+    loaded = seen is not None and (name in seen.values or m.spread == "throughput")
+    sd = room_sd if m.spread == "room_sd" else (d.load_sd if loaded else d.sd)(m.spread)
+    own = seen.errors.get(name.rpartition("_p")[0] or name, 0.0) if seen else 0.0
+    return Estimate.lognormal(float(value), float(np.hypot(sd, own)))
 
 
-def estimates(table: Table, row: int, d: Deployment, names: Sequence[str]) -> dict[str, Value]:
-    """Return the metrics of one row, each with its interval."""
+def estimates(
+    table: Table, row: int, d: Deployment, names: Sequence[str], seen: Seen | None = None
+) -> dict[str, Value]:
+    """Return the metrics of one row, each with its interval; those of its simulation, too."""
     room_sd = float(np.ravel(table["room_sd"])[row])
-    return {name: estimate(name, float(table[name][row]), d, room_sd) for name in names}
+    found = {name: estimate(name, float(table[name][row]), d, room_sd, seen) for name in names}
+    if seen is None:
+        return found
+    more = {n: v for n, v in seen.values.items() if n in SIMULATED}
+    return found | {n: estimate(n, v, d, room_sd, seen) for n, v in more.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +158,18 @@ def candidate(
     row: int,
     r: Resolved,
     more: Mapping[str, Any] | None = None,
+    seen: Seen | None = None,
 ) -> Candidate:
     """Return one row as a candidate: every metric with its interval, what binds, memory by part."""
     assert r.trained
     arch = take_rows(draws.arch, row)
-    metrics = draws.estimates(row) | estimates(draws.table, row, r.deployment, SERVING)
+    metrics = draws.estimates(row) | estimates(draws.table, row, r.deployment, SERVING, seen)
     if r.terms:
         metrics["lifetime_usd"] = _lifetime(Evaluation(r, arch), metrics["output_tokens_per_s"])
     return Candidate(
         name=name,
         model=model,
-        metrics={m: metrics[m] for m in METRICS if m in metrics},
+        metrics={m: metrics[m] for m in (*METRICS, *SIMULATED) if m in metrics},
         bound=str(draws.table["bound"][row]),
         memory_bytes=memory_by_part(draws.table, row),
         warnings=law_warnings(r.trained, arch),

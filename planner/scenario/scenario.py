@@ -11,20 +11,32 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Footprint, Limits, Parallel, System, Workload, shared, stack, take
+from planner.columns import (
+    Arch,
+    Footprint,
+    FrontEnd,
+    Limits,
+    Parallel,
+    System,
+    Workload,
+    shared,
+    stack,
+    take,
+)
 from planner.cost.money import HOUR_S, Life
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
 from planner.inputs.engine import EngineSpec, engines
 from planner.inputs.formats import FORMATS
+from planner.inputs.front_end import LoadSpread, front_end_of
 from planner.inputs.law import LawSpec, default_law, load_law
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.inputs.price import load_prices
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
-from planner.inputs.trace import read_trace
-from planner.inputs.workload import WorkloadSpec
+from planner.inputs.trace import read_lengths, read_trace
+from planner.inputs.workload import CHAT_CV, WorkloadSpec
 from planner.law.columns import LawColumns
 from planner.law.law import switched
 from planner.law.terms.precision import FULL_BITS
@@ -34,6 +46,12 @@ from planner.serving.speculative import with_draft
 
 FOOTPRINT = {f.name for f in fields(Footprint)}
 TIMES = ("prefill", "decode", "throughput")  # spreads of what operators take
+# Whose spread a simulated figure takes in place of a field of the profile's.
+UNDER_LOAD = {"ttft": "ttft", "decode": "tpot", "throughput": "duration"}
+# Of ShareGPT's prompts and answers as `vllm bench serve` takes them: prompts up to 1024 tokens, 2048 with
+# the answer (vllm/benchmarks/datasets.py, is_valid_sequence).
+SHAREGPT_CV = (1.2, 1.05)
+SHAREGPT_MOST = (1024.0, 2048.0)
 ACCURACY_BASIS = "sigmoid link fitted on the paper's seven models (nine zero-shot tasks)"
 
 
@@ -76,8 +94,25 @@ def conditions(
         **dict(found.deployment),
         **dict(found.training),
         engine=found.engine,
-        workload=found.workload,
+        workload=as_recorded(found.workload),
     )
+
+
+def as_recorded(w: WorkloadSpec) -> WorkloadSpec:
+    """Return a workload with the mean lengths of its trace or list, where it has one.
+
+    Raises:
+        SpecError: the file cannot be read.
+
+    """
+    if not (w.trace or w.listed):
+        return w
+    seen = trace_of(w) if w.trace else lengths_of(w)
+    means = {
+        "input_tokens": max(round(float(seen.input_tokens.mean())), 1),
+        "output_tokens": max(round(float(seen.output_tokens.mean())), 1),
+    }
+    return w.model_copy(update=means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +127,7 @@ class Deployment:
     usd_per_device_hour: float  # NaN where no price is known
     price_basis: str
     unseen_layers: bool = False  # the model has layers that the profile's runs had not
+    endpoint: str = "completions"
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
     @property
@@ -99,6 +135,18 @@ class Deployment:
         """What the engine takes of memory: as its file says, but for what logs of the machine say."""
         own = self.engine.footprint()
         return own if self.memory_of_another else replace(own, **self.profile.memory)
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the server around the engine takes of its CPU; nothing where none was measured."""
+        known = front_end_of(self.engine)
+        return known.at(self.engine.version).columns(self.endpoint) if known else FrontEnd()
+
+    @property
+    def load_spread(self) -> LoadSpread:
+        """How sure services under load are told."""
+        known = front_end_of(self.engine)
+        return known.spread if known else LoadSpread()
 
     @property
     def memory_of_another(self) -> bool:
@@ -125,6 +173,17 @@ class Deployment:
         least = own.layers if self.unseen_layers and spread in TIMES else 0.0
         return max(float(getattr(own, spread)), least) * self.spread_factor
 
+    def load_sd(self, spread: str) -> float:
+        """Return the standard deviation of the logarithm that `spread` has where requests arrive.
+
+        Args:
+            spread: field of the profile's spread.
+
+        """
+        if spread not in UNDER_LOAD:
+            return self.sd(spread)
+        return float(getattr(self.load_spread, UNDER_LOAD[spread])) * self.spread_factor
+
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
         kernels, overheads = self.profile.columns()
@@ -141,6 +200,7 @@ class Deployment:
             overheads=overheads,
             limits=limits,
             footprint=self.footprint,
+            front_end=self.front_end,
         )
         if own.draft:
             tokens = _column([e.draft_tokens for e in engines] or [own.draft_tokens])
@@ -198,7 +258,8 @@ def resolve(c: Conditions) -> Deployment:
         usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
     said = "; ".join(filter(None, read_as))
     unseen = bool(layer_kinds(c) - {*profile.layers})
-    found = Deployment(device, engine, profile, factor, basis, usd, price_basis, unseen, said)
+    more = (usd, price_basis, unseen, c.workload.endpoint)
+    found = Deployment(device, engine, profile, factor, basis, *more, said)
     if not found.memory_of_another:
         return found
     unused = f"its memory, of {profile.engine} {profile.engine_version}, is not used"
@@ -227,11 +288,13 @@ def group_of(c: Conditions) -> tuple[Any, ...]:
         *place,
         e.generation,
         e.footprint(),
+        (known.at(e.version).since if (known := front_end_of(e)) else ""),
         e.dtype,
         e.kv_dtype,
         e.draft,
         c.workload.kind,
         layer_kinds(c),
+        c.workload.endpoint,
         c.prefill_replicas > 0,
     )
 
@@ -242,21 +305,26 @@ def columns_of(s: Scenario) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _seen(path: str, modified: float) -> Any:
-    return read_trace(path)
+def _seen(path: str, modified: float, lengths: bool = False) -> Any:
+    return read_lengths(path) if lengths else read_trace(path)
+
+
+def _modified(path: str) -> float:
+    from pathlib import Path
+
+    return Path(path).stat().st_mtime if Path(path).is_file() else 0.0
 
 
 def trace_of(w: WorkloadSpec) -> Any:
     """Return the requests of a workload's trace, read once; raises as `read_trace` does."""
-    from pathlib import Path
-
-    path = str(w.trace)
-    return _seen(path, Path(path).stat().st_mtime if Path(path).is_file() else 0.0)
+    return _seen(str(w.trace), _modified(str(w.trace)))
 
 
 def _numbers(c: Conditions) -> dict[str, float]:
     """Return one row of a load as numbers."""
     w = c.workload
+    least, given_cv, made_cv = spread_of(w)
+    uniform_cv = (1 - least) / (1 + least) / np.sqrt(3.0)
     row = {
         "input_tokens": float(w.input_tokens),
         "output_tokens": float(w.output_tokens),
@@ -265,7 +333,8 @@ def _numbers(c: Conditions) -> dict[str, float]:
         "prefix_hit": w.prefix_hit,
         "rate_per_s": float("nan") if w.rate_per_s is None else w.rate_per_s,
         "burstiness": w.burstiness,
-        "input_cv": w.input_cv,
+        "input_cv": max(uniform_cv, given_cv),
+        "cv": max(uniform_cv, given_cv, made_cv),
         "replicas": float(c.replicas),
         "prefill_replicas": float(c.prefill_replicas),
     }
@@ -275,8 +344,30 @@ def _numbers(c: Conditions) -> dict[str, float]:
         span = float(seen.arrival_s[-1])
         rate = w.rate_per_s or (max(len(seen) - 1, 1) / span if span > 0 else len(seen) / 1e-3)
         row |= {"input_tokens": float(given), "output_tokens": made, "rate_per_s": float(rate)}
-        row["input_cv"] = float(seen.input_tokens.std() / given)
+        row["cv"] = row["input_cv"] = float(seen.input_tokens.std() / given)
+    elif w.listed:
+        listed = lengths_of(w)
+        row["input_tokens"] = float(listed.input_tokens.mean())
+        row["output_tokens"] = float(listed.output_tokens.mean())
+        row["cv"] = row["input_cv"] = float(listed.input_tokens.std() / listed.input_tokens.mean())
     return row
+
+
+def spread_of(w: WorkloadSpec) -> tuple[float, float, float]:
+    """Return how a workload's lengths spread: least over longest, and the cv of prompts and outputs."""
+    kind = w.lengths or ""
+    if kind.startswith("uniform"):
+        return float(kind.partition(":")[2]), 0.0, 0.0
+    if kind == "sharegpt":
+        return 1.0, *SHAREGPT_CV
+    if kind == "lognormal":
+        return 1.0, w.input_cv or CHAT_CV, w.output_cv or CHAT_CV
+    return 1.0, w.input_cv, w.output_cv
+
+
+def lengths_of(w: WorkloadSpec) -> Any:
+    """Return the lengths that a workload's CSV lists, as requests; raises as `read_lengths` does."""
+    return _seen(str(w.lengths), _modified(str(w.lengths)), lengths=True)
 
 
 def load_of(rows: Sequence[Conditions]) -> Load:
@@ -288,7 +379,7 @@ def load_of(rows: Sequence[Conditions]) -> Load:
     """
     numbers = [_numbers(c) for c in rows]
     columns = {name: _column([n[name] for n in numbers]) for name in numbers[0]}
-    names = ("input_tokens", "output_tokens", "batch", "n_requests", "prefix_hit")
+    names = ("input_tokens", "output_tokens", "batch", "n_requests", "prefix_hit", "cv")
     workload = Workload(**{n: columns.pop(n) for n in names})
     return Load(workload, **columns)
 

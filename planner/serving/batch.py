@@ -11,6 +11,7 @@ from dataclasses import replace
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_tokens, max_concurrency
 from planner.equation import equation, floor, maximum, minimum
+from planner.serving.front_end import intake_s
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
@@ -71,7 +72,7 @@ def idle_ttft_s(s: System, w: Workload) -> Seconds:
     """
     alone = replace(w, batch=1.0)
     step = prefill_step(s, alone)
-    return w.input_tokens / step.prefill_tokens * engine_step_s(s, step)
+    return intake_s(s.front_end, w) + w.input_tokens / step.prefill_tokens * engine_step_s(s, step)
 
 
 @equation

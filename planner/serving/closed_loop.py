@@ -1,20 +1,17 @@
 """A closed loop at a fixed concurrency: `batch` requests are kept in flight, each replaced as it ends.
 
-Requests of one length stay in step with each other, so the engine repeats a cycle: a spell in which
-prompts are computed, `prompts_a_step` at a time, and a spell in which everyone decodes. A run
-starts with a burst (all arrive at once, prompts wait for those ahead) and ends with a drain.
+In a loop without an end starts are spread over the cycle of a request: a prompt, a step a token, and
+each of the others' prompts once. Decoding goes on beside a prompt (chunked), or stands still. Held to
+the simulation by the tests for 1 to 64 in flight, spreads (cv) of lengths up to 0.3, prompts up to
+three tenths of the time and no wait for memory: throughput and TPOT within 5 %, TTFT within 40 %, 20 %
+in nine of ten cases and 2 % in the median.
 
-    chunked   a step carries prompt tokens beside the decoding sequences, up to its token budget;
-              starts spread out over the cycle until no prompt has to wait for another
-    whole     a step is all prompt or all decode, and decoding stands still meanwhile; so requests
-              end together, and every cycle begins with a burst
-
-For requests of one length that all fit in memory; the tests hold it to the simulation. Where they
-do not, those beyond `in_flight` wait. A pipeline of pp stages works on pp batches at once, each a
-pp-th of what is in flight.
+A batch, or a run of n_requests, starts with a burst (all arrive at once, prompts wait for those
+ahead) and ends with a drain. Requests that do not fit in memory wait. A pipeline of pp stages works
+on pp batches at once, each a pp-th of what is in flight.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +19,11 @@ import numpy as np
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_tokens, max_concurrency
 from planner.equation import ceil, equation, floor, maximum, minimum, named
+from planner.serving.front_end import intake_s
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
+
+MEETING_CV = 0.1  # spread of lengths at which prompts meet half as often as by chance
 
 
 @equation
@@ -176,18 +176,6 @@ def riding_beside(s: System, w: Workload) -> Scalar:
 
 
 @equation
-def prompt_step_s(s: System, w: Workload) -> Seconds:
-    """Time of a step that computes prompts.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    return engine_step_s(s, prompt_step(s, w, riding_beside(s, w), prompts_a_step(s, w)))
-
-
-@equation
 def decode_step_s(s: System, w: Workload) -> Seconds:
     """Time of a step in which all in flight decode.
 
@@ -226,81 +214,6 @@ def full_prompt_step_s(s: System, w: Workload) -> Seconds:
 
 
 @equation
-def own_prompt_s(s: System, w: Workload) -> Seconds:
-    """A prompt that need not wait: full steps for its tokens, and the rest of the last one.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    steps = 1 / minimum(prompts_a_step(s, w), 1.0)
-    return steps * prompt_step_s(s, w) + (ceil(steps) - steps) * decode_step_s(s, w)
-
-
-@equation
-def spread_decode_s(s: System, w: Workload) -> Seconds:
-    """Chunked: from first token to last; some steps carry others' prompts and take longer.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    steps = decode_steps(w)
-    shared = minimum(steps_for_others(s, w), steps)
-    return shared * prompt_step_s(s, w) + (steps - shared) * decode_step_s(s, w)
-
-
-@equation
-def spreading(s: System, w: Workload) -> Scalar:
-    """Share of a run in which starts still crowd: they spread out over this many cycles or so.
-
-    In each cycle the groups that a step cuts in two move apart by one step, so it takes about as
-    many cycles as there are groups; 0 in a run without end.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    groups = in_flight(s, w) / prompts_a_full_step(s, w)
-    return 1 / (1 + w.n_requests / w.batch / groups)
-
-
-@equation
-def crowded_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time to first token while starts crowd: full steps, and one more for a prompt cut in two.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    full, n = prompts_a_full_step(s, w), in_flight(s, w)
-    short = 1 + (full - floor(full)) / full * (1 - full / n)
-    steps = maximum(minimum(full * 1e9, 1.0) * ceil(1 / full - 1e-9), short)
-    return steps * full_prompt_step_s(s, w)
-
-
-@equation
-def own_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time from a place to the first token, where prompts are not the bottleneck.
-
-    Steps that a long prompt shares with the next are full; alone, the last one is not.
-
-    Args:
-        s: shape, precision, device and engine: numbers, or columns of one length.
-        w: lengths in tokens, and requests there are: numbers or columns.
-
-    """
-    alone, crowded = own_prompt_s(s, w), crowded_ttft_s(s, w)
-    long = minimum(floor(1 / prompts_a_full_step(s, w)), 1.0)
-    company = long * (1 - 1 / in_flight(s, w)) + (1 - long) * spreading(s, w)
-    return alone + company * (crowded - alone)
-
-
-@equation
 def burst_rest(s: System, w: Workload) -> Scalar:
     """Share of a burst's last step that no prompt fills.
 
@@ -326,20 +239,72 @@ def burst_s(s: System, w: Workload) -> Seconds:
     return steps * burst_step_s(s, w) + burst_rest(s, w) * decode_step_s(s, w)
 
 
-@equation
-def cycle_s(s: System, w: Workload) -> Seconds:
-    """From one start in a place to the next: own prompt and decoding, or all prompts in turn.
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """From one start in a place to the next, in a loop without an end, and what it is made of."""
+
+    lag_s: Seconds  # until the step that the prompt begins in
+    own_s: Seconds  # the prompt's own steps
+    extra_s: Seconds  # what another's prompt adds to decoding that goes on, or stops for it
+    queue_s: Seconds  # wait for the prompts of others
+    whole_s: Seconds
+
+
+def cycle(s: System, w: Workload) -> Cycle:
+    """Return the cycle of a request among `in_flight`.
+
+    A predecessor ends with a step: the next request is a front end later in a step that is under way,
+    and enters the one after it, or where steps are put together ahead, the second. Then its prompt,
+    and a step a token; each of the others' prompts falls into it once. Prompts meet others by chance
+    as far as lengths spread; of one length they keep out of each other's way.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: lengths in tokens, and requests there are: numbers or columns.
 
     """
-    chunked = s.limits.chunked_prefill
+    n, steps, prompt = in_flight(s, w), decode_steps(w), prompt_tokens(w)
+    mixed, cuts = s.limits.chunked_prefill, s.limits.cuts_prompts
+    ahead, door_s = s.limits.async_scheduling, intake_s(s.front_end, w)
+    chance = w.cv / (w.cv + MEETING_CV)
+    company = minimum(n - 1, 1.0)
+    beside = mixed * (n - 1)
+    room = maximum(s.limits.max_batched_tokens - beside, 1.0)
+    chunks = 1 + cuts * (maximum(prompt / room, 1.0) - 1)
+    step_s = _decoding_s(s, w, n)
+    base_s = mixed * company * _decoding_s(s, w, maximum(beside, 1.0))
+    alone_s = engine_step_s(s, prompt_step(s, w, beside, 1 / chunks))
+    extra_s = chunks * (alone_s - base_s)
+    lag_s = company * (ceil(door_s / step_s - 1e-9) + ahead) * step_s + (1 - company) * door_s
+    own_s = chunks * alone_s + (ceil(chunks - 1e-9) - chunks) * base_s
+    whole_s = lag_s + own_s + steps * step_s + (n - 1) * extra_s
+    others_per_s = (n - 1) / whole_s
+    long = 1 - minimum(floor(1 / chunks + 1e-9), 1.0)
+    busy = minimum(others_per_s * chunks * alone_s, 0.95)
+    in_turn = busy * chunks * alone_s / 2 / (1 - busy)
+    shared = others_per_s * alone_s * (extra_s + (1 - mixed) * alone_s / 2)
+    stretch = minimum(others_per_s * extra_s, 0.9)
+    queue_s = chance * (long * in_turn + (1 - long) * shared + lag_s * stretch / (1 - stretch))
+    return Cycle(lag_s, own_s, extra_s, queue_s, whole_s)
+
+
+def _decoding_s(s: System, w: Workload, seqs: Scalar) -> Seconds:
+    return engine_step_s(s, Step(decode_seqs=seqs, decode_context=mean_context(w)))
+
+
+@equation
+def cycle_s(s: System, w: Workload) -> Seconds:
+    """From one start in a place to the next: the prompt, a step a token, and others' prompts once each.
+
+    Where prompts take all the time there is, it is that of them all in turn.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: lengths in tokens, and requests there are: numbers or columns.
+
+    """
     all_prompts = in_flight(s, w) / prompts_a_full_step(s, w) * full_prompt_step_s(s, w)
-    spread = maximum(own_prompt_s(s, w) + spread_decode_s(s, w), all_prompts)
-    together = burst_s(s, w) + decode_steps(w) * decode_step_s(s, w)
-    return chunked * spread + (1 - chunked) * together
+    return maximum(cycle(s, w).whole_s, s.limits.chunked_prefill * all_prompts)
 
 
 @equation
@@ -357,19 +322,17 @@ def place_wait_s(s: System, w: Workload) -> Seconds:
 
 @equation
 def placed_ttft_s(s: System, w: Workload) -> Seconds:
-    """Time from a place in memory to the first token: its own prompt, and those ahead in the queue.
+    """Time from a place in memory to the first token: its own prompt, and those it has to wait for.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
         w: lengths in tokens, and requests there are: numbers or columns.
 
     """
-    chunked = s.limits.chunked_prefill
+    c = cycle(s, w)
     queued = cycle_s(s, w) - decode_steps(w) * full_prompt_step_s(s, w)
-    spread = maximum(own_ttft_s(s, w), queued)
-    decodes = minimum(decode_steps(w), 1.0)  # where nobody decodes, a new prompt queues behind all
-    together = decodes * placed_burst_ttft_s(s, w) + (1 - decodes) * cycle_s(s, w)
-    return chunked * spread + (1 - chunked) * together
+    free = minimum(c.lag_s + c.own_s + c.queue_s, c.whole_s)
+    return maximum(free, s.limits.chunked_prefill * queued)
 
 
 @equation
@@ -526,7 +489,8 @@ def drain_decode_s(s: System, w: Workload) -> Seconds:
     shrunk = Step(decode_seqs=riding_beside(s, w) * 2 / 3 + 1 / 3, decode_context=mean_context(w))
     full = (steps - shared) * decode_step_s(s, w)
     spread = (shared - ending) * full_prompt_step_s(s, w) + full + ending * engine_step_s(s, shrunk)
-    return chunked * spread + (1 - chunked) * steady_decode_s(s, w)
+    whole = burst_s(s, w) - placed_burst_ttft_s(s, w) + steps * decode_step_s(s, w)
+    return chunked * spread + (1 - chunked) * whole
 
 
 @equation

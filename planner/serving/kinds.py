@@ -254,7 +254,7 @@ CLOSED_KIND = Kind(
     "concurrency",
     "a number of requests is kept in flight, each replaced as it ends",
     _closed,
-    "requests of one length that all fit in memory",
+    "1 to 64 in flight that all fit in memory, prompts up to three tenths of the time",
     pools=_closed_pools,
     equations=CLOSED,
     engine=_whole,

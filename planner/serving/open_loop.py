@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from planner.columns import Step, System, Workload
 from planner.equation import ceil, equation, exp, maximum, minimum, remembering
 from planner.serving import closed_loop as steady
+from planner.serving.front_end import intake_s
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
 
@@ -172,9 +173,12 @@ def _ttft_s(s: System, w: Workload, flow: Flow, decoding: Scalar) -> Seconds:
     variability = (1 / flow.burstiness + flow.input_cv**2) / 2
     queue_s = busy * prompt_s / (1 - load) * variability
     beside = minimum(decoding, 1.0) * _decode_s(s, w, decoding)
-    at_hand = (1 - busy) * beside / 2
+    at_hand = (
+        (1 - busy) * beside * (1 / 2 + s.limits.async_scheduling)
+    )  # ahead: the next is made already
     last = (ceil(steps - 1e-9) - steps) * beside
-    return at_hand + queue_s + prompt_s + last + _place_s(s, w, flow, decoding)
+    door_s = intake_s(s.front_end, w)
+    return door_s + at_hand + queue_s + prompt_s + last + _place_s(s, w, flow, decoding)
 
 
 def _place_s(s: System, w: Workload, flow: Flow, decoding: Scalar) -> Seconds:

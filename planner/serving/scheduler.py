@@ -1,16 +1,31 @@
 """The engine's scheduler, step by step, jumping over steps in which nothing changes.
 
-Continuous batching as vLLM does it: decoding sequences go first, then prompts in order of arrival,
-cut to the step's token budget (chunked) or whole in steps of their own; a prompt enters when the
-cache has blocks for all of it. A sequence that finds no free block preempts the youngest, which
-gives up its blocks and computes them again later. Between two events (an arrival that can enter, a
-finish, a full cache) every step is a plain decode step, and the run of them is one sum.
+Continuous batching; four switches of `Rules` make it that of an engine:
+
+    vLLM V1            chunked, cuts         decoding goes first, then prompts in order of arrival, cut
+                                             to what the token budget leaves (vllm/v1/core/sched)
+    vLLM V0                                  whole prompts in steps of their own, decoding stands still
+                                             (vllm/core/scheduler.py of 0.6)
+    SGLang             cuts                  prompts first, alone, as many as the chunk size holds, the
+                                             last one cut (srt/managers/{scheduler,schedule_policy}.py)
+    TensorRT-LLM 1.x   chunked, reserves     whole prompts beside decoding, within max_num_tokens; a
+                                             request enters if its whole output will fit, and is never
+                                             set back (GUARANTEED_NO_EVICT, pyexecutor/scheduler.py)
+
+`ahead` (asynchronous scheduling, overlap): a step is put together when the one before it starts, so
+what arrives meanwhile waits a step longer. A prompt enters when the cache has blocks for all of it.
+A sequence that finds no free block preempts the youngest, which gives up its blocks and computes
+them again later. Between two events (an arrival that can enter, a finish, a full cache) every step
+is a plain decode step, and the run of them is one sum.
 """
 
 import heapq
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from planner.columns import FrontEnd
+from planner.serving.front_end import NONE, Server
 from planner.serving.step_times import StepTimes
 
 
@@ -22,7 +37,10 @@ class Rules:
     max_batched_tokens: int
     block_tokens: int
     n_blocks: int
-    chunked: bool
+    chunked: bool  # prompts and decoding share steps
+    cuts: bool = True  # prompts are cut to the budget of a step
+    ahead: bool = False  # a step is put together when the one before it starts
+    reserves: bool = False  # a request enters only if its whole output will fit
 
 
 @dataclass(slots=True)
@@ -40,6 +58,11 @@ class Log:
     preemptions: int = 0
     prompt_tokens: int = 0  # computed, again after a preemption included
     decode_tokens: int = 0
+    prompt_steps: int = 0
+    # Over the time that is measured: decoding, its square, holding memory, waiting, blocks, work, and
+    # the time itself [each · s].
+    integrals: list[float] = field(default_factory=lambda: [0.0] * 7)
+    max_waiting: int = 0
 
 
 class Engine:
@@ -55,22 +78,40 @@ class Engine:
         output: list[int],
         *,
         in_flight: int | None = None,
+        front_end: FrontEnd = NONE,
+        measured: tuple[int, int] | None = None,
+        stop_early: bool = False,
     ) -> None:
-        """Take requests sorted by arrival; with `in_flight`, ignore arrivals and close the loop."""
+        """Take requests sorted by arrival; with `in_flight`, ignore arrivals and close the loop.
+
+        With `measured`, stop when requests from its first to before its second number have ended, or
+        with `stop_early` when they have come.
+        """
         n = len(prompt)
         self.times, self.rules, self.log = times, rules, Log()
         self.arrival, self.cached = list(arrival_s), list(cached)
         # What a preempted prompt still finds in the prefix cache: nothing, if another engine made it.
         self.prefix = [c if todo else 0 for c, todo in zip(cached, prompt, strict=True)]
         self.todo = list(prompt)  # prompt tokens still to compute
-        self.left = list(output)  # tokens still to produce
+        self.left, self.output = list(output), output  # tokens still to produce, and in all
         self.first: list[float] = [-1.0] * n
         self.finish: list[float] = [-1.0] * n
         self.closed = in_flight is not None
-        self.next = 0 if in_flight is None else min(in_flight, n)
-        self.waiting: deque[int] = deque(range(self.next))
+        self.sent = n if in_flight is None else min(in_flight, n)  # requests clients have sent
         if self.closed:
             self.arrival = [0.0] * n
+        self.server = Server(front_end, prompt) if front_end != NONE else None
+        self.next = 0  # the request that the scheduler sees next
+        self.taken: deque[float] = deque()  # when it sees those that the server has begun
+        self.intake = 0  # the request that the server begins next
+        self.came = 0  # requests that have arrived at the server
+        self.waiting: deque[int] = deque()
+        self.decided = 0.0  # clock at which the next step was put together
+        self.span = range(n) if measured is None else range(*measured)
+        self.missing = len(self.span)  # measured requests that have not ended
+        self.all_measured = self.missing == n
+        self.stop_early = stop_early
+        self.promised = 0  # blocks that requests inside will hold in the end, where reserved
         self.now, self.busy, self.tick = 0.0, 0.0, 0
         self.free = rules.n_blocks
         # Prompts that hold blocks and are being computed, oldest first.
@@ -90,20 +131,73 @@ class Engine:
     # -- the loop ---------------------------------------------------------------------------
 
     def simulate(self) -> Log:
-        """Serve every request."""
-        n = len(self.todo)
-        while True:
-            if not self.closed:
-                while self.next < n and self.arrival[self.next] <= self.now:
-                    self.waiting.append(self.next)
-                    self.next += 1
+        """Serve every request, or until those that are measured have ended."""
+        self.ready = self._look()  # when the scheduler sees the next request
+        while self.missing and not (self.stop_early and self.sent > self.span.stop):
+            while self.ready <= self.decided:
+                self.waiting.append(self.next)
+                self.next += 1
+                if self.taken:
+                    self.taken.popleft()
+                self.ready = self._look()
             if not (self.decoding or self.prefilling or self.waiting):
-                if self.next >= n:
-                    return self.log
+                if self.ready == math.inf:
+                    break
                 self._record()
-                self.now = self.arrival[self.next]
+                if self.next in self.span:
+                    self.log.integrals[6] += max(self.ready - self.now, 0.0)
+                self.now = self.decided = max(self.now, self.ready)
+                self.ready = self._look()
                 continue
             self._step()
+            self.ready = self._look()
+        return self.log
+
+    def _look(self) -> float:
+        """Return when the scheduler sees the next request, as far as can be said now."""
+        server, arrival = self.server, self.arrival
+        if server is None:
+            return arrival[self.next] if self.next < self.sent else math.inf
+        taken, i = self.taken, self.intake
+        while i < self.sent and server.free <= self.now and arrival[i] <= self.now:
+            taken.append(server.ready(i, arrival[i]))
+            i += 1
+        self.intake = i
+        if taken:
+            return taken[0]
+        if i < self.sent:
+            return max(server.free, arrival[i]) + server.cost[i] + server.fixed
+        return math.inf
+
+    def _spend(self, seconds: float, steps: int, last_s: float) -> None:
+        """Let `steps` steps pass, of which the last takes `last_s`."""
+        total, n, waiting = self.log.integrals, self.decoding, len(self.waiting)
+        if self.span.start <= self.next and (self.next < self.span.stop or self.all_measured):
+            total[0] += n * seconds
+            total[1] += n * n * seconds
+            total[2] += (n + len(self.prefilling)) * seconds
+            total[3] += waiting * seconds
+            total[4] += (self.rules.n_blocks - self.free) * seconds
+            total[5] += seconds
+            total[6] += seconds
+        self.log.max_waiting = max(self.log.max_waiting, waiting)
+        self.now += seconds
+        self.busy += seconds
+        self.log.steps += steps
+        self.decided = self.now - last_s if self.rules.ahead else self.now
+
+    def _reaches_client(self, tokens: int, steps: int, seconds: float) -> float:
+        """Return when the tokens of the steps that end now are with their clients."""
+        server = self.server
+        if server is None or not tokens:
+            return self.now
+        ahead = 0.0
+        if server.shared:  # requests that came and wait to be taken in go before
+            while self.came < self.sent and self.arrival[self.came] <= self.now:
+                self.came += 1
+            self._look()
+            ahead = server.total[self.came] - server.total[min(self.intake, self.came)]
+        return server.send(self.now, tokens, steps, seconds, ahead)
 
     def _step(self) -> None:
         """Take one step, or a run of like ones."""
@@ -116,7 +210,7 @@ class Engine:
         budget = rules.max_batched_tokens - (self.decoding if rules.chunked else 0)
         if self.waiting and not (preempted and self.decoding):
             self._admit(budget - sum(self.todo[i] for i in self.prefilling), wanted)
-        if self.prefilling and (budget > 0 or not rules.chunked):
+        if self.prefilling and (budget > 0 or not rules.cuts):
             self._prompt_step(budget)
         else:
             self._decode_run(1 if preempted else None)
@@ -134,8 +228,13 @@ class Engine:
                 return
             # Whole prompts share a step only if all fit; the first may be over the budget.
             too_long = self.todo[i] > budget and bool(self.prefilling)
-            if (rules.chunked and budget <= 0) or (not rules.chunked and too_long):
+            if (rules.cuts and budget <= 0) or (not rules.cuts and too_long):
                 return
+            if rules.reserves:
+                whole_blocks = -(-(whole + self.left[i]) // block)
+                if self.promised + whole_blocks > rules.n_blocks:
+                    return
+                self.promised += whole_blocks
             waiting.popleft()
             self.free -= blocks
             self.prefilling.append(i)
@@ -147,7 +246,7 @@ class Engine:
         rules, todo = self.rules, self.todo
         tokens, seen, done = 0, 0.0, []
         for i in self.prefilling:
-            chunk = min(todo[i], budget - tokens) if rules.chunked else todo[i]
+            chunk = min(todo[i], budget - tokens) if rules.cuts else todo[i]
             if chunk <= 0 and todo[i] > 0:
                 break
             # self.cached grows with the chunks: a chunk's token sees what is cached and half of it.
@@ -163,10 +262,10 @@ class Engine:
             seconds = self.times.mixed(tokens, seen / tokens, len(done), beside, context)
         else:  # prompts that came with their cache join the decoding at once
             seconds = 0.0
-        self.now += seconds
-        self.busy += seconds
-        self.log.steps += 1
+        self._spend(seconds, 1, seconds)
+        self.log.prompt_steps += 1
         self.log.prompt_tokens += tokens
+        self.client = self._reaches_client(len(done) + beside * (tokens > 0), 1, seconds)
         if beside and tokens:
             self._advance(1, seconds)
         elif not rules.chunked:
@@ -184,16 +283,17 @@ class Engine:
         steps = most or self.ends[0][0] - self.tick
         steps = self._steps_with_blocks(steps)
         seqs, context = self.decoding, self.context_sum / self.decoding
-        open_door = not self.closed and not self.waiting and self.next < len(self.todo)
-        if open_door and seqs < rules.max_num_seqs and steps > 1:
-            patience = self.arrival[self.next] - self.now
-            steps = self.times.steps_until(seqs, context, steps, patience)
+        if not self.waiting and self.ready < math.inf and seqs < rules.max_num_seqs and steps > 1:
+            # What comes while a step runs enters the next, or the one after it.
+            patience = max(self.ready - self.now, 0.0)
+            reached = self.times.steps_until(seqs, context, steps, patience) if patience else 0
+            steps = max(min(reached + rules.ahead, steps), 1)
         if self.stalled and steps > 1:  # the first gap after a stall is its own
             steps = 1
         seconds = self.times.run(seqs, context, steps)
-        self.now += seconds
-        self.busy += seconds
-        self.log.steps += steps
+        last_s = self.times.run(seqs, context + steps - 1, 1) if rules.ahead else 0.0
+        self._spend(seconds, steps, last_s)
+        self.client = self._reaches_client(seqs * steps, steps, seconds)
         self._advance(steps, seconds)
         self._record()
 
@@ -242,7 +342,7 @@ class Engine:
         if self.left[i] > 0:
             self.left[i] -= 1
             if self.first[i] < 0:
-                self.first[i] = self.now
+                self.first[i] = self.client
             elif i in self.last_token:
                 gap = self.now - self.last_token.pop(i)
                 self.log.gaps.append((gap, 1))
@@ -268,11 +368,14 @@ class Engine:
         self.phase[self.offset[i] % self.rules.block_tokens] -= 1
 
     def _end(self, i: int) -> None:
-        self.finish[i] = self.now
-        if self.closed and self.next < len(self.todo):
-            self.arrival[self.next] = self.now
-            self.waiting.append(self.next)
-            self.next += 1
+        self.finish[i] = self.client
+        if self.rules.reserves:
+            whole = self.cached[i] + self.output[i]
+            self.promised -= -(-whole // self.rules.block_tokens)
+        self.missing -= i in self.span
+        if self.closed and self.sent < len(self.todo):
+            self.arrival[self.sent] = self.client
+            self.sent += 1
 
     def _preempt(self) -> None:
         """Send the youngest back to the head of the queue, to compute everything again."""

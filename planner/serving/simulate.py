@@ -33,6 +33,7 @@ class Simulation:
     n_blocks: int  # of one engine
     capacity_tokens: float  # longest request an engine can hold
     longest_gap_s: Floats  # between two tokens of a request; NaN for fewer than two
+    counted: range | None = None  # requests that are measured; None: all, of a run with an end
 
     @property
     def ttft_s(self) -> Floats:
@@ -57,6 +58,11 @@ class Simulation:
         """Requests that ended."""
         return ~np.isnan(self.finish_s)
 
+    @property
+    def steady(self) -> bool:
+        """Whether the run is a part of one without an end."""
+        return self.counted is not None
+
     @cached_property
     def duration_s(self) -> float:
         """From the first arrival to the last token."""
@@ -64,18 +70,35 @@ class Simulation:
             return 0.0
         return float(np.nanmax(self.finish_s) - np.nanmin(self.arrival_s))
 
+    @property
+    def _rows(self) -> slice:
+        return slice(None) if self.counted is None else slice(self.counted.start, self.counted.stop)
+
+    @cached_property
+    def _span_s(self) -> float:
+        """Time in which the requests that are counted came, or all of them ended."""
+        if self.counted is None:
+            return self.duration_s
+        sent = self.arrival_s[self.counted.start : self.counted.stop + 1]
+        return float(sent[-1] - sent[0]) if len(sent) > 1 else 0.0
+
     def _rate(self, amount: float) -> float:
-        return amount / self.duration_s if self.duration_s > 0 else 0.0
+        return amount / self._span_s if self._span_s > 0 else 0.0
 
     @property
     def output_tokens_per_s(self) -> float:
-        """Output tokens of served requests over the run."""
-        return self._rate(float(self.requests.output_tokens[self.served].sum()))
+        """Output tokens of served requests over the run; of those counted, over the time they came."""
+        return self._rate(float((self.requests.output_tokens * self.served)[self._rows].sum()))
+
+    @property
+    def sent_per_s(self) -> float:
+        """Requests that came a second, of those counted."""
+        return self._rate(float(len(self.requests.arrival_s[self._rows])))
 
     @property
     def requests_per_s(self) -> float:
-        """Served requests over the run."""
-        return self._rate(float(self.served.sum()))
+        """Served requests over the run; of those counted, over the time in which they came."""
+        return self._rate(float(self.served[self._rows].sum()))
 
     def met(self, slo: Slo) -> NDArray[np.bool_]:
         """Which requests met every limit; a limit on ITL holds for a request's longest gap.
@@ -94,7 +117,7 @@ class Simulation:
             slo: limits, s.
 
         """
-        return self._rate(float(self.met(slo).sum()))
+        return self._rate(float(self.met(slo)[self._rows].sum()))
 
     def met_share(self, slo: Slo) -> float:
         """Share of all requests, refused ones included, that met every limit.
@@ -103,7 +126,7 @@ class Simulation:
             slo: limits, s.
 
         """
-        good = self.met(slo)
+        good = self.met(slo)[self._rows]
         return float(good.mean()) if len(good) else 1.0
 
     @cached_property
@@ -111,11 +134,25 @@ class Simulation:
         """TTFT, TPOT, end-to-end, over requests; ITL, over gaps between tokens."""
         gaps = np.array([g for log in self.logs for g in log.gaps], dtype=float).reshape(-1, 2)
         return {
-            "ttft_s": summary(self.ttft_s),
-            "tpot_s": summary(self.tpot_s),
+            "ttft_s": summary(self.ttft_s[self._rows]),
+            "tpot_s": summary(self.tpot_s[self._rows]),
             "itl_s": summary(gaps[:, 0], gaps[:, 1]),
-            "e2e_s": summary(self.e2e_s),
+            "e2e_s": summary(self.e2e_s[self._rows]),
         }
+
+    def error(self, name: str) -> float:
+        """Return the standard error of a latency's mean over the mean: ten batches of requests agree so.
+
+        Args:
+            name: ttft_s, tpot_s or e2e_s.
+
+        """
+        seen = getattr(self, name)[self._rows]
+        seen = seen[np.isfinite(seen)]
+        if len(seen) < 20 or not self.steady:
+            return 0.0
+        batches = np.array([part.mean() for part in np.array_split(seen, 10)])
+        return float(batches.std(ddof=1) / np.sqrt(10) / batches.mean())
 
     @property
     def steps(self) -> int:
@@ -148,21 +185,18 @@ class Simulation:
     @cached_property
     def means(self) -> dict[str, float]:
         """Averages over time and engines: running, waiting, busy share, share of the cache in use."""
-        totals = dict.fromkeys(("running", "waiting", "kv_utilisation"), 0.0)
-        busy, span, peak = 0.0, 0.0, 0.0
-        for e in range(len(self.logs)):
-            t = self.timeline(e)
-            if not t["time_s"].size:
-                continue
-            widths = np.diff(t["time_s"], prepend=0.0)
-            for name in totals:
-                totals[name] += float(widths @ t[name])
-            busy += t["busy_s"][-1]
-            span += t["time_s"][-1]
-            peak = max(peak, float(t["waiting"].max()))
+        decoding, squares, running, waiting, blocks, busy, span = np.sum(
+            [log.integrals for log in self.logs] or [[0.0] * 7], axis=0
+        ).tolist()
         span = max(span, 1e-300)
-        averages = {name: total / span for name, total in totals.items()}
-        return averages | {"gpu_utilisation": busy / span, "max_waiting": peak}
+        return {
+            "running": running / span,
+            "waiting": waiting / span,
+            "kv_utilisation": blocks / max(self.n_blocks, 1) / span,
+            "gpu_utilisation": busy / span,
+            "decoding": squares / decoding if decoding else 0.0,  # as a token meets them
+            "max_waiting": float(max((log.max_waiting for log in self.logs), default=0)),
+        }
 
 
 def rules(s: System, w: Workload) -> Rules:
@@ -182,6 +216,9 @@ def rules(s: System, w: Workload) -> Rules:
         block_tokens=block,
         n_blocks=int(kv_tokens(s, w)) // block // pp,
         chunked=bool(s.limits.chunked_prefill),
+        cuts=bool(s.limits.cuts_prompts),
+        ahead=bool(s.limits.async_scheduling),
+        reserves=bool(s.limits.reserves_output),
     )
 
 
@@ -194,13 +231,16 @@ def simulate(
     prefix_hit: float = 0.0,
     cached: bool = False,
     times: StepTimes | None = None,
+    counted: range | None = None,
+    stop_early: bool = False,
 ) -> Simulation:
     """Serve `requests` on `replicas` of one system, dealt to them in turn.
 
     With `concurrency`, arrivals are ignored: that many are in flight in all, and each is replaced
     as it ends. `prefix_hit` is the share of every prompt already cached; `cached`, that prompts
     arrive computed, with their first token made. A request longer than the cache is refused, and
-    the rest served. Deterministic.
+    the rest served. With `counted`, the run is a part of one without an end: it stops when those have
+    ended, and averages are over the time in which they came. Deterministic.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
@@ -210,6 +250,8 @@ def simulate(
         prefix_hit: share of the prompt in the prefix cache.
         cached: whether step times are looked up.
         times: step times to look up, s.
+        counted: requests that are measured, a range of their numbers.
+        stop_early: whether to stop once the last of them has come, for their rate alone.
 
     """
     pp = max(int(s.parallel.pp), 1)
@@ -235,13 +277,27 @@ def simulate(
         held = prompt if cached else np.minimum((prompt * prefix_hit).astype(np.int64), prompt - 1)
         in_flight = None if concurrency is None else (concurrency - e + engines - 1) // engines
         lists = (share.arrival_s, prompt - held, held, share.output_tokens)
-        engine = Engine(times, r, *(column.tolist() for column in lists), in_flight=in_flight)
+        measured = None
+        if counted is not None:
+            ends = np.searchsorted(rows, (counted.start, counted.stop))
+            measured = (int(ends[0]), int(ends[1]))
+        engine = Engine(
+            times,
+            r,
+            *(column.tolist() for column in lists),
+            in_flight=in_flight,
+            front_end=s.front_end,
+            measured=measured,
+            stop_early=stop_early,
+        )
         logs.append(engine.simulate())
         done = np.array([engine.first, engine.finish, engine.arrival])
         first[rows], finish[rows], arrival[rows] = np.where(done < 0, np.nan, done)
         longest_gap[rows] = longest_gaps(logs[-1], first[rows], finish[rows])
     size = (r.n_blocks, float(capacity))
-    return Simulation(requests, arrival, first, finish, refused, tuple(logs), *size, longest_gap)
+    return Simulation(
+        requests, arrival, first, finish, refused, tuple(logs), *size, longest_gap, counted
+    )
 
 
 def longest_gaps(log: Log, first_s: Floats, finish_s: Floats) -> Floats:

@@ -105,10 +105,11 @@ def test_models_side_by_side():
 
 
 def test_a_simulated_point_has_a_timeline_to_plot():
-    a = what_if(MODEL, ["concurrency=8"], output_tokens=64, simulate=True)
+    a = what_if(MODEL, ["concurrency=8"], output_tokens=64)
     (t,) = a.timelines
     assert len(t["time_s"]) == len(t["running"]) == len(t["waiting"]) == len(t["kv_utilisation"])
     assert t["time_s"] == sorted(t["time_s"]) and max(t["running"]) == 8
+    assert max(t["decoding"]) == 8
     assert a.to_dict()["timelines"]
 
 
@@ -158,10 +159,10 @@ def test_prices_are_of_the_file_or_the_flag_and_never_a_guess(tmp_path):
 
 
 def test_simulated_points_have_percentiles_beside_the_means():
-    a = what_if(MODEL, ["rate=2/s"], input_tokens=500, output_tokens=100, simulate=True)
+    a = what_if(MODEL, ["rate=2/s"], input_tokens=500, output_tokens=100)
     p = a.points[0]
-    assert p["ttft_s_p50"] <= p["ttft_s_p99"]
-    assert p["tpot_s"].value == pytest.approx(p["tpot_s_p50"], rel=0.1)
+    assert p["ttft_s_p50"].value <= p["ttft_s_p99"].value
+    assert p["tpot_s"].value == pytest.approx(p["tpot_s_p50"].value, rel=0.1)
 
 
 def test_experts_windows_and_latents_are_costed_with_a_warning():

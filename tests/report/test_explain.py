@@ -96,13 +96,14 @@ LOADS = [{"batch": 16}, {"batch": 400}, {"concurrency": 16}, {"burst": 8},
 
 @pytest.mark.parametrize("load", LOADS, ids=str)
 def test_a_metric_is_derived_by_the_equation_of_its_kind_of_workload(load):
-    """Prediction, derivation and the metric itself give one number."""
+    """Derivation and the metric itself give one number; of a batch, the prediction is that, too."""
     result = predict("llama-3.2-1b", on="h100-sxm", tp=2, workload=WorkloadSpec(**load))
     (at,) = evaluations(models(result), resolved(result)).values()
     for name in at.resolved.kind.equations:
         if (told := result.candidate.metrics[name]) is not None:
             top = derive(name, at).steps[0]
-            assert top.value == pytest.approx(told.value, rel=1e-9), name
+            if "batch" in load:  # where requests arrive, the prediction is the simulation's
+                assert top.value == pytest.approx(told.value, rel=1e-9), name
             assert top.value == pytest.approx(float(at[name]), rel=1e-9), name
 
 

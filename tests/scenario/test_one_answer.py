@@ -103,7 +103,7 @@ def test_engines_beside_each_other(model, options):
 
 
 @FEW
-@given(model=st.sampled_from(MODELS), options=scenarios())
+@given(model=st.sampled_from(MODELS), options=scenarios(kinds=("batch",)))
 def test_predict_and_what_pages_and_derivations_look_at(model, options):
     """A result read from its file, looked at again."""
     if asked(model, options) is None:
@@ -173,6 +173,8 @@ def test_predict_and_recommend_of_a_space_of_one_shape(
         same(found, pick.metrics, [n for n in METRICS if n != "lifetime_usd"])
     (front,) = answer.pareto
     assert (front.d_model, front.n_heads, front.d_ff) == (model.d_model, model.n_heads, model.d_ff)
+    if "batch" not in options:  # the front is ranked, and shown, by the closed form
+        return
     same(found, front.metrics, [n for n in METRICS if n != "lifetime_usd"])
     view = ui.answer(answer.inputs)  # the page with sliders
     same(found, view.result.pareto[0].metrics, [n for n in METRICS if n != "lifetime_usd"])

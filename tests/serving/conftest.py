@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from planner.columns import FrontEnd
 from planner.cost import memory
 from planner.inputs.loading import load_model
 from planner.scenario.scenario import conditions, resolve
@@ -12,10 +13,12 @@ from planner.serving.step_times import StepTimes
 
 @pytest.fixture(scope="session")
 def make():
-    """Return a function that builds a system."""
+    """Return a function that builds a system: the engine alone, which puts steps together as they come."""
 
     def system(model="llama-3.2-1b", on="a100-sxm-40gb", **engine):
-        return resolve(conditions(on=on, **engine)).system(load_model(model).arch())
+        made = resolve(conditions(on=on, **engine)).system(load_model(model).arch())
+        limits = replace(made.limits, async_scheduling=0.0)
+        return replace(made, front_end=FrontEnd(), limits=limits)
 
     return system
 

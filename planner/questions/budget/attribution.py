@@ -13,7 +13,6 @@ from planner.scenario.evaluate import Evaluated, evaluate
 from planner.scenario.options import Multiple, shape
 from planner.scenario.scenario import Scenario
 from planner.serving import closed_loop
-from planner.serving.simulate import Simulation
 
 HARDLY = 1e-6  # requests/s at which a configuration is asked only for its saturation
 
@@ -34,7 +33,7 @@ def operators(found: Evaluated, row: int, load: MaxLoad) -> list[dict[str, Any]]
         prefill_seqs=1.0 / steps,
         prefill_context=float(w.input_tokens) - tokens / 2,
     )
-    seqs = max(_mean_decoding(sim), 1.0)
+    seqs = max(sim.means["decoding"], 1.0)
     decode = Step(decode_seqs=seqs, decode_context=float(closed_loop.mean_context(w)))
     first, after = breakdown(s, prompt), breakdown(s, decode)
     rows = [
@@ -62,18 +61,6 @@ def _one(value: Any) -> Any:
 def _row(name: str, ttft_s: float, tpot_s: float, *bounds: str) -> dict[str, Any]:
     times = {"operator": name, "ttft_s": ttft_s, "tpot_s": tpot_s}
     return times | dict(zip(("ttft_bound", "tpot_bound"), bounds or ("", ""), strict=True))
-
-
-def _mean_decoding(sim: Simulation) -> float:
-    """Return the sequences that decode together as a token meets them."""
-    busy = total = 0.0
-    for e in range(len(sim.logs)):
-        t = sim.timeline(e)
-        widths = np.diff(t["time_s"], prepend=0.0)
-        # A token meets as many as there are, and there are as many tokens: size-biased.
-        busy += float(widths @ (t["decoding"] ** 2))
-        total += float(widths @ t["decoding"])
-    return busy / total if total else 0.0
 
 
 def changes(s: Scenario, load: MaxLoad) -> list[dict[str, Any]]:

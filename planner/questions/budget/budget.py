@@ -18,7 +18,7 @@ from planner.questions.budget.max_load import MaxLoad, Replica, at_rate, relaxed
 from planner.questions.what_if import basis
 from planner.results import Budget, Estimate, Plan
 from planner.scenario import legal
-from planner.scenario.evaluate import Evaluated, evaluate
+from planner.scenario.evaluate import SIMULATED, Evaluated, evaluate
 from planner.scenario.intervals import estimates
 from planner.scenario.options import plain, seconds, settings_of
 from planner.scenario.scenario import Scenario, conditions
@@ -89,7 +89,8 @@ def budget(
     replicas = {i: Replica(found, i) for i in fits if within_bounds(found, i, slo)}
     loads = {i: replica.max_load(slo) for i, replica in replicas.items()}
     require_any_plan(found, loads, slo)
-    plans = _plans(found, loads, wanted, slo)
+    most = {i: replica.most for i, replica in replicas.items()}
+    plans = _plans(found, loads, wanted, slo, most)
     able = [plan for plan in plans if plan.rate_per_s > 0]
     best = next(i for i in loads if named(scenarios[i]) == able[0].configuration)
     return Budget(
@@ -103,7 +104,7 @@ def budget(
             "settings": {k: plain(v) for k, v in base.items()},
         },
         command=command,
-        basis=basis(found, simulated=True),
+        basis=basis(found) | {"latency": SIMULATED},
         warnings=serving_warnings(scenarios, found.table, range(len(grid))),
         plans=tuple(plans),
         fewest_gpus=min(able, key=lambda p: (p.n_devices, p.usd_per_hour or 0.0, -p.rate_per_s)),
@@ -136,7 +137,11 @@ def require_limits(slo: Slo) -> None:
 
 
 def _plans(
-    found: Evaluated, loads: Mapping[int, MaxLoad], wanted: float | None, slo: Slo
+    found: Evaluated,
+    loads: Mapping[int, MaxLoad],
+    wanted: float | None,
+    slo: Slo,
+    most: Mapping[int, float],
 ) -> list[Plan]:
     """Return a plan a configuration, best first: by price where known, else by devices."""
     copies = {
@@ -145,9 +150,10 @@ def _plans(
     }
     # What the plan does as a whole: the same question what-if answers, so the same numbers.
     rates = {i: wanted or load.rate_per_s or HARDLY for i, load in loads.items()}
-    whole = evaluate([at_rate(found.scenarios[i], rate, copies[i]) for i, rate in rates.items()])
+    asked = [at_rate(found.scenarios[i], rate, copies[i]) for i, rate in rates.items()]
+    whole = evaluate(asked, simulate=True)
     plans = [
-        _plan(found, i, load, whole, row, copies[i], slo)
+        _plan(found, i, load, whole, row, copies[i], slo, most[i])
         for row, (i, load) in enumerate(loads.items())
     ]
 
@@ -160,16 +166,17 @@ def _plans(
 
 
 def _plan(
-    found: Evaluated, i: int, load: MaxLoad, whole: Evaluated, row: int, copies: int, slo: Slo
-) -> Plan:
+    found: Evaluated, i: int, load: MaxLoad, whole: Evaluated, row: int, copies: int, slo: Slo,
+    most: float,
+) -> Plan:  # fmt: skip
     s, d, able = found.scenarios[i], found.deployment(i), load.rate_per_s > 0
-    metrics = estimates(whole.table, row, d, SERVING)
+    metrics = estimates(whole.table, row, d, SERVING, whole.seen(row))
     if not able:
         metrics = dict.fromkeys(metrics)
         metrics["n_devices"] = 0.0
     # What users see is the simulation's, at the limits' statistic.
     for name, value in load.latencies.items():
-        sd = d.sd(LATENCIES[name].spread)
+        sd = d.load_sd(LATENCIES[name].spread)
         metrics[name] = Estimate.lognormal(value, sd) if math.isfinite(value) else None
     if able:
         seen = simulated(load.simulation, slo)
@@ -185,7 +192,7 @@ def _plan(
         replicas=copies if able else 0,
         rate_per_s=load.rate_per_s,
         rate_per_s_per_device=load.rate_per_s / each,
-        share_of_saturation=load.rate_per_s / float(found.table["saturation_per_s"][i]),
+        share_of_saturation=load.rate_per_s / most,
         binds=load.binds,
         metrics=metrics,
     )

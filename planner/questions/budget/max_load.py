@@ -4,13 +4,10 @@ from dataclasses import dataclass, replace
 
 from planner.scenario.evaluate import Evaluated
 from planner.scenario.scenario import Scenario
-from planner.scenario.simulated import requests_of, run
+from planner.scenario.simulated import run, saturation_per_s, step_times
 from planner.serving.percentiles import Slo
-from planner.serving.requests import Requests
 from planner.serving.simulate import Simulation
-from planner.serving.step_times import StepTimes
 
-N_REQUESTS = 1000  # a p99 stands on ten of them: within 5 % or so of a longer run's
 HALVINGS = 6
 IDLE = 1e-3  # of saturation: nobody meets anybody
 
@@ -26,29 +23,32 @@ class MaxLoad:
 
 
 class Replica:
-    """One replica and the requests asked of it, ready to be simulated at any rate."""
+    """One replica, ready to be simulated at any rate: as `what-if` would be asked."""
 
-    def __init__(self, found: Evaluated, row: int, n: int = N_REQUESTS) -> None:
-        """Draw requests once: at every rate they are the same, only closer together."""
+    def __init__(self, found: Evaluated, row: int) -> None:
+        """Look up step times once, and find the load at which the queue grows."""
         self.scenario = found.scenarios[row]
         self.system = found.system(row)
-        requests = requests_of(self.scenario.workload, n)
-        span = float(requests.arrival_s[-1])
-        self.requests: Requests = requests.faster(span / max(len(requests) - 1, 1) or 1.0)
-        longest = int((requests.input_tokens + requests.output_tokens).max())
-        self.times = StepTimes(self.system, longest + 1.0)
-        self.most = float(found.table["saturation_per_s"][row])
+        self.times = step_times(self.scenario, self.system)
+        if self.scenario.prefill_replicas:
+            self.most = float(found.table["saturation_per_s"][row])
+        else:
+            each = saturation_per_s(self.scenario, self.system, self.times)
+            self.most = each * self.scenario.replicas
         self._known: dict[float, Simulation] = {}  # other limits are tried at the same rates
 
     def at(self, rate_per_s: float) -> Simulation:
         """Simulate at a rate."""
         if rate_per_s not in self._known:
-            coming = self.requests.faster(rate_per_s)
-            self._known[rate_per_s] = run(self.scenario, self.system, coming, self.times)
+            asked = at_rate(self.scenario, rate_per_s)
+            self._known[rate_per_s] = run(asked, self.system, times=self.times)
         return self._known[rate_per_s]
 
     def max_load(self, slo: Slo) -> MaxLoad:
-        """Return the highest rate at which every limit holds; within 2 % of saturation."""
+        """Return the highest rate at which every limit holds; within 2 % of saturation.
+
+        It costs some nine simulations of a point, and a few for each limit that is loosened after.
+        """
         low, high = IDLE * self.most, self.most
         kept = self.at(low)
         broken = _broken(kept, slo)

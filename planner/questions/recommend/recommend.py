@@ -18,6 +18,7 @@ from planner.inputs.law import SETS, load_law
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.law.terms.depth import reference_depth
+from planner.metrics import SERVING
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.limits import (
     Tally,
@@ -31,8 +32,8 @@ from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
-from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all
-from planner.scenario.intervals import Draws, candidate, draw_losses, law_warnings
+from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all, see
+from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
 from planner.scenario.legal import require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
@@ -187,7 +188,8 @@ class Weighed:
     @cached_property
     def base(self) -> Candidate:
         """The baseline."""
-        return self.candidate("baseline", 0, p_loss_at_most_target=float(self.p_target[0]))
+        found = self.candidate("baseline", 0, p_loss_at_most_target=float(self.p_target[0]))
+        return self.simulated(found, 0)
 
     def evaluation(self, row: int) -> Evaluation:
         """Look at one row."""
@@ -222,7 +224,20 @@ class Weighed:
         over = "the batch" if self.resolved.kind.per == "batch" else "a request"
         reason = why(plain, self.base, mine, theirs, over)
         verify = to_verify(self.draws.arch, row, self.question.align)
-        return plain.model_copy(update={"why": reason, "verify": verify})
+        made = plain.model_copy(update={"why": reason, "verify": verify})
+        return self.simulated(made, row)
+
+    def simulated(self, found: Candidate, row: int) -> Candidate:
+        """Return a candidate with what the simulation says, where requests arrive.
+
+        The search ranks by the closed form, whose figures those of the front are.
+        """
+        s = Scenario.of(found.model, self.question)
+        one = self.evaluation(row)
+        if (seen := see(one, s)) is None:
+            return found
+        said = estimates(one.table(CANDIDATE), 0, self.resolved.deployment, SERVING, seen)
+        return found.model_copy(update={"metrics": found.metrics | said})
 
 
 def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:

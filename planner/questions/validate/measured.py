@@ -13,10 +13,13 @@ The columns (a file may have more; `*` are required, of alternatives one):
     input_tokens* output_tokens*   tokens a request (`input_len`, `output_len`)
     arrival                   batch, closed, burst, rate; without it the metric says (below)
     batch concurrency         requests at once, or kept in flight
-    n_requests rate_per_s     of the whole run (10 a place; `num_prompts`); arrivals
+    n_requests rate_per_s     of the whole run (without an end; `num_prompts`); arrivals
     max_num_batched_tokens max_num_seqs max_model_len block_size enforce_eager
     async_scheduling          else as the engine's version does
     gpu_memory_utilization prefix_hit
+    endpoint                  completions, chat
+    lengths                   fixed, uniform:0.8, lognormal, sharegpt; mean only: taken as fixed
+    date                      of the run: where no version is said, the engine's of that day
     outcome judge             of an engine's start: ran, or failed and why; `no` leaves a row out
     flag flags                why a row should not count; scored apart
 
@@ -25,6 +28,7 @@ and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `v
 
 import functools
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,7 +111,11 @@ COLUMNS: dict[str, Column] = {
 SIGNED = ("cuda_graph_gib", "kv_cache_gib")  # differences of a log: below zero they say nothing
 OUTCOME = "outcome"  # whether the engine started: ran, or failed and why
 _LENGTHS = [("input_tokens", "input_len"), ("output_tokens", "output_len")]
-REQUESTS_A_PLACE = 10  # where a file does not say: what benchmarks at a concurrency commonly send
+# Flags that tell of a row, and nothing against it.
+NOTED = ("latest", "medians_only", "no_ep_info", "engine_by_convention", "output_tput_derived",
+         "date_from_run_id", "image_unknown", "api_says", "third_party_rerun", "also:",
+         "file_name_says", "header_says", "refused", "constant arrivals")  # fmt: skip
+CONSTANT = 1e6  # gamma shape of gaps that are all alike
 _SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab")
 _SETTINGS = {n: n for n in ("max_num_seqs", "max_model_len", "prefix_hit", "pp", "ep", "tp")} | {
     "max_num_batched_tokens": "max_batched_tokens",
@@ -215,8 +223,19 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     overflow = _truth(said) if said else None
     engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
     scenario = scenario_of(row, column)
-    flag = row.get("flag") or (unjudged(row, scenario) if column in MEMORY else "")
+    flag = row.get("flag") or against(row)
+    flag = flag or (unjudged(row, scenario) if column in MEMORY else "")
     return Run(scenario, column, value, line, engine, row["gpu"], flag, overflow)
+
+
+def flags_of(row: Row) -> list[str]:
+    """Return what a row's `flags` say of it."""
+    return [f for part in re.split("[|;,]", row.get("flags") or "") if (f := part.strip())]
+
+
+def against(row: Row) -> str:
+    """Return the flags for which a row is scored apart; nothing where none says so."""
+    return "|".join(f for f in flags_of(row) if not f.startswith(NOTED))
 
 
 def unjudged(row: Row, s: Scenario) -> str:
@@ -312,14 +331,18 @@ def load_settings(row: Row, column: str) -> dict[str, Any]:
     together = round(_number({"batch": _first(row, "batch", "concurrency") or "1"}, "batch"))
     said = _first(row, "n_requests", "num_prompts")
     n = round(_number({"n_requests": said}, "n_requests")) if said else None
+    lengths = (row.get("lengths") or "").strip()
+    spread = {"lengths": lengths} if lengths and lengths != "mean only" else {}
+    spread |= {"endpoint": row["endpoint"]} if row.get("endpoint") else {}
     if arrival == "batch":
-        return {"batch": together}
+        return {"batch": together} | spread
     if arrival == "burst":
-        return {"burst": n or together}
+        return {"burst": n or together} | spread
     if arrival == "rate":
-        return {"rate": _number(row, "rate_per_s"), "requests": n}
+        came = {"burstiness": CONSTANT} if "constant arrivals" in flags_of(row) else {}
+        return {"rate": _number(row, "rate_per_s"), "requests": n} | came | spread
     if arrival == "closed":
-        return {"concurrency": together, "requests": n or REQUESTS_A_PLACE * together}
+        return {"concurrency": together, "requests": n} | spread
     raise SpecError(f"arrival: {arrival!r} is none", hint="write batch, closed, burst or rate")
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import Kernels, Overheads
+from planner.columns import Kernels, Overheads, System
 from planner.metrics import METRICS
-from planner.questions.validate.measured import COLUMNS, Run
-from planner.scenario.evaluate import Evaluation, group_evaluation
-from planner.scenario.scenario import Deployment, Scenario, columns_of, resolve
+from planner.questions.validate.measured import COLUMNS, MEMORY, Run
+from planner.scenario.evaluate import Evaluation, arrives, group_evaluation
+from planner.scenario.scenario import Deployment, Scenario, columns_of, resolve, rows_of
+from planner.scenario.simulated import Job, Seen, simulate_all
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +22,7 @@ class Prepared:
     """Runs as columns, ready to be predicted again and again under other constants."""
 
     n: int
+    runs: tuple[Run, ...]
     groups: tuple[tuple[NDArray[np.intp], Evaluation, str], ...]  # rows, their group, their column
     deployments: tuple[Deployment, ...]  # of each run
 
@@ -60,14 +62,45 @@ class Prepared:
 
         return self._filled(np.nan, of)
 
-    def ln_sd(self) -> Floats:
-        """Return the spread each prediction claims."""
+    def see(
+        self, under: Callable[[Run, System], System] = lambda run, system: system
+    ) -> list[Seen | None]:
+        """Simulate the runs whose requests arrive, each once, and say what was seen of each.
+
+        Args:
+            under: returns the system to simulate a run on, of its own.
+
+        """
+        at: dict[int, tuple[Evaluation, int]] = {}
+        for rows, group, _ in self.groups:
+            at |= {int(i): (group, place) for place, i in enumerate(rows)}
+        fits = self.fits()
+        jobs: list[Job] = []
+        known: dict[Any, int] = {}
+        which: list[int | None] = [None] * self.n
+        for i, run in enumerate(self.runs):
+            if run.column in MEMORY or not fits[i] or not arrives(run.scenario):
+                continue
+            key = (run.line, run.scenario.workload)
+            if key not in known:
+                known[key] = len(jobs)
+                group, place = at[i]
+                jobs.append(Job(run.scenario, under(run, rows_of(group.system, place))))
+            which[i] = known[key]
+        seen = simulate_all(jobs)
+        return [None if j is None else seen[j] for j in which]
+
+    def ln_sd(self, under_load: bool = False) -> Floats:
+        """Return the spread each prediction claims; as a simulated figure, or a closed form's."""
 
         def sd(e: Evaluation, column: str) -> Any:
             spread = spread_of(column)
             if not spread:
                 return np.nan
-            return e["room_sd"] if spread == "room_sd" else e.resolved.deployment.sd(spread)
+            d = e.resolved.deployment
+            if spread == "room_sd":
+                return e["room_sd"]
+            return d.load_sd(spread) if under_load else d.sd(spread)
 
         return self._filled(np.nan, sd)
 
@@ -80,6 +113,22 @@ class Prepared:
         return self._filled(
             False, lambda e, _: e["waits"] if e.resolved.kind.name == "batch" else False
         )
+
+
+def seen_in(seen: Seen, run: Run) -> float:
+    """Return the figure of a run's column in its simulation, in the column's unit; NaN: none."""
+    c, s = COLUMNS[run.column], run.scenario
+    v, w = seen.values, s.workload
+    name = c.metric
+    if run.column.startswith("itl_"):
+        name = "itl_s"
+    if c.statistic != "mean":
+        return v.get(f"{name}_{c.statistic}", np.nan)
+    rate = v.get("requests_per_s", np.nan)
+    each = {"output_tokens_per_s": w.output_tokens, "requests_per_s": 1.0,
+            "total_tokens_per_s": w.input_tokens + w.output_tokens}  # fmt: skip
+    value = rate * each[name] if name in each else v.get(name, np.nan)
+    return value / (s.engine.n_devices * s.replicas if c.per_device else 1.0)
 
 
 def spread_of(column: str) -> str:
@@ -101,4 +150,6 @@ def prepare(
         deployment = resolved_by(chosen[0])
         groups.append((np.array(rows), group_evaluation(chosen, deployment), str(column)))
         deployments |= dict.fromkeys(rows, deployment)
-    return Prepared(len(runs), tuple(groups), tuple(deployments[i] for i in range(len(runs))))
+    return Prepared(
+        len(runs), tuple(runs), tuple(groups), tuple(deployments[i] for i in range(len(runs)))
+    )

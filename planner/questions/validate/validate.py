@@ -32,10 +32,11 @@ from planner.questions.validate.measured import (
     runs_of,
     starts_of,
 )
-from planner.questions.validate.scoring import prepare
+from planner.questions.validate.scoring import prepare, seen_in
 from planner.questions.validate.start_log import sheet_of, started
 from planner.results import Estimate, Line, Score, Validation, Verdict, Worst
 from planner.scenario import legal
+from planner.scenario.evaluate import arrives
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
 Floats = NDArray[np.float64]
@@ -206,6 +207,11 @@ def validate_runs(
     ln_sd, over = prepared.ln_sd(), prepared.overflows()
     if refit is not None:
         predicted, ln_sd = _left_out(asked, refit)
+    else:
+        loaded = prepared.ln_sd(under_load=True)
+        for i, seen in enumerate(prepared.see()):
+            if seen is not None:
+                predicted[i], ln_sd[i] = seen_in(seen, asked[i]), loaded[i]
     answers = iter(zip(predicted, ln_sd, strict=True))
     rows = []
     for r, why in zip(runs, refused, strict=True):
@@ -228,7 +234,7 @@ def refusal(r: Run, known: dict[tuple[object, ...], Deployment | str]) -> str:
     """Return why a run cannot be asked about; nothing where it can."""
     if no := legal.refusal(r.scenario):
         return no.message
-    if COLUMNS[r.column].statistic == "p99":
+    if COLUMNS[r.column].statistic == "p99" and not arrives(r.scenario):
         return "a percentile of the tail has no closed form"
     key = group_of(r.scenario)
     if key not in known:

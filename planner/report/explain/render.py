@@ -61,8 +61,18 @@ def moves(line: Line) -> bool:
     return line.share is None or abs(line.share) >= SHOWN
 
 
-def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Group:
-    """Return one line a step: name, formula, value, share; then the inputs that move it most."""
+def as_text(
+    d: Derivation, *, everything: bool = False, inputs: int = 12, told: float | None = None
+) -> Group:
+    """Return one line a step: name, formula, value, share; then the inputs that move it most.
+
+    Args:
+        d: a derivation.
+        everything: also what does not move the result.
+        inputs: how many of them.
+        told: what the simulation says of the quantity, in its unit; None: nothing.
+
+    """
     shown = [s for s in d.steps if everything or moves(s)]
     numeric = any(s.value is not None for s in d.steps)
     first = None
@@ -82,6 +92,9 @@ def as_text(d: Derivation, *, everything: bool = False, inputs: int = 12) -> Gro
     if hidden := len(d.steps) - len(shown):
         left = "behind these: explain one of them, or ask for" if first else "of less than 1 %:"
         parts.append(Text(f"{hidden} steps {left} --all", "dim"))
+    if told and d.steps[0].value is not None:
+        off = f"{100 * (d.steps[0].value / told - 1):+.1f} %"
+        parts.append(Text(f"simulated: {show(told, d.steps[0].unit, 4)}; the closed form is {off}"))
     leaves = [i for i in d.inputs if everything or moves(i)]
     if numeric and leaves:
         parts += [Text(""), _inputs(leaves if everything else leaves[:inputs])]
