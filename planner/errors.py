@@ -41,7 +41,7 @@ class UnknownName(SpecError):  # noqa: N818
         """Say which `what` is unknown and suggest the nearest of `known`, else where to look."""
         known = sorted(known)
         near = functools.partial(difflib.get_close_matches, possibilities=known, n=1)
-        close = near(name) or near(name.lower())
+        close = near(name.lower()) or near(name)
         hint = f"did you mean {close[0]!r}?" if close else see or f"one of: {', '.join(known)}"
         return cls(f"no {what} called {name!r}", hint=hint)
 

@@ -1,4 +1,4 @@
-"""`planner hardware list | show | check`."""
+"""`planner hardware list | show | check | new`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -54,5 +54,65 @@ def check(file: Annotated[Path, typer.Argument(help="A TOML you wrote.")]) -> No
     from planner.cli.output import write
     from planner.inputs.device import check_hardware
 
+    if file.suffix != ".toml" and file.is_file():
+        from planner.errors import SpecError
+        from planner.inputs.device_found import found_in
+        from planner.inputs.files import read_text
+
+        found = found_in(read_text(file), file)
+        hint = f"planner hardware new --from {file} writes one, to be filled in"
+        raise SpecError(f"{file}: no hardware file of ours. {found.words}", hint=hint)
     spec = check_hardware(file)
     write(f"{file}: {spec.name}: all is well", None)
+
+
+Smi = Annotated[
+    bool,
+    typer.Option(
+        "--from-smi", help="Of this machine, by nvidia-smi or rocm-smi; or of --from, pasted."
+    ),
+]
+Described = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", help="What nvidia-smi or rocm-smi printed, or a peer's file; - is stdin."
+    ),
+]
+
+
+@app.command()
+def new(from_smi: Smi = False, from_: Described = None, out: o.Out = None) -> None:
+    """Write a hardware file from what a tool or another project says of a device; lists what is missing.
+
+    It reads nvidia-smi (-q, --query-gpu or plain), rocm-smi, and device files of calculon,
+    aiconfigurator, llm-analysis and GenZ.
+
+    Example: nvidia-smi -q | planner hardware new --from -
+    """
+    from planner.cli.output import write
+    from planner.errors import SpecError
+    from planner.inputs.device_found import found_in
+    from planner.inputs.files import read_text
+
+    if from_ is None and not from_smi:
+        hint = "give --from-smi, or --from FILE"
+        raise SpecError("hardware new: nothing to write it from", hint=hint)
+    text = read_text(from_) if from_ is not None else _asked_of_the_driver()
+    write(found_in(text, from_ or Path("nvidia-smi")).toml(), out)
+
+
+def _asked_of_the_driver() -> str:
+    import subprocess
+
+    from planner.errors import SpecError
+
+    for command in (
+        ["nvidia-smi", "-q"],
+        ["rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showmaxpower", "--json"],
+    ):
+        try:
+            asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        return asked.stdout
+    raise SpecError("neither nvidia-smi nor rocm-smi answers here", hint="paste it: --from FILE")

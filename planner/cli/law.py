@@ -76,6 +76,12 @@ def fit(
         int, typer.Option(min=0, help="Leave out so many runs of highest loss.")
     ] = 0,
     name: Annotated[str, typer.Option(help="Name of the new law.")] = "user",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="ROLE=NAME", help="A column, e.g. loss=eval/loss; may repeat."
+        ),
+    ] = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
@@ -95,10 +101,20 @@ def fit(
     report = fit_csv(
         data, source=source, n_definition=n, prior=prior, blocks=free or (), n_starts=starts,
         n_draws=draws, seed=seed, same_data=same_data, drop_highest=drop_highest, name=name,
+        columns=_columns(column or []),
     )  # fmt: skip
     if out is not None:
         write(to_toml(report.law), out)
     _print(report.to_dict(), report.text(), as_json)
+
+
+def _columns(said: list[str]) -> dict[str, str]:
+    from planner.errors import SpecError
+
+    pairs = [text.partition("=") for text in said]
+    if wrong := next(("".join(pair) for pair in pairs if not pair[0] or not pair[2]), None):
+        raise SpecError(f"--column: {wrong!r} is no ROLE=NAME", hint="write e.g. loss=eval/loss")
+    return {role: name for role, _, name in pairs}
 
 
 @app.command()

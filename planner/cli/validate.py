@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path,
     typer.Argument(
-        metavar="DATA", help="CSV of runs or kernels, vllm bench JSON, or start-up log; - is stdin."
+        metavar="DATA",
+        help="CSV of runs or kernels, benchmark result, or start-up log; - is stdin.",
     ),
 ]
 Cv = Annotated[
@@ -35,14 +36,16 @@ def validate(
     worst: Worst = 10,
     **settings: Any,
 ) -> None:
-    """Score predictions against measured runs or kernels, `vllm bench`, or an engine's start-up log.
+    """Score predictions against measured runs or kernels, a benchmark result, or an engine's start-up log.
 
     A CSV of runs needs the columns engine, gpu, model, input_tokens and output_tokens (or input_len,
     output_len), and what was measured: columns such as ttft_mean_s, tpot_mean_s, output_tokens_per_s,
     duration_s, or one a row in metric and value. It may have the shape (n_layers, d_model, n_heads,
     n_kv_heads, head_dim, d_ff, vocab; else the model's name says it), engine_version, dtype, kv_dtype,
     tp, pp, ep, arrival (batch, closed, burst, rate), concurrency or batch, n_requests, rate_per_s,
-    flag, kv_overflow. A CSV of kernels has op, gpu, dtype, time_s and the operator's shape. A log is what
+    burstiness, flag, kv_overflow. A benchmark's result is what vllm bench, SGLang, trtllm-bench, aiperf,
+    genai-perf, guidellm, inference-perf, llmperf or InferenceX write, or the text that vllm bench serve
+    prints; flags may not contradict it. A CSV of kernels has op, gpu, dtype, time_s and the operator's shape. A log is what
     vLLM, SGLang or TensorRT-LLM says when it starts: its memory is compared part by part. The flags of
     an engine and a workload, and --from, say what a file leaves out, and come before what a log says.
 

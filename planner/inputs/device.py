@@ -1,6 +1,7 @@
 """A device and a node as their datasheets state them."""
 
 import functools
+import re
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from planner.inputs.names import slug, words
 
 README = "see hardware/README.md for the keys and units"
 Words = frozenset[str]
+# Dense 16-bit FLOP that an SM or CU does in a clock, at most; hardware/README.md.
+MOST_FLOPS = {"volta": 1024, "turing": 1024, "ampere": 2048, "ada": 1024, "hopper": 4096}
+MOST_FLOPS |= {"blackwell": 8192, "cdna2": 1024, "cdna3": 2048, "cdna4": 4096}
+ABOVE = 1.1  # clocks that rates and boost are stated at differ by less
 RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
 
 
@@ -147,8 +152,20 @@ def device_named(text: str) -> str:
     ]
     if not fits:
         known_as = [*devices, *(a for n in devices for a in _aliases(known[n]))]
-        raise UnknownName.among("hardware", text, known_as, see="see `planner hardware list`")
+        raise _unknown(text, known_as)
     return max(fits, key=lambda fit: fit[0])[1]
+
+
+def _unknown(text: str, known_as: list[str]) -> UnknownName:
+    """Say that no device is called so; a name with another number is another card, and said to be."""
+    new = "describe yours: `planner hardware new --from-smi`"
+    error = UnknownName.among(
+        "hardware", text, known_as, see=f"see `planner hardware list`, or {new}"
+    )
+    near = re.search(r"did you mean '(.+)'", error.hint)
+    if near and not set(re.findall(r"\d+", near[1])) <= set(re.findall(r"\d+", text)):
+        error.hint = f"the nearest name is {near[1]!r}, another card; {new}"
+    return error
 
 
 @functools.lru_cache(maxsize=64)
@@ -235,6 +252,7 @@ def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
         half = spec.dense_flops_per_s.get("bf16", spec.dense_flops_per_s.get("fp16"))
         if half is None:
             raise SpecError(f"{path}: dense_flops_per_s: no bf16 and no fp16", hint=README)
+        _require_dense(spec, half, path)
         ridge = half / spec.hbm_bytes_per_s
         if not RIDGE[0] < ridge < RIDGE[1]:
             raise SpecError(
@@ -242,6 +260,30 @@ def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
                 hint="check the units, and that the rate is the dense one",
             )
     return spec
+
+
+def _require_dense(spec: DeviceSpec, half: float, path: Path) -> None:
+    """Refuse a 16-bit rate above what the cores can do in a clock, or not half of the fp8 rate."""
+    unit = spec.n_sms * spec.boost_clock_hz
+    most = MOST_FLOPS.get(spec.architecture, 0)
+    vector = spec.dense_flops_per_s.get("fp32", 0.0) / unit
+    if (
+        spec.architecture == "ampere" and vector > 200
+    ):  # GA10x: twice the vector rate, half the other
+        most //= 2
+    hint = "halve it where the datasheet prints it with sparsity"
+    if most and half > ABOVE * most * unit:
+        raise SpecError(
+            f"{path}: {half / unit:.0f} FLOP a clock of an SM are more than {most}, which "
+            f"{spec.architecture} does: bf16 looks like the sparse rate",
+            hint=hint,
+        )
+    fp8 = spec.dense_flops_per_s.get("fp8")
+    if fp8 is not None and not 2 / ABOVE < fp8 / half < 2 * ABOVE:
+        raise SpecError(
+            f"{path}: fp8 over bf16 is {fp8 / half:.3g}, not 2: one of them looks like the sparse rate",
+            hint=hint,
+        )
 
 
 def _keys(path: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import select
 import stat
 import sys
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from planner.errors import SpecError
+from planner.errors import MissingExtra, SpecError
 
 if TYPE_CHECKING:  # `planner --help` does without numpy
     import numpy as np
@@ -224,6 +225,88 @@ def json_in(text: str, path: str | Path, *, hint: str) -> Any:
         raise SpecError(f"{path}: {what} ({where})", hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not JSON ({_short(error)})", hint=hint) from None
+
+
+def lines_in(path: str | Path, *, hint: str) -> Iterator[str]:
+    """Yield a file's lines, unpacked, one at a time: memory is a line's, however large the file.
+
+    Raises:
+        SpecError: it cannot be read, is damaged or no text, or a line is longer than `LONGEST_CELL`.
+
+    """
+    name = Path(path)
+    try:
+        regular = str(path) != "-" and name.is_file()
+    except (OSError, ValueError):
+        regular = False
+    if not regular:  # a pipe is read whole, and bounded; what cannot be read says why
+        yield from read_text(path, hint=hint).splitlines()
+        return
+    try:
+        with name.open("rb") as start:
+            packed = start.read(2) == b"\x1f\x8b"
+        with gzip.open(name, "rb") if packed else name.open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_CELL):
+                number += 1
+                if len(line) == LONGEST_CELL:
+                    raise SpecError(f"{path}: line {number}: longer than 1 MiB", hint=hint)
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: line {number}: not utf-8 text", hint=hint) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SpecError(f"{path}: damaged gzip: {error}", hint="copy the file again") from None
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}", hint=hint) from None
+
+
+def documents_in(text: str, path: str | Path, *, hint: str) -> list[Any]:
+    """Return what a text holds, whatever it is written in: JSON, JSON lines, YAML, or a table's rows.
+
+    Raises:
+        SpecError: it is none of these.
+        MissingExtra: it is YAML, and PyYAML is not installed.
+
+    """
+    bare = text.lstrip()
+    if not bare:
+        raise SpecError(f"{path}: holds nothing", hint=hint)
+    try:
+        if bare.startswith(("{", "[")):
+            lines = [line for line in text.splitlines() if line.strip()]
+            try:
+                return [json.loads(text)]
+            except json.JSONDecodeError:
+                if len(lines) < 2 or not all(line.rstrip().endswith("}") for line in lines[:2]):
+                    return [json_in(text, path, hint=hint)]
+                return [_json_line(line, i, path, hint) for i, line in enumerate(lines, 1)]
+        if Path(path).suffix.removesuffix(".gz") in (".yaml", ".yml") or _YAML.match(bare):
+            return _yaml_in(text, path, hint)
+    except RecursionError:
+        raise SpecError(f"{path}: nested too deep", hint=hint) from None
+    return list(csv_in(text, path, hint=hint).rows)
+
+
+_YAML = re.compile(r"(---\s|[\w.-]+:\s*(\n|[^\n,;\t]*\n))")
+
+
+def _json_line(line: str, number: int, path: str | Path, hint: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{path}: line {number}: not JSON: {error.msg}", hint=hint) from None
+
+
+def _yaml_in(text: str, path: str | Path, hint: str) -> list[Any]:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtra.of("PyYAML", extra="yaml") from None
+    try:
+        return [one for one in yaml.safe_load_all(text) if one is not None]
+    except yaml.YAMLError as error:
+        what = str(error).partition("\n")[0]
+        raise SpecError(f"{path}: not YAML: {what}", hint=hint) from None
 
 
 def read_toml(path: str | Path, *, hint: str = "see any shipped file") -> dict[str, Any]:

@@ -35,7 +35,7 @@ class WorkloadSpec(Spec):
         description="Arrivals a second, instead: 12/s.",
         json_schema_extra={"option": "rate"},
     )
-    trace: str | None = Field(None, description="CSV of arrivals and lengths to replay.")
+    trace: str | None = Field(None, description="Trace to replay: arrivals, lengths.")
     n_requests: int | None = Field(
         None,
         ge=1,

@@ -23,7 +23,7 @@ from planner.scenario.options import (
     settings_of,
     shape,
 )
-from planner.scenario.scenario import Scenario, conditions
+from planner.scenario.scenario import Scenario, conditions, trace_of
 from planner.warnings import CHANGED_SHAPE, NOT_SIMULATED, serving_warnings
 
 MOST_TIMELINES = 16
@@ -134,7 +134,10 @@ def basis(found: Evaluated) -> dict[str, str]:
     deployments = [e.resolved.deployment for e in found.groups]
     simulated = any(one is not None for e in found.groups for one in e.seen)
     names = "; ".join(dict.fromkeys(d.read_as for d in deployments if d.read_as))
-    return ({"names": names} if names else {}) | {
+    loads = [s.workload for s in found.scenarios if s.workload.trace]
+    replayed = "; ".join(dict.fromkeys(trace_of(w).words for w in loads))
+    said = {"names": names, "trace": replayed}
+    return {name: text for name, text in said.items() if text} | {
         "speed": "; ".join(dict.fromkeys(d.basis for d in deployments)),
         "latency": SIMULATED if simulated else CLOSED,
         "price": "; ".join(dict.fromkeys(d.price_basis for d in deployments)),

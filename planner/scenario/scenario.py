@@ -35,13 +35,14 @@ from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.inputs.price import load_prices
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
-from planner.inputs.trace import read_lengths, read_trace
+from planner.inputs.trace import Trace, read_lengths, read_trace
 from planner.inputs.workload import CHAT_CV, WorkloadSpec
 from planner.law.columns import LawColumns
 from planner.law.law import switched
 from planner.law.terms.precision import FULL_BITS
 from planner.scenario.options import specs
 from planner.serving.kinds import KINDS, Kind, Load
+from planner.serving.requests import Requests
 from planner.serving.speculative import with_draft
 
 FOOTPRINT = {f.name for f in fields(Footprint)}
@@ -107,7 +108,7 @@ def as_recorded(w: WorkloadSpec) -> WorkloadSpec:
     """
     if not (w.trace or w.listed):
         return w
-    seen = trace_of(w) if w.trace else lengths_of(w)
+    seen = trace_of(w).requests if w.trace else lengths_of(w)
     means = {
         "input_tokens": max(round(float(seen.input_tokens.mean())), 1),
         "output_tokens": max(round(float(seen.output_tokens.mean())), 1),
@@ -305,8 +306,13 @@ def columns_of(s: Scenario) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _seen(path: str, modified: float, lengths: bool = False) -> Any:
-    return read_lengths(path) if lengths else read_trace(path)
+def _seen(path: str, modified: float, rate_per_s: float | None, seed: int) -> Trace:
+    return read_trace(path, rate_per_s, seed)
+
+
+@functools.lru_cache(maxsize=8)
+def _lengths(path: str, modified: float) -> Requests:
+    return read_lengths(path)
 
 
 def _modified(path: str) -> float:
@@ -315,9 +321,15 @@ def _modified(path: str) -> float:
     return Path(path).stat().st_mtime if Path(path).is_file() else 0.0
 
 
-def trace_of(w: WorkloadSpec) -> Any:
-    """Return the requests of a workload's trace, read once; raises as `read_trace` does."""
-    return _seen(str(w.trace), _modified(str(w.trace)))
+def trace_of(w: WorkloadSpec) -> Trace:
+    """Return a workload's trace, read once; raises as `read_trace` does."""
+    path = str(w.trace)
+    return _seen(path, _modified(path), w.rate_per_s, w.seed)
+
+
+def prefix_hit_of(w: WorkloadSpec) -> float:
+    """Return the share of prompts in the prefix cache: as asked, else of the trace's own blocks."""
+    return w.prefix_hit or (trace_of(w).prefix_hit if w.trace else 0.0)
 
 
 def _numbers(c: Conditions) -> dict[str, float]:
@@ -330,7 +342,7 @@ def _numbers(c: Conditions) -> dict[str, float]:
         "output_tokens": float(w.output_tokens),
         "batch": float(w.concurrency or w.burst or w.batch),
         "n_requests": float(w.n_requests or np.inf),
-        "prefix_hit": w.prefix_hit,
+        "prefix_hit": prefix_hit_of(w),
         "rate_per_s": float("nan") if w.rate_per_s is None else w.rate_per_s,
         "burstiness": w.burstiness,
         "input_cv": max(uniform_cv, given_cv),
@@ -339,7 +351,7 @@ def _numbers(c: Conditions) -> dict[str, float]:
         "prefill_replicas": float(c.prefill_replicas),
     }
     if w.trace:
-        seen = trace_of(w)
+        seen = trace_of(w).requests
         given, made = seen.input_tokens.mean(), max(float(seen.output_tokens.mean()), 1.0)
         span = float(seen.arrival_s[-1])
         rate = w.rate_per_s or (max(len(seen) - 1, 1) / span if span > 0 else len(seen) / 1e-3)
@@ -365,9 +377,9 @@ def spread_of(w: WorkloadSpec) -> tuple[float, float, float]:
     return 1.0, w.input_cv, w.output_cv
 
 
-def lengths_of(w: WorkloadSpec) -> Any:
+def lengths_of(w: WorkloadSpec) -> Requests:
     """Return the lengths that a workload's CSV lists, as requests; raises as `read_lengths` does."""
-    return _seen(str(w.lengths), _modified(str(w.lengths)), lengths=True)
+    return _lengths(str(w.lengths), _modified(str(w.lengths)))
 
 
 def load_of(rows: Sequence[Conditions]) -> Load:

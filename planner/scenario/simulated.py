@@ -26,6 +26,7 @@ from planner.scenario.scenario import (
     SHAREGPT_MOST,
     Scenario,
     lengths_of,
+    prefix_hit_of,
     spread_of,
     trace_of,
 )
@@ -50,7 +51,7 @@ def requests_of(w: WorkloadSpec, n: int | None = None) -> Requests:
     """
     n = n or w.n_requests
     if w.trace:
-        seen: Requests = trace_of(w)
+        seen = trace_of(w).requests
         if w.rate_per_s and len(seen) > 1:
             seen = seen.faster(w.rate_per_s * float(seen.arrival_s[-1]) / (len(seen) - 1) or 1.0)
         return seen.at(slice(0, n)) if n else seen
@@ -152,7 +153,7 @@ def run(
             part.requests,
             concurrency=part.concurrency,
             replicas=part.replicas,
-            prefix_hit=w.prefix_hit,
+            prefix_hit=prefix_hit_of(w),
             times=times,
             counted=part.counted,
         )
@@ -163,14 +164,14 @@ def run(
                 "the simulation of prefill_replicas needs arrivals", hint="give --rate instead"
             )
         return simulate_pools(
-            system, coming, s.prefill_replicas, s.replicas, prefix_hit=w.prefix_hit
+            system, coming, s.prefill_replicas, s.replicas, prefix_hit=prefix_hit_of(w)
         )
     return simulate(
         system,
         coming,
         concurrency=w.concurrency,
         replicas=s.replicas,
-        prefix_hit=w.prefix_hit,
+        prefix_hit=prefix_hit_of(w),
         times=times,
     )
 
@@ -179,7 +180,7 @@ def step_times(s: Scenario, system: System) -> StepTimes:
     """Return step times to look up, for contexts as long as any request's."""
     w = s.workload
     if w.trace:
-        seen = trace_of(w)
+        seen = trace_of(w).requests
         return StepTimes(system, float((seen.input_tokens + seen.output_tokens).max()) + 1.0)
     spread = w.lengths or w.input_cv or w.output_cv
     return StepTimes(system, (8 if spread else 1) * (w.input_tokens + w.output_tokens) + 1.0)
@@ -210,7 +211,7 @@ def saturation_per_s(s: Scenario, system: System, times: StepTimes | None = None
         system,
         coming,
         concurrency=most,
-        prefix_hit=w.prefix_hit,
+        prefix_hit=prefix_hit_of(w),
         times=times,
         counted=range(2 * most, 2 * most + n),
         stop_early=True,

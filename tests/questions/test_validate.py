@@ -157,7 +157,7 @@ def test_vllm_bench_serve(tmp_path):
             }
         )
     )
-    row = read_bench(path.read_text(), path, {"gpu": "h100-sxm", "engine": "vllm"})
+    (row,) = read_bench(path.read_text(), path, {"gpu": "h100-sxm", "engine": "vllm"}).rows
     found, unread = runs_of(Sheet.of([row], path))
     runs = {r.column: r for r in found}
     assert len(runs) == 4 and not unread
@@ -173,11 +173,11 @@ def test_vllm_bench_latency_needs_what_the_file_leaves_out(tmp_path):
     path = tmp_path / "latency.json"
     path.write_text(json.dumps({"avg_latency": 1.5, "latencies": [1.5]}))
     known = {"gpu": "h100-sxm", "engine": "vllm", "model": "llama-3.1-8b", "batch": "8"}
-    with pytest.raises(SpecError, match="input-tokens"):
+    with pytest.raises(SpecError, match="input tokens"):
         read_bench(path.read_text(), path, known)
-    row = read_bench(
+    (row,) = read_bench(
         path.read_text(), path, known | {"input_tokens": "1024", "output_tokens": "128"}
-    )
+    ).rows
     ((run,), _) = runs_of(Sheet.of([row], path))
     assert (run.column, run.value, run.scenario.workload.batch) == ("e2e_latency_s", 1.5, 8)
 

@@ -13,7 +13,7 @@ The columns (a file may have more; `*` are required, of alternatives one):
     input_tokens* output_tokens*   tokens a request (`input_len`, `output_len`)
     arrival                   batch, closed, burst, rate; without it the metric says (below)
     batch concurrency         requests at once, or kept in flight
-    n_requests rate_per_s     of the whole run (without an end; `num_prompts`); arrivals
+    n_requests rate_per_s     of the whole run (without an end; `num_prompts`); arrivals, and their burstiness
     max_num_batched_tokens max_num_seqs max_model_len block_size enforce_eager
     async_scheduling          else as the engine's version does
     gpu_memory_utilization prefix_hit
@@ -340,8 +340,10 @@ def load_settings(row: Row, column: str) -> dict[str, Any]:
         return {"burst": n or together} | spread
     if arrival == "rate":
         came = {"burstiness": CONSTANT} if "constant arrivals" in flags_of(row) else {}
+        came |= {"burstiness": _number(row, "burstiness")} if row.get("burstiness") else {}
         return {"rate": _number(row, "rate_per_s"), "requests": n} | came | spread
     if arrival == "closed":
+        together = min(together, n or together)  # no more than there are can be in flight
         return {"concurrency": together, "requests": n} | spread
     raise SpecError(f"arrival: {arrival!r} is none", hint="write batch, closed, burst or rate")
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import SpecError
-from planner.inputs.bench_results import read_bench
+from planner.inputs.bench_results import is_bench, read_bench
 from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.device import NoSuchFormat, load_device
 from planner.inputs.engine_log import EngineLog, engine_log_in
@@ -42,7 +42,7 @@ from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 Floats = NDArray[np.float64]
 Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
-HINT = "name a CSV with a header, a JSON of `vllm bench`, or an engine's start-up log"
+HINT = "name a CSV with a header, a benchmark's result, or an engine's start-up log"
 BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
 
@@ -104,12 +104,12 @@ def validate_file(
     worst: int = WORST,
     command: str = "",
 ) -> Validation:
-    """Score a file of measurements: runs, kernels, a result of `vllm bench`, an engine's start-up log.
+    """Score a file of measurements: runs, kernels, a benchmark's result, an engine's start-up log.
 
     Which it is, its contents say.
 
     Args:
-        path: a CSV, a JSON of `vllm bench`, or a log, gzipped or not; `-` is standard input.
+        path: a CSV, what a benchmark tool wrote, or a log, gzipped or not; `-` is standard input.
         known: columns that the file leaves out: gpu, engine, dtype, tp, model, batch, ….
         refit: see `validate_runs`.
         worst: how many of the worst rows to keep.
@@ -120,21 +120,24 @@ def validate_file(
 
     """
     content = Content.of(path, hint=HINT)
-    sheet, log = sheet_in(content, known or {})
+    sheet, log, notes = sheet_in(content, known or {})
     source = content.path.name
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), source, worst=worst, command=command)
     runs, unread = runs_of(sheet)
     found = validate_runs(runs, source, unread=unread, refit=refit, worst=worst, command=command)
     more: dict[str, Any] = {"started": started(log, found.lines, runs)} if log else {}
+    more |= {"basis": found.basis | {"file": "; ".join(notes)}} if notes else {}
     return found.model_copy(update=more | {"verdicts": tuple(map(_verdict, starts_of(sheet)))})
 
 
-def sheet_in(content: Content, known: Mapping[str, str]) -> tuple[Sheet, EngineLog | None]:
-    """Return what a file measured as a table, and the start-up log if it is one.
+def sheet_in(
+    content: Content, known: Mapping[str, str]
+) -> tuple[Sheet, EngineLog | None, tuple[str, ...]]:
+    """Return what a file measured as a table, the start-up log if it is one, and what to say of it.
 
     Args:
-        content: a table, a JSON of `vllm bench`, or a log.
+        content: a table, a benchmark's result, or a log.
         known: columns: of a log in place of what it says, else where a row says nothing.
 
     Raises:
@@ -142,15 +145,20 @@ def sheet_in(content: Content, known: Mapping[str, str]) -> tuple[Sheet, EngineL
 
     """
     text = content.text(hint=HINT, errors="replace")
+    if is_bench(text, content.path):
+        bench = read_bench(text, content.path, known, BENCH)
+        return Sheet.of(bench.rows, content.path), None, bench.notes
     log = engine_log_in(text) if len(_columns_of(text)) < 2 else None
-    return (sheet_of(log, content.path, known) if log else _measurements(content, known)), log
+    if log:
+        return sheet_of(log, content.path, known), log, ()
+    return _measurements(content, known), None, ()
 
 
 def _measurements(content: Content, known: Mapping[str, str]) -> Sheet:
-    """Return a table of measurements, or a result of `vllm bench` as one."""
+    """Return a table of measurements; another file is no result of a benchmark that is known."""
     text, path = content.text(hint=HINT), content.path
-    if path.suffix == ".json" or text.lstrip().startswith("{"):
-        return Sheet.of([read_bench(text, path, BENCH | dict(known))], path)
+    if path.suffix in (".json", ".jsonl") or text.lstrip().startswith(("{", "[")):
+        read_bench(text, path, known)  # says what is wrong with it
     if text and not _columns_of(text):
         raise SpecError(f"{path}: neither measurements nor an engine's log", hint=HINT)
     sheet = csv_in(text, path, hint=HINT)
@@ -365,7 +373,8 @@ def _unread(u: Unread) -> Measured:
 def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
     s = r.scenario
     e, w = s.engine, s.workload
-    setting = f"batch {r.batch:g}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
+    came = f"{w.rate_per_s:.3g} req/s" if w.kind == "rate" else f"batch {r.batch:g}"
+    setting = f"{came}, {w.input_tokens:g} in, {w.output_tokens:g} out, tp {e.tp}"
     if not FORMATS[e.dtype].plain or e.kv_dtype:
         setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
     engine = f"{e.name} {e.version}".strip() if r.column in MEMORY else e.generation

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,13 +11,14 @@ from typing import Any, Self
 import numpy as np
 
 from planner.errors import SpecError
-from planner.inputs.files import read_csv, rows_named
+from planner.inputs.files import rows_named
 from planner.inputs.measurement import Measurement
 from planner.law.columns import LawColumns, NDefinition, Shapes
 from planner.law.terms.depth import evidence_depth
 from planner.law.terms.head_size import reference_head_dim
 from planner_calibration.fit.law.counts import N_COLUMNS, choose_n
 from planner_calibration.fit.law.counts import column as column_of
+from planner_calibration.fit.law.table import likely, training_sheet
 from planner_calibration.measure.shapes import Shape
 
 # Our word first, then what public tables call it, where they differ.
@@ -89,22 +90,28 @@ class Runs:
 
 
 def load_runs(
-    path: Path | str, *, source: str | None = None, n_definition: NDefinition | str | None = None
+    path: Path | str,
+    *,
+    source: str | None = None,
+    n_definition: NDefinition | str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Runs:
-    """Read trained models from a CSV with columns loss, n_tokens (or D) and a count of parameters.
+    """Read trained models from a table with columns loss, n_tokens (or D) and a count of parameters.
 
     Args:
         path: the file. `n_params_non_embedding` (or N_nonembed), `n_params` (or N_total) say
             which N is meant; a column `n_definition` beside a bare `n` does too.
         source: keep only rows of this `source`, or, where none is called so, that start so.
-        n_definition: which N to use; by default the one every row has, non-embedding first.
+        n_definition: which N to use; by default the one every row has, non-embedding first. Of a
+            column that only says N: which it is.
+        columns: our name → its column, where its name does not say it; see `training_sheet`.
 
     Raises:
         SpecError: a column is missing, values are impossible, N definitions are mixed or runs
             are duplicated; the message names the rows.
 
     """
-    sheet = read_csv(path)
+    sheet, n_definition = training_sheet(path, columns, n_definition)
     header = list(sheet.header)
     if source is not None:
         known = sorted({r.get("source", "") for r in sheet.rows})
@@ -120,7 +127,7 @@ def load_runs(
         if names[key] is None:
             raise SpecError(
                 f"{path}: row 1: no column {' or '.join(known_as[key])}",
-                hint=f"the header has {', '.join(header)}",
+                hint=likely(header, key),
             )
     lines = np.array(sheet.lines)
 

@@ -125,8 +125,11 @@ def stage(
     flat = fit(train, ("reference",), n_starts=n_starts, seed=seed).predict
     baselines = [
         score("the last size's mean loss", nearest_size_baseline(train)(test), test),
-        score("the shape that won last", best_shape_so_far(train, flat)(test), test),
     ]
+    if _shapes_known(train) and _shapes_known(test):
+        baselines.append(
+            score("the shape that won last", best_shape_so_far(train, flat)(test), test)
+        )
     if tuple(blocks) != ("reference",):
         baselines.insert(1, score("L(N, D) without shape", flat(test), test))
     return Stage(
@@ -135,6 +138,10 @@ def stage(
         score("+".join(blocks), law.predict(test), test),
         tuple(baselines),
     )
+
+
+def _shapes_known(runs: Runs) -> bool:
+    return bool(np.all(np.isfinite(runs.aspect)) or np.all(np.isfinite(runs.x)))
 
 
 def interval_coverage(

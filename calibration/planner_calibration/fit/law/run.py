@@ -1,6 +1,6 @@
 """From a CSV of runs to a law and its report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -53,8 +53,9 @@ def fit_csv(
     same_data: bool = False,
     drop_highest: int = 0,
     name: str = "user",
+    columns: Mapping[str, str] | None = None,
 ) -> FitReport:
-    """Fit a law to the runs in a CSV.
+    """Fit a law to the runs in a table.
 
     Args:
         path: see `load_runs`.
@@ -70,13 +71,14 @@ def fit_csv(
         same_data: the runs share corpus, tokenizer and recipe with the prior.
         drop_highest: leave out so many runs of highest loss (5 for Epoch's Chinchilla data).
         name: of the new law.
+        columns: see `load_runs`.
 
     Raises:
         SpecError: the data cannot support the fit; rows are named.
 
     """
     path = Path(path)
-    runs = load_runs(path, source=source, n_definition=n_definition)
+    runs = load_runs(path, source=source, n_definition=n_definition, columns=columns)
     if drop_highest:
         runs = runs[np.sort(np.argsort(-runs.loss, kind="stable")[drop_highest:])]
     if prior == "none":

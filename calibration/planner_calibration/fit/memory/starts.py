@@ -140,7 +140,7 @@ def _rows(content: Content, on: str, device: DeviceSpec) -> tuple[list[Placed], 
     """Return the parts of memory that a file measured, each with its place, and what was not read."""
     file = str(content.path)
     try:
-        sheet, log = sheet_in(content, {"gpu": on})
+        sheet, log, _ = sheet_in(content, {"gpu": on})
         if log and log.said["gpu"]:
             sheet.rows[0]["gpu"] = log.said["gpu"]
         runs, unread = runs_of(sheet)
