@@ -20,7 +20,7 @@ COMMANDS = {
     "explain": "Show the derivation of a number, one named step a line, with values and shares.",
     "report": "Turn a result file into a page to show: HTML, Markdown or a picture.",
     "ui": "Turn the questions into sliders; needs the extra `ui`.",
-    "validate": "Score predictions against measured runs or kernels, `vllm bench`, or an engine's "
+    "validate": "Score predictions against measured runs or kernels, a benchmark result, or an engine's "
     "start-up log.",
     "calibrate": "Measure this machine with real kernels, engines and trainings; correct the "
     "planner with it.",

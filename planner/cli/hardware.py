@@ -9,6 +9,7 @@ from planner.cli import flags as o
 
 app = o.group("Browse and check hardware files.")
 
+DESCRIBED = "name a readable text file"
 Name = Annotated[str, typer.Argument(help="Device or node, by id or path.")]
 
 
@@ -57,9 +58,9 @@ def check(file: Annotated[Path, typer.Argument(help="A TOML you wrote.")]) -> No
     if file.suffix != ".toml" and file.is_file():
         from planner.errors import SpecError
         from planner.inputs.device_found import found_in
-        from planner.inputs.files import read_text
+        from planner.inputs.files import Content
 
-        found = found_in(read_text(file), file)
+        found = found_in(Content.of(file, hint=DESCRIBED).text(hint=DESCRIBED), file)
         hint = f"planner hardware new --from {file} writes one, to be filled in"
         raise SpecError(f"{file}: no hardware file of ours. {found.words}", hint=hint)
     spec = check_hardware(file)
@@ -92,12 +93,15 @@ def new(from_smi: Smi = False, from_: Described = None, out: o.Out = None) -> No
     from planner.cli.output import write
     from planner.errors import SpecError
     from planner.inputs.device_found import found_in
-    from planner.inputs.files import read_text
+    from planner.inputs.files import Content
 
     if from_ is None and not from_smi:
         hint = "give --from-smi, or --from FILE"
         raise SpecError("hardware new: nothing to write it from", hint=hint)
-    text = read_text(from_) if from_ is not None else _asked_of_the_driver()
+    if from_ is None:
+        text = _asked_of_the_driver()
+    else:
+        text = Content.of(from_, hint=DESCRIBED).text(hint=DESCRIBED)
     write(found_in(text, from_ or Path("nvidia-smi")).toml(), out)
 
 

@@ -26,6 +26,7 @@ GIB_PER_GB = GIB / 1e9
 FORWARD_COPIES = 3.0
 # And in 8 bits: the quantised input of the way down, and inputs and outputs that no kernel fuses.
 QUANTISED_WIDE, QUANTISED_NARROW = 0.5, 2.5
+EXPERT_CHUNK = 65536.0  # tokens that experts take at a time  [SGLang, fused_moe.py: CHUNK_SIZE]
 LEAST_ROOM = 0.01  # share of the memory below which a cache's spread grows no more
 GRAPH_SIZES = 512.0  # batch sizes are captured up to it, or to twice the most sequences
 FINE, COARSE, TURN = 8.0, 16.0, 256.0  # every 8th size, from 256 on every 16th; 1, 2 and 4 besides
@@ -128,7 +129,7 @@ def _widest(s: System, of: Callable[[Arch], Scalar]) -> Scalar:
 
 @equation
 def expert_workspace_bytes(s: System) -> Bytes:
-    """Two buffers of a step's tokens once for each expert they visit, as a fused kernel takes them.
+    """Two buffers of a step's tokens once for each expert they visit, as a fused kernel takes them, in chunks.
 
     [vLLM, fused_moe.py: TritonExperts.workspace_shapes]
 
@@ -144,7 +145,8 @@ def expert_workspace_bytes(s: System) -> Bytes:
         routed = minimum(a.n_experts - 1.0, 1.0) * a.n_active_experts
         return routed * (maximum(width, a.d_model) + maximum(2.0 * width, a.d_model))
 
-    return s.limits.max_batched_tokens * s.precision.activation_bytes * _widest(s, elements)
+    tokens = minimum(s.limits.max_batched_tokens, EXPERT_CHUNK)
+    return tokens * s.precision.activation_bytes * _widest(s, elements)
 
 
 @equation

@@ -46,8 +46,7 @@ class LoadSpread(Spec):
     """
 
     ttft: float = Field(0.5, gt=0)
-    tpot: float = Field(0.25, gt=0)
-    duration: float = Field(0.2, gt=0)  # of runs with an end; throughput and end to end, too
+    duration: float = Field(0.2, gt=0)  # of bursts and traces, and of their throughput
 
 
 class FrontEndFile(Spec):

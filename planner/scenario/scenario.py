@@ -48,7 +48,6 @@ from planner.serving.speculative import with_draft
 FOOTPRINT = {f.name for f in fields(Footprint)}
 TIMES = ("prefill", "decode", "throughput")  # spreads of what operators take
 # Whose spread a simulated figure takes in place of a field of the profile's.
-UNDER_LOAD = {"ttft": "ttft", "decode": "tpot", "throughput": "duration"}
 # Of ShareGPT's prompts and answers as `vllm bench serve` takes them: prompts up to 1024 tokens, 2048 with
 # the answer (vllm/benchmarks/datasets.py, is_valid_sequence).
 SHAREGPT_CV = (1.2, 1.05)
@@ -127,6 +126,7 @@ class Deployment:
     basis: str
     usd_per_device_hour: float  # NaN where no price is known
     price_basis: str
+    drains: bool = False  # its requests come at once or by a trace, and their end counts
     unseen_layers: bool = False  # the model has layers that the profile's runs had not
     endpoint: str = "completions"
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
@@ -181,9 +181,11 @@ class Deployment:
             spread: field of the profile's spread.
 
         """
-        if spread not in UNDER_LOAD:
-            return self.sd(spread)
-        return float(getattr(self.load_spread, UNDER_LOAD[spread])) * self.spread_factor
+        if spread == "ttft":
+            return self.load_spread.ttft * self.spread_factor
+        if spread == "throughput" and self.drains:
+            return self.load_spread.duration * self.spread_factor
+        return self.sd(spread)
 
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
@@ -259,7 +261,8 @@ def resolve(c: Conditions) -> Deployment:
         usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
     said = "; ".join(filter(None, read_as))
     unseen = bool(layer_kinds(c) - {*profile.layers})
-    more = (usd, price_basis, unseen, c.workload.endpoint)
+    drains = c.workload.kind in ("burst", "trace")
+    more = (usd, price_basis, drains, unseen, c.workload.endpoint)
     found = Deployment(device, engine, profile, factor, basis, *more, said)
     if not found.memory_of_another:
         return found
@@ -268,8 +271,8 @@ def resolve(c: Conditions) -> Deployment:
 
 
 def layer_kinds(c: Conditions) -> frozenset[str]:
-    """Return the kinds of layers that a scenario's model has; none of conditions alone."""
-    return c.model.layer_kinds if isinstance(c, Scenario) else frozenset()
+    """Return the kinds of layers that a scenario's model has; shapes to choose from are dense."""
+    return c.model.layer_kinds if isinstance(c, Scenario) else frozenset({"dense"})
 
 
 def group_of(c: Conditions) -> tuple[Any, ...]:

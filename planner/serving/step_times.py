@@ -26,12 +26,12 @@ _ROWS, _LOGITS, _PROMPTS, _DECODING = (
     tuple(o for o in OPERATORS if o.looks_at == part)
     for part in ("rows", "logits", "prompts", "decoding")
 )
-_PER_OCTAVE = 8
+_PER_OCTAVE = 16
 Floats = NDArray[np.float64]
 
 
 def _grid(upto: float) -> Floats:
-    """Return points from 1 to beyond `upto`, eight to a doubling."""
+    """Return points from 1 to beyond `upto`, sixteen to a doubling."""
     return 2.0 ** (np.arange(math.ceil(math.log2(max(upto, 2.0))) * _PER_OCTAVE + 2) / _PER_OCTAVE)
 
 
@@ -181,7 +181,8 @@ class StepTimes:
     def mixed(self, tokens: int, keys: float, prompts: int, seqs: int, context: float) -> float:
         """Seconds of a step with `tokens` prompt tokens beside `seqs` decoding sequences.
 
-        `keys` is the mean number a prompt token sees, `prompts` those that yield a token.
+        `keys` is the mean number a prompt token sees, `prompts` those that yield a token. Several are
+        taken as one as long: where windows end within them, the step is off by up to 0.4 %.
 
         Args:
             tokens: tokens.

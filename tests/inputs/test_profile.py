@@ -60,7 +60,7 @@ def test_the_profile_nearest_in_device_then_in_time_is_taken(on, engine, profile
     ("engine", "unseen"),
     [
         ("vllm", {"deepseek-r1", "mixtral-8x7b", "gemma-3-12b"}),
-        ("sglang", {"llama-3.1-8b", "gemma-3-12b"}),
+        ("sglang==0.5.3", {"llama-3.1-8b", "gemma-3-12b"}),
     ],
 )
 def test_layers_that_a_profile_has_not_seen_widen_the_interval(engine, unseen):

@@ -195,4 +195,5 @@ def test_a_row_without_a_version_ran_what_was_current_and_what_its_benchmark_pas
     assert not any("async_scheduling" in s for s in said.values())
     known = engine_settings(row | {"source": "InferenceX: a copy", "date": "2025-10-28"})
     assert known["async_scheduling"] is True
-    assert "async_scheduling" not in engine_settings({"engine": "sglang", "source": "InferenceX"})
+    known = engine_settings({"engine": "sglang", "source": "InferenceX"})
+    assert "async_scheduling" not in known and known["memory_fraction"] == 0.8

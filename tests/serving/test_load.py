@@ -1,8 +1,8 @@
 """Services under load: what must hold of any answer, and of the server around the engine."""
 
+import resource
 from dataclasses import replace
 from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ ENGINES = ("vllm", "vllm-0.6", "sglang", "tensorrt-llm")
 FEW = settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-NOISE = 0.05  # of a mean of a thousand requests: another seed moves it so far
+# Of a mean of a thousand requests: how the front end's delay falls on the beat of steps moves it.
+NOISE = 0.1
 
 
 def ttft(**settings):
@@ -52,7 +53,7 @@ def test_littles_law_and_order_of_percentiles(engine, concurrency, n_in, n_out, 
     assert m["requests_per_s"] * m["e2e_s"] == pytest.approx(concurrency, rel=0.06)
     for name in ("ttft_s", "tpot_s", "e2e_s"):
         assert m[f"{name}_p50"] <= m[f"{name}_p90"] <= m[f"{name}_p95"] <= m[f"{name}_p99"]
-        assert m[name] <= m[f"{name}_p99"] * (1 + 1e-9)
+        assert m[name] <= m[f"{name}_p99"] * 1.01  # a few beyond it
     assert m["e2e_s"] == pytest.approx(m["ttft_s"] + m["tpot_s"] * (n_out - 1), rel=0.15)
 
 
@@ -247,18 +248,27 @@ def test_what_the_stream_cannot_send_reaches_clients_late(small):
 # -- speed
 
 
-def test_sixteen_points_in_a_second_and_a_million_requests_in_a_minute(small):
-    """On two quiet cores; a busy machine is given three times as long."""
-    start = perf_counter()
-    pl.what_if(MODEL, {"concurrency": list(range(2, 34, 2))}, on=ON, input_tokens=1000, output_tokens=250)  # fmt: skip
-    assert perf_counter() - start < 3
+def cpu_s():
+    """CPU time of this process and those it waited for: others on the machine do not count."""
+    own, children = (
+        resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def test_sixteen_points_take_two_cores_a_second_and_a_million_requests_one_a_minute(small):
+    start = cpu_s()
+    pl.what_if(
+        MODEL, {"concurrency": list(range(2, 34, 2))}, on=ON, input_tokens=1000, output_tokens=250
+    )
+    assert cpu_s() - start < 2
     n = 50_000
     times = StepTimes(small, 5000)
     rate = 0.5 * simulate(small, fixed(200, 50, 20), times=times).requests_per_s
     coming = draw(Drawn(n, 50, 20, 0.3, 0.3, rate_per_s=rate))
-    start = perf_counter()
-    sim = simulate(small, coming, times=times)
-    assert sim.served.all() and perf_counter() - start < 3 * 60 * n / 1e6
+    start = cpu_s()
+    assert simulate(small, coming, times=times).served.all()
+    assert cpu_s() - start < 60 * n / 1e6
 
 
 def test_what_is_not_measured_is_not_waited_for(small, times):

@@ -38,7 +38,9 @@ def test_a_step_with_prompts(model, tokens, prompts, seqs, context, keys):
     prompts, keys = min(prompts, tokens), max(keys, tokens / 2)
     step = Step(float(tokens), float(prompts), keys, float(seqs), context)
     found = TIMES[model].mixed(tokens, keys, prompts, seqs, context)
-    assert found == pytest.approx(float(step_s(SYSTEMS[model], step)), rel=1e-3)
+    # Several prompts are taken as one as long, which tells where windows end within them.
+    near = 5e-3 if model == "gemma-2-2b" and prompts != 1 else 1e-3
+    assert found == pytest.approx(float(step_s(SYSTEMS[model], step)), rel=near)
 
 
 @settings(max_examples=15, deadline=None)

@@ -8,7 +8,6 @@ by the constants of the others, and the spreads are what 80 % of those rows stay
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from planner.questions.validate.measured import COLUMNS, Run, runs_of
 from planner.questions.validate.scoring import Prepared, prepare, seen_in
 from planner.scenario.simulated import Seen
 from planner.writer import write_whole
+from planner_calibration.fit.speed.fleet import FITTED
 from planner_calibration.fit.write import profile_toml
 
 # Files, and what they leave out.
@@ -189,7 +189,8 @@ def fit(runs: Sequence[Run], say: Callable[[str], None]) -> dict[str, dict[str, 
         for metric in ("ttft", "tpot", "duration"):
             e = np.abs(errors.get((engine, metric), []))
             if len(e):
-                spread[metric] = float(np.quantile(e, INTERVAL) / Z)
+                if metric != "tpot":  # whose spread is the step's: a profile has it
+                    spread[metric] = float(np.quantile(e, INTERVAL) / Z)
                 say(
                     f"{engine:<13} {metric:<9} {len(e):>4} rows of architectures left out: "
                     f"median error {100 * np.median(np.expm1(e)):.0f} %, mean |ln| {e.mean():.3f}, "
@@ -201,7 +202,7 @@ def fit(runs: Sequence[Run], say: Callable[[str], None]) -> dict[str, dict[str, 
         ]
         found[engine] = {
             "engine": engine,
-            "fitted": date.today(),
+            "fitted": FITTED,
             "spread": spread,
             "versions": known,
         }

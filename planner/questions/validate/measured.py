@@ -29,13 +29,12 @@ and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `v
 import functools
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.data import bundled
 from planner.errors import PlannerError, SpecError
+from planner.inputs.benchmarks import passed
 from planner.inputs.device import device_named
 from planner.inputs.engine import engine_named, engines
 from planner.inputs.fields import validate
@@ -386,20 +385,6 @@ def _loaded(name: str) -> ModelSpec | PlannerError:
         return error
 
 
-@functools.lru_cache(maxsize=1)
-def _benchmarks() -> dict[str, Any]:
-    found: dict[str, Any] = tomllib.loads(
-        bundled("presets").joinpath("benchmarks.toml").read_text()
-    )
-    return found
-
-
-def _passed(source: str, engine: str) -> dict[str, Any]:
-    """Return what a benchmark is known to pass to an engine and its rows do not say."""
-    known = [b for name, b in _benchmarks().items() if source.startswith(name)]
-    return dict(known[0].get(engine, {})) if known else {}
-
-
 def engine_settings(row: Row) -> dict[str, Any]:
     """Return a row's engine and formats as far as it tells."""
     name, version = engine_named(row["engine"], row.get("engine_version") or "")
@@ -407,5 +392,5 @@ def engine_settings(row: Row) -> dict[str, Any]:
     dtype = row.get("quantization") or row.get("dtype") or ""
     weights, cache = formats_in(dtype, row.get("kv_dtype") or "")
     found = {"engine": name, "engine_version": version, "kv_dtype": cache}
-    found |= _passed(row.get("source") or "", name)
+    found |= passed(row.get("source") or "", name)
     return found | ({"dtype": weights} if dtype else {})  # else what the checkpoint is stored in

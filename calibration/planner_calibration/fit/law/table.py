@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.files import Sheet, csv_in, documents_in, read_text
+from planner.inputs.files import Content, Sheet, csv_in, documents_in
 from planner.law.columns import NDefinition
 
 NAMES = {  # our column: what others call it, as `_plain` writes a name
@@ -103,14 +103,15 @@ def _plain(name: str) -> str:
 
 
 def _sheet(path: Path) -> Sheet:
-    text = read_text(path, hint="name a table of runs, CSV or JSON")
+    hint = "name a table of runs, CSV or JSON"
+    text = Content.of(path, hint=hint).text(hint=hint)
     if not text.lstrip().startswith(("{", "[")):
-        return csv_in(text, path, hint="name a table of runs, CSV or JSON")
-    found = documents_in(text, path, hint="name a table of runs, CSV or JSON")
+        return csv_in(text, path, hint=hint)
+    found = documents_in(text, path, hint=hint)
     records = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     rows = [_flat(record) for record in records if isinstance(record, dict)]
     if not rows:
-        raise SpecError(f"{path}: no records", hint="name a table of runs, CSV or JSON")
+        raise SpecError(f"{path}: no records", hint=hint)
     return Sheet.of(rows, path)
 
 
