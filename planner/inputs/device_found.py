@@ -15,36 +15,13 @@ from typing import Any
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
 from planner.inputs.files import documents_in
+from planner.units import GIB, MIB
 
 KEYS = tuple(n for n, f in DeviceSpec.model_fields.items() if f.is_required())
 RATES = ("bf16", "fp16", "tf32", "fp32", "fp8", "fp4", "int8", "int4")
 READS = "planner reads nvidia-smi, rocm-smi, and device files of calculon, aiconfigurator, llm-analysis and GenZ"
-_SIZES = (
-    4,
-    6,
-    8,
-    10,
-    11,
-    12,
-    16,
-    20,
-    24,
-    32,
-    40,
-    48,
-    64,
-    80,
-    94,
-    96,
-    128,
-    141,
-    144,
-    180,
-    192,
-    256,
-    288,
-)
-_MIB, _GIB = 2.0**20, 2.0**30
+# Memory that cards are sold with, GiB.
+_SIZES = (4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 144, 180, 192, 256, 288)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +93,7 @@ _PEERS = (
         "fp32": ("vector.float32.tflops", 1e12),
     }),
     _Peer("aiconfigurator", ("gpu.mem_bw", "gpu.mem_capacity"), {
-        "hbm_bytes": ("gpu.mem_capacity", 1e9 / _GIB),  # binary; datasheets print it in GB
+        "hbm_bytes": ("gpu.mem_capacity", 1e9 / GIB),  # binary; datasheets print it in GB
         "hbm_bytes_per_s": ("gpu.mem_bw", 1.0),
         "link_bytes_per_s": ("node.intra_node_bw", 1.0),
         "tdp_w": ("gpu.power", 1.0),
@@ -173,7 +150,7 @@ def _peer(peer: _Peer, data: Any, path: Path) -> Found | None:
     values = {"name": name}
     for key, (where, per) in peer.values.items():
         if number := _number(_at(data, where)):
-            if peer.tool == "aiconfigurator" and key == "hbm_bytes" and number % _MIB:
+            if peer.tool == "aiconfigurator" and key == "hbm_bytes" and number % MIB:
                 per = 1.0  # bytes as a datasheet prints them
             scale = 1.0 if key == "tdp_w" else 1e9
             values[key] = f"{number * per / scale:.6g} {units[key]}"
@@ -221,9 +198,9 @@ def _smi(
     values = {"name": name, "vendor": vendor}
     values |= {"architecture": architecture.lower().replace(" ", "-")} if architecture else {}
     # What a datasheet prints, read as GiB: ECC and firmware take a little of it.
-    size = next((g for g in _SIZES if g * _GIB * 1.002 >= total_bytes), round(total_bytes / _GIB))
+    size = next((g for g in _SIZES if g * GIB * 1.002 >= total_bytes), round(total_bytes / GIB))
     values["hbm_bytes"] = f"{size} GB"
-    offered = (total_bytes - reserved_bytes) / (size * _GIB)
+    offered = (total_bytes - reserved_bytes) / (size * GIB)
     values["hbm_offered"] = f"{min(offered, 1.0):.4f}"
     values |= {"boost_clock_hz": f"{mhz:.0f} MHz"} if mhz else {}
     values |= {"tdp_w": f"{watts:.0f} W"} if watts else {}
@@ -247,7 +224,7 @@ def _nvidia_query(text: str) -> Found | None:
 
     def memory(key: str) -> float:
         said = f"{units.get(key, '')} {cells.get(key, '')}".lower()
-        return (first(key) or 0.0) * (_GIB if "gib" in said else _MIB)
+        return (first(key) or 0.0) * (GIB if "gib" in said else MIB)
 
     return _smi(
         "nvidia-smi --query-gpu", cells.get("name") or cells.get("gpu_name", ""), "nvidia",
@@ -283,8 +260,8 @@ def _nvidia_q(text: str) -> Found | None:
 
     return _smi(
         "nvidia-smi -q", cells.get("Product Name", ""), "nvidia",
-        (first("FB Memory Usage.Total") or 0.0) * _MIB,
-        (first("FB Memory Usage.Reserved") or 0.0) * _MIB,
+        (first("FB Memory Usage.Total") or 0.0) * MIB,
+        (first("FB Memory Usage.Reserved") or 0.0) * MIB,
         first("Default Power Limit", "Max Power Limit", "Current Power Limit", "Power Limit"),
         first("Max Clocks.SM", "Max Clocks.Graphics"),
         cells.get("Product Architecture", ""),
@@ -302,7 +279,7 @@ def _nvidia_table(text: str) -> Found | None:
     if not name or not memory:
         return None
     watts = re.search(r"\d+W\s*/\s*(\d+)W", text)
-    return _smi("nvidia-smi", name[1], "nvidia", float(memory[1]) * _MIB,
+    return _smi("nvidia-smi", name[1], "nvidia", float(memory[1]) * MIB,
                 watts=float(watts[1]) if watts else None)  # fmt: skip
 
 

@@ -47,7 +47,6 @@ from planner.serving.speculative import with_draft
 
 FOOTPRINT = {f.name for f in fields(Footprint)}
 TIMES = ("prefill", "decode", "throughput")  # spreads of what operators take
-# Whose spread a simulated figure takes in place of a field of the profile's.
 # Of ShareGPT's prompts and answers as `vllm bench serve` takes them: prompts up to 1024 tokens, 2048 with
 # the answer (vllm/benchmarks/datasets.py, is_valid_sequence).
 SHAREGPT_CV = (1.2, 1.05)

@@ -16,6 +16,7 @@ import numpy as np
 from planner.columns import FrontEnd
 from planner.inputs.engine import version_numbers
 from planner.inputs.files import read_csv
+from planner.inputs.front_end import FrontEndVersion
 from planner.interval import INTERVAL, Z
 from planner.questions.validate.measured import COLUMNS, Run, runs_of
 from planner.questions.validate.scoring import Prepared, prepare, seen_in
@@ -124,15 +125,10 @@ def constants(rows: Sequence[Measured], engine: str, since: str) -> dict[str, fl
     }
 
 
-def columns(found: Mapping[str, float | bool], chat: bool) -> FrontEnd:
+def columns(found: Mapping[str, Any], chat: bool) -> FrontEnd:
     """Return constants as columns, at the endpoint of completions or of chat."""
-    return FrontEnd(
-        fixed_s=float(found["fixed_s"]) + chat * float(found["chat_fixed_s"]),
-        request_s=float(found["request_s"]) + chat * float(found["chat_request_s"]),
-        prompt_token_s=float(found["prompt_token_s"]),
-        token_s=float(found["token_s"]),
-        shared=float(found["shared"]),
-    )
+    version = FrontEndVersion(since="0", data="fitted here", **found)
+    return version.columns("chat" if chat else "completions")
 
 
 def read(folder: Path) -> list[Run]:
