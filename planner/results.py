@@ -186,6 +186,8 @@ class Candidate(Measures):
     why: str = ""
     verify: tuple[dict[str, int | float], ...] | None = None
     breakdown: dict[str, Any] | None = None
+    serve: str | None = None  # the command that serves it so; None: the engine has no server
+    config: dict[str, Any] | None = None  # of a pick: its config.json
 
     @model_validator(mode="after")
     def _is_its_models(self) -> Self:
@@ -380,6 +382,7 @@ class Plan(Measures):
     share_of_saturation: float
     binds: str
     refused: Limited | None = None
+    serve: str | None = None  # the command that starts one replica; None: the engine has no server
 
 
 class Budget(Result):

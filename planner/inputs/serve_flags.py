@@ -46,6 +46,20 @@ class Beside(Spec):
     why: str
 
 
+class Writes(Spec):
+    """What a command that planner writes needs beside the flags it reads."""
+
+    program: str  # what starts the server
+    model: str = ""  # flag that names the model; "": the first word
+    off: str = ""  # what stands before a switch that is turned off; "": no switch can be
+    dtype: dict[str, dict[str, str]] = Field(
+        default_factory=dict
+    )  # planner's format: flags that make it of a checkpoint of 16 bits
+    kv_dtype: dict[str, str] = Field(default_factory=dict)  # planner's format: the engine's word
+    draft: str = ""  # flag that takes a draft
+    draft_with: dict[str, str] = Field(default_factory=dict)  # flags that go with it
+
+
 class Flags(Spec):
     """An engine's flags, without their dashes: `presets/serve_flags/NAME.toml`.
 
@@ -62,6 +76,7 @@ class Flags(Spec):
     aliases: dict[str, str] = Field(default_factory=dict)
     formats: dict[str, str] = Field(default_factory=dict)
     used: Used
+    writes: Writes
     beside: dict[str, Beside] = Field(default_factory=dict)
     not_used: tuple[Named, ...]
     ignored: tuple[Named, ...]

@@ -5,6 +5,7 @@ from typing import Any
 from planner.columns import as_rows
 from planner.inputs.engine import EngineSpec
 from planner.inputs.model import ModelSpec
+from planner.inputs.serve_written import serve_command
 from planner.inputs.workload import WorkloadSpec
 from planner.results import Asked, Prediction
 from planner.scenario import legal
@@ -53,7 +54,7 @@ def predict_scenario(s: Scenario, *, command: str = "") -> Prediction:
     arch = as_rows(s.model.arch())
     assert resolved.trained
     draws = draw_losses(table, arch, resolved.trained)
-    more = {"breakdown": operators(one)}
+    more = {"breakdown": operators(one), "serve": serve_command(s.model, s) or None}
     found = candidate(s.model.name, s.model, draws, 0, resolved, more, seen)
     said = (*found.warnings, *serving_warnings([s], table, [0]))
     return Prediction(

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from planner.report.parts import Figure, Grid, Page, Section, esc
+from planner.report.shell import shown
 
 # Nothing may be fetched: the page says so to the browser, which then enforces it.
 _POLICY = (
@@ -66,7 +67,7 @@ def _section(s: Section) -> str:
     if s.items:
         parts.append("<ul>" + "".join(f"<li>{esc(i)}</li>" for i in s.items) + "</ul>")
     if s.code:
-        parts.append(f'<pre tabindex="0"><code>{esc(s.code)}</code></pre>')
+        parts.append(f'<pre tabindex="0"><code>{esc(shown(s))}</code></pre>')
     parts.append(_figures(s.figures))
     parts += [_grid(g) for g in s.grids]
     return "\n".join([*filter(None, parts), "</section>"])

@@ -9,6 +9,7 @@ from planner.report import rows
 from planner.report.figures.curves import Line, curves, metric_axis, panels
 from planner.report.figures.style import BLUE, GREEN, GREY, ORANGE, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, Page, Section, esc, grid, part_id
+from planner.report.shell import serving
 from planner.report.started import parts
 from planner.results import Budget, Fit, Plan, Point, Score, Validation, WhatIf
 from planner.scenario.options import OPTIONS
@@ -89,6 +90,11 @@ def budget_sections(b: Budget, figures: bool) -> Page:
         for name, p in (("fewest GPUs", b.fewest_gpus), ("cheapest", b.cheapest))
         if p
     ]
+    named = {"fewest GPUs": b.fewest_gpus, "cheapest": b.cheapest}
+    copies = {n: f"{n}, {p.replicas} of" for n, p in named.items() if p and p.replicas > 1}
+    commands = {copies.get(n, n): p.serve for n, p in named.items() if p}
+    if b.cheapest == b.fewest_gpus:
+        commands.popitem()
     bars = [_bars(b.plans, METRICS["usd_per_output_mtok"])] if figures else []
     plans = rows.plans(b.plans, slo["at"], asked)
     first = b.plans[0].configuration
@@ -96,6 +102,7 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     sections = [
         Section("answer", "What fits within the limits", items=words or ["Nothing does."],
                 figures=[f for f in bars if f.data], grids=[plans]),
+        serving("Serve it", commands),
         Section("relax", "Relaxing", (text,), grids=[grid(b.relax, RELAX)]),
         Section("operators", "Where the time goes", grids=[_where(b.operators)]),
         Section("changes", "What would win them back", grids=[grid(b.changes, CHANGES)]),

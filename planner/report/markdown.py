@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from planner.report.parts import Grid, Page, Section
+from planner.report.shell import shown
 
 
 def render(page: Page) -> str:
@@ -21,7 +22,7 @@ def _section(s: Section) -> str:
         parts.append("\n".join(f"- {plain(i)}" for i in s.items))
     if s.code:
         fence = "`" * max(3, *(len(m) + 1 for m in re.findall("`+", s.code)), 3)
-        parts.append(f"{fence}sh\n{s.code}\n{fence}")
+        parts.append(f"{fence}{'json' if s.name == 'config' else 'sh'}\n{shown(s)}\n{fence}")
     parts += [f"*{plain(figure.alt)}*" for figure in s.figures]
     parts += [_grid(g) for g in s.grids]
     return "\n\n".join(filter(None, parts))

@@ -1,5 +1,6 @@
 """Which sections a result's page has: every kind is put together from the same parts."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
 from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
 from planner.report.parts import Column, Grid, Page, Section, grid
+from planner.report.shell import serving
 from planner.results import (
     HINT,
     Budget,
@@ -75,7 +77,8 @@ def build(
             raise SpecError(f"this fit lacks or misstates {error}", hint=HINT) from None
     else:
         raise SpecError(f"no page shows a {result.kind}", hint="see `planner report --help`")
-    return replace(page, sections=[*page.sections, *closing(result)])
+    said = [s for s in page.sections if s.name != "serve" or s.code]
+    return replace(page, sections=[*said, *closing(result)])
 
 
 def _looked_up(result: Result, usd: float | None) -> Resolved:
@@ -112,6 +115,12 @@ def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | N
             "sensitivity", "What would change the decision", (said,), figures=[moved], grids=[grid]
         )
         sections = [answer, front, *_limits(r), maps, *_serving(shown, two, chosen), decision]
+    if not only_front:
+        lead = r.picks.get(chosen) or r.baseline
+        sections += [serving(f"Serve {title(chosen)}", {"": lead.serve}, BUILD)]
+        if figures and lead.config:
+            config = json.dumps(lead.config, indent=2)
+            sections += [Section("config", f"{title(chosen)}: config.json", code=config)]
     return Page(
         title=f"Which shape to train: {show(r.inputs.params)} {r.inputs.params_kind} parameters, "
         f"{show(r.inputs.tokens)} tokens",
@@ -147,7 +156,11 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
     if figures:
         shown = evaluations({name: c.model}, _looked_up(p, usd))
         sections = [sections[0], *_serving(shown, shown, name)]
+    sections.append(serving("Serve it", {"": c.serve}))
     return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c, name))
+
+
+BUILD = "./NAME is what --export-hf . writes for the pick, its weights trained."
 
 
 def _serving(

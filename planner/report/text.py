@@ -7,9 +7,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from planner.report import shell
 from planner.report.parts import Cell, Grid, Page, Section
 
 GAP = 2  # columns between columns
+INDENT = 2  # of commands
 # Sections whose items are a line each with a word before them, and how they look.
 LABELLED = {"basis": ("basis", "dim"), "warnings": ("warning", "yellow")}
 
@@ -95,12 +97,26 @@ class Fitted:
         return t
 
 
+class Shell:
+    """Commands in lines that a shell takes as one when they are copied."""
+
+    def __init__(self, code: str) -> None:
+        """Hold them until the width is known."""
+        self.code = code
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Break them at flags."""
+        for line in shell.lines(self.code, options.max_width - INDENT):
+            yield Text(" " * INDENT + line, overflow="fold")
+
+
 def _section(s: Section) -> list[Any]:
     if s.name in LABELLED:
         word, style = LABELLED[s.name]
         return [Text(f"{word:9}{item}", style=style) for item in s.items]
     parts: list[Any] = [] if s.name == "answer" else [Text(s.title, style="bold")]
     parts += [Text(text) for text in s.text]
+    parts += [Shell(s.code)] * bool(s.code)
     for g in s.grids:
         parts += [Text("")] * bool(parts) + [Fitted(g)]
         parts += [Text(g.caption, style="dim")] * bool(g.caption and g.sideways)
@@ -116,4 +132,5 @@ def render(page: Page) -> Group:
     parts: list[Any] = [Text(page.title, style="bold")]
     parts += [Text(page.subtitle)] * bool(page.subtitle) + [Text("")]
     # Who reads a terminal has just typed the command.
-    return Group(*parts, *(part for s in page.sections if not s.code for part in _section(s)))
+    shown = (s for s in page.sections if not s.code or s.name == "serve")
+    return Group(*parts, *(part for s in shown for part in _section(s)))

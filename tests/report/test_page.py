@@ -30,6 +30,8 @@ SECTIONS = [
     "time",
     "memory",
     "sensitivity",
+    "serve",
+    "config",
     "warnings",
     "basis",
     "command",

@@ -10,6 +10,7 @@ from planner.inputs.deployment import DEFAULT_DEVICE
 from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
+from planner.inputs.serve_written import serve_command
 from planner.inputs.workload import WorkloadSpec
 from planner.metrics import LATENCIES, SERVING, STATISTICS
 from planner.questions.budget.attribution import HARDLY, changes, operators
@@ -194,6 +195,7 @@ def _plan(
         rate_per_s_per_device=load.rate_per_s / each,
         share_of_saturation=load.rate_per_s / most,
         binds=load.binds,
+        serve=serve_command(s.model, s) or None,
         metrics=metrics,
     )
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from planner.columns import Table, stack, take
 from planner.errors import SpecError
+from planner.inputs.hf_export import to_hf
 from planner.inputs.law import SETS, load_law
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
+from planner.inputs.serve_written import serve_command
 from planner.law.terms.depth import reference_depth
 from planner.metrics import SERVING
 from planner.questions.recommend.baseline import baseline
@@ -96,7 +98,8 @@ def recommend(
         found = weigh(space, resolved, kept, n)
     names = {row: name for name, row in found.chosen.items() if row is not None}
     picks = {
-        name: row if row is None else found.pick(name, row) for name, row in found.chosen.items()
+        name: row if row is None else buildable(found.pick(name, row), q)
+        for name, row in found.chosen.items()
     }
     fastest = found.chosen["fastest"]
     # The front leaves out the baseline, which need not be on it: row 0.
@@ -107,7 +110,7 @@ def recommend(
         basis=resolved.basis,
         warnings=(*warnings(found, picks), *_of_serving(q, {"baseline": found.base, **picks})),
         target_loss=found.target,
-        baseline=found.base,
+        baseline=buildable(found.base, q),
         picks=picks,
         pareto=tuple(
             found.against_baseline(names.get(row, f"front-{i + 1}"), row)
@@ -123,6 +126,12 @@ def recommend(
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,
     )
+
+
+def buildable(c: Candidate, q: Question) -> Candidate:
+    """Return a candidate with its config.json and the command that serves it."""
+    serve = serve_command(c.model, q, folder=f"./{c.name}") or None
+    return c.model_copy(update={"config": to_hf(c.model), "serve": serve})
 
 
 def resolve_question(q: Question, n: float) -> Resolved:
