@@ -16,6 +16,16 @@ _CHECKOUT = {
 _first: ContextVar[dict[str, tuple[Path, ...]]] = ContextVar("first", default={})  # noqa: B039
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; what can be no name of one is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - a name may be too long, or hold a null byte
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; what can be no name of one is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
 def bundled(kind: str) -> Path:
     """Return our own folder of `kind`: hardware, calibration, front_ends, presets/models or presets/laws.
 
@@ -50,7 +60,7 @@ def catalogue(kind: str) -> dict[str, Path]:
     """Return every TOML of `kind` by its stem, the user's before ours."""
     found: dict[str, Path] = {}
     for folder in search_path(kind):
-        for path in sorted(folder.rglob("*.toml")) if folder.is_dir() else ():
+        for path in sorted(folder.rglob("*.toml")) if is_folder(folder) else ():
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
 
@@ -62,7 +72,7 @@ def find(kind: str, what: str, name: str, *, see: str = "") -> Path:
         UnknownName: there is no such file; the nearest name is suggested.
 
     """
-    if name.endswith(".toml") and Path(name).is_file():
+    if name.endswith(".toml") and is_file(name):
         return Path(name)
     known = catalogue(kind)
     if name not in known:

@@ -3,11 +3,15 @@
 PlannerError
 ├── Infeasible         1  nothing satisfies the constraints
 ├── SpecError          3  a file or value the user wrote
-│   └── UnknownName    3  a name we could not find
+│   ├── UnknownName    3  a name we could not find
+│   └── OverLimit      3  more than one command may take; see planner.limits
 ├── MissingExtra       4  an optional dependency is absent
-└── OutputError        5  a file could not be written
+├── OutputError        5  a file could not be written
+└── ReaderGone       141  whoever read our output has seen enough
 
-Exit code 2 is the command line's own: a flag or argument it could not parse.
+Exit code 2 is the command line's own: a flag or argument it could not parse. 70 is a fault of planner's,
+whatever it was: its traceback is in a file that the hint names. 130 and 143 are an interrupt and a
+request to end.
 """
 
 import difflib
@@ -46,6 +50,10 @@ class UnknownName(SpecError):  # noqa: N818
         return cls(f"no {what} called {name!r}", hint=hint)
 
 
+class OverLimit(SpecError):  # noqa: N818
+    """More than one command may take; the hint says how to raise the limit."""
+
+
 class MissingExtra(PlannerError):  # noqa: N818
     exit_code = 4
 
@@ -60,3 +68,9 @@ class MissingExtra(PlannerError):  # noqa: N818
 
 class OutputError(PlannerError):
     exit_code = 5
+
+
+class ReaderGone(PlannerError):  # noqa: N818
+    """The reader of a pipe, such as `head`, has seen enough: nothing is said."""
+
+    exit_code = 141

@@ -52,7 +52,7 @@ EXAMPLES = {
 }
 COUNT_SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 
-_NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(
     rf"\s*(?P<number>{_NUMBER})\s*(?P<prefix>[a-zA-Zµ]*?)(?P<base>FLOP|USD|Hz|B|s|W|)(?P<per>/s)?\s*"
 )
@@ -71,8 +71,9 @@ def parse(text: object, unit: str) -> float:
         # A bare rate such as 12/s has no base unit of its own.
         base, scales = BASES.get(match["base"], ("1", {"": 1.0}))
         scale = scales.get(match["prefix"])
-        if scale is not None and (base + (match["per"] or "")) == unit:
-            return float(match["number"]) * scale
+        known = scale is not None and (base + (match["per"] or "")) == unit
+        if known and math.isfinite(value := float(match["number"]) * (scale or 0.0)):
+            return value
     hint = f"write a number and a unit, e.g. '{EXAMPLES.get(unit, unit)}'"
     raise SpecError(f"{text!r} is not a quantity in {unit}", hint=hint)
 

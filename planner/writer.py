@@ -1,12 +1,71 @@
-"""The one writer of files: a file is whole or absent, whatever happens while it is written."""
+"""The one writer of files and of text: a file is whole or absent, and text shows what it holds.
 
+`printable` writes control characters as escapes, `shortened` and `in_lines` keep lines readable, `cell`
+keeps a spreadsheet from taking a name for a formula. `write_whole` writes a file.
+"""
+
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from planner.errors import OutputError
+
+LONGEST_LINE = 500  # characters of text for people; JSON and CSV are for programs
+# C0 but for tab and line feed, DEL, C1, what turns the direction of text, and halves of characters.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def printable(text: str, *, coloured: bool = False) -> str:
+    """Return text with control characters as escapes; line feeds and tabs stay, colours where `coloured`."""
+    if not coloured:
+        return _CONTROL.sub(_escape, text)
+    parts = _COLOUR.split(text)
+    return "".join(part if i % 2 else _CONTROL.sub(_escape, part) for i, part in enumerate(parts))
+
+
+def json_printable(text: str) -> str:
+    """Return JSON text in which no string holds a control character raw; it says the same."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def shortened(line: str, most: int) -> str:
+    """Return a line of at most so many characters; what is cut is marked."""
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def in_lines(text: str, most: int = LONGEST_LINE) -> str:
+    """Return text of which no line is longer than `most`, colours not counted."""
+    return "\n".join(
+        line
+        if len(line) <= most or len(_COLOUR.sub("", line)) <= most
+        else shortened(_COLOUR.sub("", line), most)
+        for line in text.split("\n")
+    )
+
+
+def cell(value: Any) -> Any:
+    """Return a cell of a table for spreadsheets: a text that would be a formula is marked as text."""
+    if not isinstance(value, str):
+        return value
+    value = _CONTROL.sub(_escape, value).replace("\n", "\\n")
+    if value[:1] in ("=", "+", "-", "@", "\t") and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def write_whole(path: Path, text: str | bytes, *, folders: bool = False) -> None:
@@ -18,7 +77,7 @@ def write_whole(path: Path, text: str | bytes, *, folders: bool = False) -> None
         OutputError: it cannot be written; nothing is left half-written.
 
     """
-    data = text.encode() if isinstance(text, str) else text
+    data = text.encode(errors="backslashreplace") if isinstance(text, str) else text
     try:
         if path.exists() and not path.is_file():  # a device, a pipe: there is nothing to replace
             with path.open("wb") as file:
@@ -35,13 +94,30 @@ def write_whole(path: Path, text: str | bytes, *, folders: bool = False) -> None
                 os.fsync(file.fileno())
             Path(name).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
             Path(name).replace(path)
+            _sync(path.parent)
         finally:
             Path(name).unlink(missing_ok=True)
     except BrokenPipeError:
         raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in its name
         hint = "name a file in a folder you may write to"
-        raise OutputError(f"{path}: {error.strerror}", hint=hint) from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{path}: {why}", hint=hint) from None
+
+
+def _sync(folder: Path) -> None:
+    """Let the folder's entry reach the disk, where the system can say so."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # a folder that may be written to and not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

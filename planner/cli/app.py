@@ -1,6 +1,5 @@
 """The `planner` command: a command's module is imported when that command is asked for."""
 
-import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -53,6 +52,17 @@ class Lazy(TyperGroup):
         command.name = cmd_name
         return command
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what click would make an exit code of its own reaches the boundary."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            from planner.errors import ReaderGone
+
+            raise ReaderGone("") from None
+        except EOFError as error:
+            raise RuntimeError(f"EOFError: {error}") from error
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing any."""
         with formatter.section("Commands"):
@@ -82,39 +92,46 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _limits(texts: list[str] | None) -> None:
+    if not texts:
+        return
+    from planner import limits
+    from planner.errors import SpecError
+
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            limits.use(**{name: float(value)})
+        except ValueError as error:
+            if isinstance(error, SpecError):
+                raise
+            raise SpecError(f"--limit: {text!r} is none", hint="write e.g. points=1e6") from None
+
+
+LIMIT = "What a command may take, changed: bytes, points, events, seconds, memory. Repeatable."
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help=LIMIT)
+    ] = None,
 ) -> None:
-    pass
+    _limits(limit)
+
+
+LONG = ("calibrate", "ui")  # measure or serve as long as they like, and with all cores
 
 
 def main() -> None:
-    """Run the command; an expected error becomes an `error:` line, a `hint:` line and an exit code."""
-    from planner.errors import PlannerError
+    """Run the command; whatever happens ends as an `error:` line, a `hint:` line and an exit code."""
+    from planner.cli.boundary import guarded
 
-    try:
-        sys.exit(app(prog_name="planner", standalone_mode=False) or 0)
-    except PlannerError as error:
-        _complain(str(error), error.hint)
-        sys.exit(error.exit_code)
-    except UsageError as error:  # a flag or argument the command line could not read
-        command = error.ctx.command_path if error.ctx else "planner"
-        if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message())
-        else:
-            _complain(error.format_message(), f"see `{command} --help`")
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-
-
-def _complain(message: str, hint: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    if hint:
-        typer.echo(f"hint: {hint}", err=True)
+    asked = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    alone = asked not in LONG
+    guarded(
+        lambda: app(prog_name="planner", standalone_mode=False), threads=not alone, process=alone
+    )

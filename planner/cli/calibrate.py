@@ -37,8 +37,14 @@ Near = Annotated[
 ]
 
 
+def _say(line: str) -> None:
+    from planner.cli.output import write
+
+    write(line, None)
+
+
 def _unless(quiet: bool) -> Callable[[str], None]:
-    return (lambda line: None) if quiet else typer.echo
+    return (lambda line: None) if quiet else _say
 
 
 @app.command()
@@ -167,7 +173,7 @@ def train(
         store, shapes=(near or "1e6", layers, x, r, gqa, head_dim, vocab_size),
         recipe=(tokens, batch, length, lr, schedule), seeds=seeds, data=data,
         checkpoints=checkpoints, device=device, threads=threads, workers=workers, ray=ray,
-        quiet=quiet, say=typer.echo,
+        quiet=quiet, say=_say,
     )  # fmt: skip
 
 
@@ -261,7 +267,7 @@ def show(
         from planner_calibration.fit.law.data import to_csv
         from planner_calibration.runs import load
 
-        write(to_csv(load(runs).rows), out)
+        write(to_csv(load(runs).rows), out, plain=True)
         return
     emit(Report.of(runs, on=on, profile=profile), json_=json_, out=out)
 
@@ -279,8 +285,8 @@ def profiles(
     """
     from planner_calibration.fit.speed.main import main
 
-    paths = main(data, out, typer.echo)
-    typer.echo(f"{len(paths)} profiles in {out}")
+    paths = main(data, out, _say)
+    _say(f"{len(paths)} profiles in {out}")
 
 
 @app.command("front-ends")
@@ -296,5 +302,5 @@ def front_ends(
     """
     from planner_calibration.fit.front_end import main
 
-    paths = main(data, out, typer.echo)
-    typer.echo(f"{len(paths)} front ends in {out}")
+    paths = main(data, out, _say)
+    _say(f"{len(paths)} front ends in {out}")

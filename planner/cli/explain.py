@@ -54,10 +54,11 @@ def explain(
         raise typer.BadParameter("name a quantity, or two shapes after --compare")
     if compare:
         shown, plain = _compare(quantity, str(other), at, on)
-        return write(as_json(plain) if json_ else as_text(shown), out)
+        return write(as_json(plain) if json_ else as_text(shown), out, plain=json_)
     told, shape = _shape(at, of)
     text, plain, tex = _explain(quantity, shape, everything, told.get(quantity))
-    write(as_json(plain) if json_ else tex if latex else as_text(text), out)
+    shown = as_json(plain) if json_ else tex if latex else as_text(text)
+    write(shown, out, plain=json_ or latex)
 
 
 def _explain(

@@ -155,9 +155,9 @@ def use_hardware_path(folder: Path | None) -> None:
     """
     if folder is None:
         return
-    from planner.data import look_first
+    from planner.data import is_folder, look_first
     from planner.errors import SpecError
 
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise SpecError(f"--hardware-path: {folder} is no folder", hint="name a folder of TOML")
     look_first("hardware", folder)

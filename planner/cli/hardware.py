@@ -24,7 +24,8 @@ def list_(hardware_path: o.HardwarePath = None, json_: o.Json = False, out: o.Ou
 
     o.use_hardware_path(hardware_path)
     if json_:
-        write(as_json([d.model_dump(mode="json") | {"id": i} for i, d in devices().items()]), out)
+        found = [d.model_dump(mode="json") | {"id": i} for i, d in devices().items()]
+        write(as_json(found), out, plain=True)
     else:
         write(as_text(catalogue_table()), out)
 
@@ -43,7 +44,8 @@ def show(
 
     o.use_hardware_path(hardware_path)
     spec = load_hardware(name)
-    write(as_json(spec.model_dump(mode="json")) if json_ else as_text(spec_table(spec)), out)
+    shown = as_json(spec.model_dump(mode="json")) if json_ else as_text(spec_table(spec))
+    write(shown, out, plain=json_)
 
 
 @app.command()
@@ -53,9 +55,10 @@ def check(file: Annotated[Path, typer.Argument(help="A TOML you wrote.")]) -> No
     Example: planner hardware check hardware/devices/nvidia/h100-sxm.toml
     """
     from planner.cli.output import write
+    from planner.data import is_file
     from planner.inputs.device import check_hardware
 
-    if file.suffix != ".toml" and file.is_file():
+    if file.suffix != ".toml" and is_file(file):
         from planner.errors import SpecError
         from planner.inputs.device_found import found_in
         from planner.inputs.files import Content
@@ -102,7 +105,7 @@ def new(from_smi: Smi = False, from_: Described = None, out: o.Out = None) -> No
         text = _asked_of_the_driver()
     else:
         text = Content.of(from_, hint=DESCRIBED).text(hint=DESCRIBED)
-    write(found_in(text, from_ or Path("nvidia-smi")).toml(), out)
+    write(found_in(text, from_ or Path("nvidia-smi")).toml(), out, plain=True)
 
 
 def _asked_of_the_driver() -> str:

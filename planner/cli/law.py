@@ -25,7 +25,7 @@ Source = Annotated[str | None, typer.Option("--source", help="Keep only rows of 
 def _print(data: Any, text: str, as_json: bool) -> None:
     from planner.cli import output
 
-    output.write(output.as_json(data) if as_json else text, None)
+    output.write(output.as_json(data) if as_json else text, None, plain=as_json)
 
 
 @app.command("list")
@@ -104,7 +104,7 @@ def fit(
         columns=_columns(column or []),
     )  # fmt: skip
     if out is not None:
-        write(to_toml(report.law), out)
+        write(to_toml(report.law), out, plain=True)
     _print(report.to_dict(), report.text(), as_json)
 
 
@@ -219,10 +219,10 @@ def export(law: Name, form: Form = "paper", out: Out = None) -> None:
     spec = load_law(law)
     if form == "paper":
         c = asdict(paper_form(spec))
-        write("\n".join(f"{k} = {v!r}" for k, v in c.items()), out)
+        write("\n".join(f"{k} = {v!r}" for k, v in c.items()), out, plain=True)
     elif form == "toml":
         from planner_calibration.fit.law.export import to_toml
 
-        write(to_toml(spec), out)
+        write(to_toml(spec), out, plain=True)
     else:
         raise SpecError(f"--format: no format {form!r}", hint="paper or toml")

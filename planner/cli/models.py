@@ -18,19 +18,18 @@ def list_models(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
 
     Example: planner models list --csv
     """
-    import json
-
     from planner.cli import output
     from planner.inputs.loading import load_model, model_names
     from planner.report.models import models_rows, models_table
 
     specs = {name: load_model(name) for name in model_names()}
     if as_json:
-        typer.echo(json.dumps({name: spec.summary() for name, spec in specs.items()}, indent=2))
+        found = {name: spec.summary() for name, spec in specs.items()}
+        output.write(output.as_json(found), None, plain=True)
     elif as_csv:
-        output.write(output.as_csv(models_rows(specs)), None)
+        output.write(output.as_csv(models_rows(specs)), None, plain=True)
     else:
-        typer.echo(models_table(specs))
+        output.write(models_table(specs), None)
 
 
 @app.command()
@@ -41,10 +40,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print one model: its shape, what follows from it, and where it comes from."""
-    import json
-
+    from planner.cli import output
     from planner.inputs.loading import load_model
     from planner.report.models import model_text
 
     spec = load_model(model)
-    typer.echo(json.dumps(spec.summary(), indent=2) if as_json else model_text(spec))
+    shown = output.as_json(spec.summary()) if as_json else model_text(spec)
+    output.write(shown, None, plain=as_json)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import OutputError
-from planner.writer import write_whole
+from planner.errors import OutputError, ReaderGone
+from planner.writer import cell, in_lines, json_printable, printable, write_whole
 
 if TYPE_CHECKING:
     from planner.inputs.serve_command import ServeCommand
@@ -28,21 +28,26 @@ _KEY = re.compile(
 )
 
 
-def write(text: str, out: Path | None) -> None:
+def write(text: str, out: Path | None, *, plain: bool = False) -> None:
     """Print `text`, or write it to `out`: a file that is whole or absent.
 
+    Control characters are shown as escapes; printed, no line is longer than 500 characters, but where
+    text is `plain`: for programs, such as JSON, CSV and TOML.
+
     Raises:
+        ReaderGone: whoever reads stdout has seen enough.
         OutputError: stdout or the file cannot be written; nothing is left half-written.
 
     """
     text = text if text.endswith("\n") else text + "\n"
+    text = printable(text, coloured=out is None and sys.stdout.isatty())
     if out is not None:
         return write_whole(out, text)
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(text if plain else in_lines(text))
         sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        raise ReaderGone("") from None
     except OSError as error:
         hint = "name a file in a folder you may write to"
         raise OutputError(f"stdout: {error.strerror}", hint=hint) from None
@@ -50,7 +55,7 @@ def write(text: str, out: Path | None) -> None:
 
 def as_json(result: Any) -> str:
     """One JSON object; NaN and infinities have no place in it."""
-    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    return json_printable(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -60,7 +65,7 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     if rows:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({k: cell(v) for k, v in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -97,9 +102,9 @@ def emit(
     if json_:
         plain = result.to_dict()
         head = {"schema": SCHEMA, "kind": kind, "command": command_line()} if kind else {}
-        write(as_json(head | plain), out)
+        write(as_json(head | plain), out, plain=True)
     elif csv_:
-        write(as_csv(result.rows()), out)
+        write(as_csv(result.rows()), out, plain=True)
     elif isinstance(result, Result):
         from planner.report.render import render
 

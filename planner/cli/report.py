@@ -35,10 +35,11 @@ def report(
     from planner.report.page import build
     from planner.report.png import screenshot
     from planner.results import read_result
+    from planner.writer import write_whole
 
     page = build(read_result(result), usd_per_hour)
     if html:
-        write(as_html.render(page), html)
+        write_whole(html, as_html.render(page))
     if png:
         screenshot(as_html.render(page), png)
     if md or not (html or png):

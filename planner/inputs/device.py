@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from planner.columns import Device
-from planner.data import catalogue, find
+from planner.data import catalogue, find, is_file
 from planner.errors import SpecError, UnknownName
 from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import (
@@ -213,7 +213,7 @@ def load_device(name: str) -> DeviceSpec:
 
 def _device_path(name: str) -> Path:
     known = catalogue("hardware")
-    if name.endswith(".toml") and Path(name).is_file():
+    if name.endswith(".toml") and is_file(name):
         return Path(name)
     return known[next((n for n in (name, slug(name)) if n in known), "") or device_named(name)]
 

@@ -29,11 +29,11 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-BytesField = Annotated[float, _quantity("byte"), Unit("byte"), Field(gt=0)]
-BytesPerSField = Annotated[float, _quantity("byte/s"), Unit("byte/s"), Field(gt=0)]
-FlopsPerSField = Annotated[float, _quantity("flop/s"), Unit("flop/s"), Field(gt=0)]
-HertzField = Annotated[float, _quantity("1/s"), Unit("1/s"), Field(gt=0)]
-WattsField = Annotated[float, _quantity("watt"), Unit("watt"), Field(gt=0)]
+BytesField = Annotated[float, _quantity("byte"), Unit("byte"), Field(ge=1, le=1e19)]
+BytesPerSField = Annotated[float, _quantity("byte/s"), Unit("byte/s"), Field(ge=1, le=1e19)]
+FlopsPerSField = Annotated[float, _quantity("flop/s"), Unit("flop/s"), Field(ge=1, le=1e19)]
+HertzField = Annotated[float, _quantity("1/s"), Unit("1/s"), Field(ge=1, le=1e12)]
+WattsField = Annotated[float, _quantity("watt"), Unit("watt"), Field(ge=0.1, le=1e6)]
 
 
 def units_of(model: type[BaseModel]) -> dict[str, str]:
@@ -47,6 +47,37 @@ def units_of(model: type[BaseModel]) -> dict[str, str]:
 
 
 M = TypeVar("M", bound=BaseModel)
+# No quantity of ours, in SI units, is larger or, but for zero, smaller; products of several stay finite.
+GREATEST, LEAST = 1e19, 1e-30
+LONGEST_TEXT = 10_000  # characters of a value; most have fewer than a hundred
+
+
+def require_plausible(values: Any, where: str) -> None:
+    """Refuse numbers that no field of any file has, and texts longer than anybody writes.
+
+    Raises:
+        SpecError: a number is not finite, beyond `GREATEST` or nearer to zero than `LEAST`, or a text
+            is too long; says which key.
+
+    """
+    inside: list[tuple[str, Any]] = [("", values)]
+    while inside:
+        key, value = inside.pop()
+        if isinstance(value, Mapping):
+            inside += [(f"{key}.{k}" if key else str(k), v) for k, v in value.items()]
+        elif isinstance(value, list | tuple):
+            inside += [(f"{key}.{i}" if key else str(i), v) for i, v in enumerate(value)]
+        elif isinstance(value, str):
+            if len(value) > LONGEST_TEXT:
+                what = f"{key}: a text of {len(value)} characters"
+                raise SpecError(_at(where, what), hint=f"at most {LONGEST_TEXT}")
+        elif isinstance(value, int | float) and value and not LEAST <= abs(value) <= GREATEST:
+            hint = f"numbers lie between {LEAST:g} and {GREATEST:g}, or are zero"
+            raise SpecError(_at(where, f"{key}: {value:.6g} is out of range"), hint=hint)
+
+
+def _at(where: str, what: str) -> str:
+    return f"{where}: {what}" if where else what
 
 
 def validate(
@@ -66,6 +97,7 @@ def validate(
         SpecError: the first thing wrong, as ``where: key: what``.
 
     """
+    require_plausible(values, where)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,7 +1,8 @@
 """The one reader of users' files: bounded, decoded and parsed, or one error that says what and where.
 
 A file is a regular file, a link to one, or a pipe that somebody writes to; gzipped or not, which its
-first bytes say. What it holds is read whole and no further than `LARGEST_BYTES`.
+first bytes say. What it holds is read whole and no further than the limit `bytes` (`planner.limits`),
+as it is and as it unpacks; nested no deeper than `DEEPEST`.
 """
 
 import codecs
@@ -22,15 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner import limits
 from planner.errors import MissingExtra, SpecError
 
 if TYPE_CHECKING:  # `planner --help` does without numpy
     import numpy as np
     from numpy.typing import NDArray
 
-LARGEST_BYTES = 1 << 28  # as read, and as unpacked: tables of a hundred thousand rows take 10 MB
 LONGEST_CELL = 1 << 20  # characters
-PATIENCE_S = 60.0  # with a pipe whose writer is silent
+PATIENCE_S = 10.0  # with a pipe whose writer is silent
+DEEPEST = 100  # tables in tables
+MOST_DIGITS = 18  # of a whole number; longer ones are read as the nearest float
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -164,14 +167,12 @@ def _raw(path: Path, hint: str) -> bytes:
 
 
 def _bounded(read: Callable[[int], bytes], path: str | Path) -> bytes:
-    parts, size = [], 0
+    parts, size, most = [], 0, limits.greatest("bytes")
     while part := read(1 << 20):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_BYTES:
-            raise SpecError(
-                f"{path}: holds more than {LARGEST_BYTES >> 20} MiB", hint="split the file"
-            )
+        if size > most:
+            raise limits.over("bytes", f"{path}")
     return b"".join(parts)
 
 
@@ -217,7 +218,7 @@ def read_json(path: str | Path, *, hint: str = "name a JSON file") -> Any:
 def json_in(text: str, path: str | Path, *, hint: str) -> Any:
     """Return what a JSON text says that `path` held; raises because it is no JSON."""
     try:
-        return json.loads(text)
+        return _json(text)
     except json.JSONDecodeError as error:
         whole = text.rstrip().endswith(("}", "]"))
         what = "not JSON" if whole else "not JSON: the file ends before its JSON does"
@@ -225,6 +226,35 @@ def json_in(text: str, path: str | Path, *, hint: str) -> Any:
         raise SpecError(f"{path}: {what} ({where})", hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not JSON ({_short(error)})", hint=hint) from None
+
+
+def _json(text: str) -> Any:
+    return _shallow(json.loads(text, parse_int=_whole))
+
+
+def _whole(digits: str) -> int | float:
+    if len(digits) > 300:
+        raise ValueError(f"a number of {len(digits)} digits: Exceeds the limit of 300")
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
+def _shallow(data: Any) -> Any:
+    """Return what was read, unless tables in it are nested deeper than any file needs."""
+    inside, depth = [data], 0
+    while (
+        inside := [
+            v
+            for held in inside
+            for v in (held.values() if isinstance(held, dict) else held)
+            if isinstance(v, dict | list)
+        ]
+        if depth
+        else [v for v in inside if isinstance(v, dict | list)]
+    ):
+        depth += 1
+        if depth > DEEPEST:
+            raise RecursionError
+    return data
 
 
 def lines_in(path: str | Path, *, hint: str) -> Iterator[str]:
@@ -275,7 +305,7 @@ def documents_in(text: str, path: str | Path, *, hint: str) -> list[Any]:
         if bare.startswith(("{", "[")):
             lines = [line for line in text.splitlines() if line.strip()]
             try:
-                return [json.loads(text)]
+                return [_json(text)]
             except json.JSONDecodeError:
                 if len(lines) < 2 or not all(line.rstrip().endswith("}") for line in lines[:2]):
                     return [json_in(text, path, hint=hint)]
@@ -292,7 +322,7 @@ _YAML = re.compile(r"(---\s|[\w.-]+:\s*(\n|[^\n,;\t]*\n))")
 
 def _json_line(line: str, number: int, path: str | Path, hint: str) -> Any:
     try:
-        return json.loads(line)
+        return _json(line)
     except json.JSONDecodeError as error:
         raise SpecError(f"{path}: line {number}: not JSON: {error.msg}", hint=hint) from None
 
@@ -303,7 +333,7 @@ def _yaml_in(text: str, path: str | Path, hint: str) -> list[Any]:
     except ImportError:
         raise MissingExtra.of("PyYAML", extra="yaml") from None
     try:
-        return [one for one in yaml.safe_load_all(text) if one is not None]
+        return [_shallow(one) for one in yaml.safe_load_all(text) if one is not None]
     except yaml.YAMLError as error:
         what = str(error).partition("\n")[0]
         raise SpecError(f"{path}: not YAML: {what}", hint=hint) from None
@@ -313,7 +343,8 @@ def read_toml(path: str | Path, *, hint: str = "see any shipped file") -> dict[s
     """Return what a TOML file says; raises as `read_bytes` does, or because it is no TOML."""
     text = read_text(path, hint=hint)
     try:
-        return tomllib.loads(text)
+        found: dict[str, Any] = _shallow(tomllib.loads(text))
+        return found
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not TOML: {_short(error)}", hint=hint) from None
 

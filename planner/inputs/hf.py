@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from planner.data import is_file, is_folder
 from planner.errors import SpecError
 from planner.inputs import checkpoint, drafts
 from planner.inputs.config import TOML_HINT, Config
@@ -36,13 +37,13 @@ def from_hf(path: str | Path) -> ModelSpec:
 
     """
     path = Path(path)
-    path = path / "config.json" if path.is_dir() else path
+    path = path / "config.json" if is_folder(path) else path
     hint = "give a Hugging Face config.json, or a folder that holds one"
     config = read_json(path, hint=hint)
     if not isinstance(config, dict):
         raise SpecError(f"{path}: not a JSON object", hint=hint)
     beside = path.with_name("hf_quant_config.json")
-    quantised = read_json(beside) if beside.is_file() else {}
+    quantised = read_json(beside) if is_file(beside) else {}
     return from_config(
         config,
         where=str(path),

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from planner.data import catalogue
+from planner.data import catalogue, is_file, is_folder
 from planner.errors import SpecError, UnknownName
 from planner.inputs.fields import load_toml
 from planner.inputs.hf import from_hf
@@ -46,9 +46,9 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
         return load_toml(ModelSpec, mine[own])
     if text in presets():
         return presets()[text].spec
-    if path.suffix == ".toml" and path.is_file():
+    if path.suffix == ".toml" and is_file(path):
         return load_toml(ModelSpec, path)
-    if (is_there(path) and path.is_dir()) or path.suffix == ".json":
+    if is_folder(path) or path.suffix == ".json":
         return from_hf(path)
     typed = text.startswith(("./", "../", "~"))  # /models/NAME is how servers name what they run
     if not isinstance(name_or_path, Path) and not typed and (name := preset_named(text)):

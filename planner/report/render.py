@@ -3,13 +3,16 @@
 import io
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.segment import Segment
 
 from planner.report import html, markdown, text
 from planner.report.page import build
 from planner.results import Result
+from planner.writer import printable
 
 Medium = Literal["terminal", "markdown", "html", "notebook"]
 WIDTH = 100  # where nothing says how wide it is
@@ -52,7 +55,7 @@ def render(
     shown = text.render(build(result, usd_per_hour, figures=False, top=top))
     if medium == "terminal":
         return as_text(shown, width=width)
-    console = Console(record=True, width=width or WIDTH, file=io.StringIO(), highlight=False)
+    console = _Console(record=True, width=width or WIDTH, file=io.StringIO(), highlight=False)
     console.print(shown)
     cell = Shown(console.export_text(clear=False))
     cell.html = console.export_html(
@@ -61,11 +64,20 @@ def render(
     return cell
 
 
+class _Console(Console):
+    """A console in which no text of a result can speak to the terminal: escapes are our own."""
+
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """Render as ever, with control characters of text shown as escapes."""
+        for part in super().render(*args, **options):
+            yield part if part.control else part._replace(text=printable(part.text))
+
+
 def as_text(renderable: Any, *, width: int | None = None) -> str:
     """Render for stdout: colour and full width on a terminal, plain text when piped."""
     terminal = sys.stdout.isatty()
     buffer = io.StringIO()
-    console = Console(
+    console = _Console(
         file=buffer,
         force_terminal=terminal,
         no_color=bool(os.environ.get("NO_COLOR")) or not terminal,

@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from planner import limits
 from planner.data import search_path
 from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
@@ -36,7 +37,6 @@ from planner.units import count, parse, whole
 
 Kind = Literal["whole", "count", "real", "rate", "time", "bytes", "text", "flag", "wholes", "pair"]
 Group = Literal["model", "deployment", "engine", "workload", "training", "question"]
-MOST_POINTS = 200_000
 METAVARS: dict[Kind, str] = {
     "whole": "COUNT",
     "count": "COUNT",
@@ -358,12 +358,13 @@ def _values(o: Option, text: str, where: str) -> list[Any]:
     low, high = o.read(first, where), o.read(last, where)
     if isinstance(low, Multiple) or isinstance(high, Multiple) or low > high or low <= 0:
         raise SpecError(f"{where}={text}: no range", hint=f"write e.g. {o.name}=1..8")
+    most = limits.greatest("points")
     values, by, value = [], o.read(step, where) if colon else None, low
     while value <= high * (1 + 1e-9):
         values.append(value)
         value = value + by if by else value * 2
-        if len(values) > MOST_POINTS:
-            raise SpecError(f"{where}={text}: too many values", hint="widen the step")
+        if len(values) > most:
+            raise limits.over("points", f"{where}={text}")
     if not by and values[-1] != high:
         values.append(high)
     return values
@@ -383,12 +384,11 @@ def product(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Return every combination, the last option fastest.
 
     Raises:
-        SpecError: there are more than 200,000.
+        OverLimit: there are more than the limit `points`.
 
     """
     total = math.prod(len(values) for values in vary.values())
-    if total > MOST_POINTS:
-        raise SpecError(f"--vary: {total:,} points", hint=f"at most {MOST_POINTS:,}: vary fewer")
+    limits.require("points", total, f"--vary: {total:,} points")
     rows: list[dict[str, Any]] = [{}]
     for name, values in vary.items():
         rows = [{**row, name: value} for row in rows for value in values]

@@ -24,6 +24,7 @@ from planner.columns import (
     take,
 )
 from planner.cost.money import HOUR_S, Life
+from planner.data import is_file
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
@@ -320,7 +321,7 @@ def _lengths(path: str, modified: float) -> Requests:
 def _modified(path: str) -> float:
     from pathlib import Path
 
-    return Path(path).stat().st_mtime if Path(path).is_file() else 0.0
+    return Path(path).stat().st_mtime if is_file(path) else 0.0
 
 
 def trace_of(w: WorkloadSpec) -> Trace:

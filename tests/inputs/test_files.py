@@ -11,8 +11,8 @@ import planner_calibration
 import pytest
 
 import planner
+from planner import limits
 from planner.errors import SpecError
-from planner.inputs import files
 from planner.inputs.files import read_bytes, read_csv, read_json, read_text, read_toml
 
 # What opens files of planner's own, which no user writes.
@@ -20,7 +20,8 @@ OWN = {
     "planner/inputs/files.py": "the reader",
     "planner/writer.py": "the writer",
     "planner/report/html.py": "its own scripts and styles",
-    "planner/cli/app.py": "the null device, when stdout is gone",
+    "planner/cli/boundary.py": "the null device, and the file of a fault's traceback",
+    "planner/limits.py": "/proc",
     "planner_calibration/runs.py": "the store: appends under a lock",
     "planner_calibration/measure/machine.py": "/proc and /sys",
     "planner_calibration/measure/serve/driver.py": "a script of plain parts in the engine's place",
@@ -94,9 +95,9 @@ def test_a_pipe_with_a_slow_writer_is_read_to_its_end(tmp_path):
 
 
 def test_a_bomb_ends_at_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "LARGEST_BYTES", 1 << 20)
+    monkeypatch.setitem(limits._asked, "bytes", float(1 << 20))
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(bytes(1 << 23)))
-    with pytest.raises(SpecError, match="more than 1 MiB"):
+    with pytest.raises(SpecError, match="more than the 1,048,576 bytes"):
         read_bytes(tmp_path / "bomb.csv.gz")
 
 
