@@ -50,7 +50,7 @@ def rows(params: float) -> list[str]:
                 f"{shape(c)}; P {c.p_loss_at_most_target:.2f}; × {c.gain.value:.2f}"
                 if c
                 else "none"
-                for c in (r.picks[n] for n in ("loss_optimal", "fastest", "balanced"))
+                for c in (r.picks[n] for n in ("recommended", "lowest_loss", "fastest"))
             ]
             codes = sorted(
                 {w.code for w in r.warnings} - {"law-spread", "class-default", "capacity"}
@@ -76,7 +76,7 @@ def page() -> str:
                 continue
             built.append(f"{name} {shape(m)}")
         out.append(f"## {show(params)}\n\nBuilt: {'; '.join(built)}.\n")
-        out.append("| tokens a parameter | layers | loss-optimal | fastest | balanced | named |")
+        out.append("| tokens a parameter | layers | recommended | lowest loss | fastest | named |")
         out.append("|---|---|---|---|---|---|")
         out += [*rows(params), ""]
     return "\n".join(out)

@@ -32,4 +32,4 @@ with tempfile.TemporaryDirectory() as folder:
     os.environ["PLANNER_HARDWARE_PATH"] = folder
     result = pl.recommend(params="1B", tokens="100B", on="mine")
     print(result.basis["speed"])
-    print(f"{result.picks['fastest'].output_tokens_per_s.value:,.0f} output tokens/s")
+    print(f"{result.picks['recommended'].output_tokens_per_s.value:,.0f} output tokens/s")

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from planner import headlines
 from planner.errors import SpecError, UnknownName
 from planner.inputs.conditions import Conditions
 from planner.inputs.files import read_json
@@ -181,6 +182,7 @@ class Candidate(Measures):
     memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
     warnings: tuple[Warned, ...] = ()
     p_loss_at_most_target: float | None = Field(default=None, ge=0, le=1)
+    p_within_margin: float | None = Field(default=None, ge=0, le=1)  # of the same target
     gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
     loss_vs_baseline: dict[str, float | bool] | None = None
     why: str = ""
@@ -221,6 +223,10 @@ class Result(Record):
         if self.serve_command is None:
             del plain["serve_command"]
         return plain
+
+    def headline(self) -> tuple[str, ...]:
+        """Return what it concludes, in at most three lines."""
+        return ()
 
     @property
     def shapes(self) -> dict[str, Candidate]:
@@ -285,7 +291,7 @@ class Prediction(Result):
 
 
 class Binding(Record):
-    """One constraint the fastest pick leans on."""
+    """One constraint the pick to train leans on."""
 
     constraint: str
     limit: float
@@ -327,6 +333,15 @@ class Recommendation(Result):
     n_evaluated: int = Field(ge=0)
     n_feasible: int = Field(ge=0)
     elapsed_s: float = 0.0
+
+    def headline(self) -> tuple[str, ...]:
+        """Return what to train, what it gains, and how sure that is."""
+        return headlines.recommendation(self)
+
+    @property
+    def lead(self) -> str:
+        """The pick to train: the recommended one; where none is sure enough, the first there is."""
+        return next((name for name, pick in self.picks.items() if pick), "baseline")
 
     @property
     def shapes(self) -> dict[str, Candidate]:

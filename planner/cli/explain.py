@@ -21,7 +21,7 @@ Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX.")]
 All = Annotated[bool, typer.Option("--all", help="Also steps that do not move the result.")]
 List = Annotated[bool, typer.Option("--list", help="List every quantity.")]
 Of = Annotated[
-    str | None, typer.Option("--of", help="Which shape of the result; default: its fastest pick.")
+    str | None, typer.Option("--of", help="Which shape of the result; default: the pick to train.")
 ]
 VERSUS = "Say why shape A is faster or better than B: --compare A B."
 Compare = Annotated[bool, typer.Option("--compare", help=VERSUS)]
@@ -42,7 +42,7 @@ def explain(
 ) -> None:
     """Show the derivation of a number, one named step a line, with values and shares.
 
-    A and B of --compare are picks of --at (baseline, fastest, …), model presets or paths.
+    A and B of --compare are picks of --at (baseline, recommended, …), model presets or paths.
 
     Example: planner explain --compare surefire-1b llama-3.2-1b
     """
@@ -78,13 +78,13 @@ def _explain(
 
 
 def _shape(at: Path | None, of: str | None) -> "tuple[dict[str, float], Evaluation | None]":
-    """Return the shape asked for of a result, else its fastest pick, else its first.
+    """Return the shape asked for of a result, else the pick to train, else its first.
 
     And before it what was simulated of it, by metric: nothing of a batch.
     """
     from planner.errors import UnknownName
     from planner.report.asked import evaluations, models, resolved
-    from planner.results import Estimate, read_result
+    from planner.results import Estimate, Recommendation, read_result
     from planner.scenario.evaluate import MEANS
 
     if at is None:
@@ -93,7 +93,8 @@ def _shape(at: Path | None, of: str | None) -> "tuple[dict[str, float], Evaluati
     shown = evaluations(models(result), resolved(result))
     if of is not None and of not in shown:
         raise UnknownName.among("shape", of, shown)
-    name = of or ("fastest" if "fastest" in shown else next(iter(shown)))
+    lead = result.lead if isinstance(result, Recommendation) else next(iter(shown))
+    name = of or lead
     metrics = result.shapes[name].metrics
     simulated = "ttft_s_p99" in metrics
     told = {n: v.value for n in MEANS if isinstance(v := metrics.get(n), Estimate)}

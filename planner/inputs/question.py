@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from planner.inputs.conditions import Conditions
 from planner.inputs.fields import COUNT
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
+from planner.law.compare import TIE_NATS
 
 Range = tuple[float, float]
 
@@ -69,7 +70,10 @@ class Question(Conditions):
         0.4, gt=0, le=1, description="Share of the matrix rate that training reaches."
     )
     confidence: float = Field(
-        0.5, ge=0, lt=1, description="Least P(loss ≤ target) of the fastest pick."
+        0.5, ge=0, lt=1, description="Least P(loss ≤ target) of the fastest and the cheapest pick."
+    )
+    margin: float = Field(
+        TIE_NATS, ge=0, le=1, description="Nats the recommended pick may lose: those of a tie."
     )
 
     @model_validator(mode="after")

@@ -89,8 +89,7 @@ def _looked_up(result: Result, usd: float | None) -> Resolved:
 
 
 def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | None) -> Page:
-    found = [*(name for name, p in r.picks.items() if p), "baseline"]
-    chosen = "fastest" if "fastest" in found else found[0]
+    chosen = r.lead
     only_front = r.kind == "pareto" and not figures
     table = rows.candidates(r.shapes)
     answer = Section(
@@ -185,26 +184,8 @@ def _serving(
 
 
 def recommendation_text(r: Recommendation) -> tuple[str, ...]:
-    """Say in one paragraph what to train and what it is expected to do."""
-    best, lowest = r.picks.get("fastest"), r.picks.get("loss_optimal")
-    if best is None:
-        if lowest is None:
-            return ("No shape meets the target loss.",)
-        text = (
-            "No shape is sure enough to reach the target loss and also faster than the baseline. "
-            f"The lowest loss, {lowest.loss.value:.3f} against a target of {r.target_loss:.3f}, "
-            f"needs {rows.shape_text(lowest)}."
-        )
-        return (text,)
-    speed, loss = (
-        rows.metric(METRICS[n], best.metrics[n]) for n in ("output_tokens_per_s", "loss")
-    )
-    text = (
-        f"Train {rows.shape_text(best)}. It is predicted to serve {speed} output tokens/s at a loss "
-        f"of {loss}; the probability that its loss is at or below the target of "
-        f"{r.target_loss:.3f} is {rows.p_target(best)}."
-    )
-    return (text,)
+    """Say first what to train, what it gains, and how sure that is."""
+    return r.headline()
 
 
 def _reasons(r: Recommendation) -> list[str]:

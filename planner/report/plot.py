@@ -31,7 +31,8 @@ def terminal_plots(
         front = [_points("front", "·", result.pareto)]
         front += [_points(title(n), mark(n), [c]) for n, c in result.shapes.items()]
         drawn.append(("loss [nats] over output tokens/s: lower right is better", front))
-    chosen = {n: m for n, m in models(result).items() if n in ("baseline", "fastest")}
+    lead = result.lead if isinstance(result, Recommendation) else ""
+    chosen = {n: m for n, m in models(result).items() if n in ("baseline", lead)}
     shown = evaluations(chosen or models(result), resolved(result))
     found = {name: swept(e) for name, e in shown.items()}
     over = next(iter(found.values()))[0]

@@ -1,7 +1,7 @@
 """The interval of each metric: its own spread where it has one, draws of the law for loss."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,18 +80,23 @@ class Draws:
         if a == b:
             return Comparison(0.0, 0.0, 0.0, 0.5, True)
         noise = np.hypot(self.own_sd[a], self.own_sd[b]) * _normal(1)
-        return compare(self.law_loss[:, a] + noise, self.law_loss[:, b])
+        found = compare(self.law_loss[:, a] + noise, self.law_loss[:, b])
+        # The losses shown are the law's own, not means of draws: what they differ by is what is shown.
+        shown = float(self.table["loss"][a] - self.table["loss"][b])
+        low, high = min(found.low, shown), max(found.high, shown)
+        return replace(found, difference=shown, low=low, high=high)
 
-    def p_at_most(self, target: float | None) -> Any:
-        """Return each row's P(loss ≤ target); None: at most the loss of row 0, itself unsure.
+    def p_at_most(self, target: float | None, margin: float = 0.0) -> Any:
+        """Return each row's P(loss ≤ target + margin); None: the loss of row 0, itself unsure.
 
         Each model's own noise is integrated, not drawn, so that a row's figure is the same
         whichever rows stand beside it.
         """
-        sd, limit = self.own_sd, target
+        sd: Any = self.own_sd
+        limit: Any = target
         if target is None:
             sd, limit = np.hypot(sd, sd[0]), self.law_loss[:, :1]
-        return normal_cdf((limit - self.law_loss) / sd).mean(axis=0)
+        return normal_cdf((limit + margin - self.law_loss) / sd).mean(axis=0)
 
     def estimates(self, row: int) -> dict[str, Value]:
         """Return loss and accuracy of one row with their intervals."""

@@ -43,7 +43,7 @@ def test_the_loss_optimal_shape_is_the_laws_own_optimum_on_the_grid(size):
     tolerance in N a larger model may outweigh the last step towards r*.
     """
     asked, group, _ = CASES[size]
-    pick = pl.recommend(**asked, tokens=1e11, gqa=group).picks["loss_optimal"]
+    pick = pl.recommend(**asked, tokens=1e11, gqa=group).picks["lowest_loss"]
     law, _ = default_law()
     columns = law.columns()
     penalty = (

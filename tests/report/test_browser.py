@@ -115,7 +115,7 @@ def test_hover_shows_the_whole_shape(opened, recommended):
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#plot-pareto .hoverlayer .hovertext", timeout=5000)
     text = page.locator("#plot-pareto .hoverlayer").text_content()
-    pick = recommended.picks["balanced"]
+    pick = recommended.picks["lowest_loss"]
     for part in (f"d_model {pick.d_model}", f"n_heads {pick.n_heads}", "GQA", "TPOT", "KV"):
         assert part in text
 

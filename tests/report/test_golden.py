@@ -56,6 +56,7 @@ def pick(name, **more):
     return shape(
         name,
         p_loss_at_most_target=0.6,
+        p_within_margin=0.87,
         gain=Estimate(value=1.3, low=1.2, high=1.4),
         loss_vs_baseline=tie,
         why="30% faster than the baseline: decode attention fell. Loss: a tie at this evidence.",
@@ -72,7 +73,7 @@ def answer(picks, pareto, warnings=(), command="planner recommend --params 1e9 -
         basis={"speed": "calibrated a100-vllm (2026-11-22)", "loss": "law bian-1b"},
         warnings=tuple(Warned(code="test", message=w) for w in warnings),
         target_loss=2.8,
-        baseline=shape("baseline", p_loss_at_most_target=1.0),
+        baseline=shape("baseline", p_loss_at_most_target=1.0, p_within_margin=1.0),
         picks=picks,
         pareto=tuple(pareto),
         binding=(),
@@ -87,25 +88,25 @@ BEST = {"d_model": 2304, "d_ff": 4864, "heads": 80, "kv": 20, "speed": 2100.0, "
 
 
 def usual():
-    picks = {"loss_optimal": pick("loss_optimal", **BEST), "fastest": pick("fastest", **FAST)}
-    picks["balanced"] = pick("balanced", **FAST)
-    return answer(picks, [picks["loss_optimal"], picks["fastest"]])
+    picks = {"recommended": pick("recommended", **FAST), "lowest_loss": pick("lowest_loss", **BEST)}
+    picks["fastest"] = pick("fastest", **FAST)
+    return answer(picks, [picks["lowest_loss"], picks["fastest"]])
 
 
 def one_candidate():
     only = pick("fastest", **FAST)
-    return answer({"loss_optimal": only, "fastest": only, "balanced": None}, [only])
+    return answer({"recommended": only, "lowest_loss": only, "fastest": None}, [only])
 
 
 def none_sure_enough():
-    best = pick("loss_optimal", **BEST)
-    said = ["no fastest pick: no feasible shape is sure enough"]
-    return answer({"loss_optimal": best, "fastest": None, "balanced": None}, [best], said)
+    best = pick("lowest_loss", **BEST)
+    said = ["no recommended pick: no feasible shape is sure enough"]
+    return answer({"recommended": None, "lowest_loss": best, "fastest": None}, [best], said)
 
 
 def long_names():
     far = pick(LONG, **FAST)
-    picks = {"loss_optimal": far, "fastest": far, "balanced": None}
+    picks = {"recommended": far, "lowest_loss": far, "fastest": None}
     return answer(picks, [far], [f"warning about {LONG}"], f"planner recommend --law {LONG}.toml")
 
 

@@ -67,7 +67,7 @@ def test_a_recommendation_has_every_part(recommended):
     front = next(t for t in drawn["pareto"]["data"] if t["name"] == "Pareto front")
     assert len(front["x"]) == len(recommended.pareto)
     assert recommended.command in text
-    assert recommended.picks["fastest"].why.partition(".")[0] in text.replace("&amp;", "&")
+    assert recommended.picks["recommended"].why.partition(".")[0] in text.replace("&amp;", "&")
 
 
 def test_known_models_stand_on_the_front(recommended):
@@ -79,18 +79,18 @@ def test_known_models_stand_on_the_front(recommended):
 def test_the_figures_agree_with_the_result(recommended):
     """What is computed again for the page is what the result says."""
     drawn = figures(html.render(build(recommended, 1.5)))
-    pick = recommended.picks["fastest"]
-    star = next(t for t in drawn["pareto"]["data"] if t["name"] == "fastest")
+    pick = recommended.picks["recommended"]
+    star = next(t for t in drawn["pareto"]["data"] if t["name"] == "recommended")
     assert star["x"] == [pick.output_tokens_per_s.value]
     curve = next(
-        t for t in drawn["operating-output-tokens-per-s"]["data"] if t["name"] == "fastest"
+        t for t in drawn["operating-output-tokens-per-s"]["data"] if t["name"] == "recommended"
     )
     batch = recommended.inputs.workload.batch
     at = dict(zip(curve["x"], curve["y"], strict=True))
     near = min(at, key=lambda x: abs(x - batch))
     assert at[near] == pytest.approx(pick.output_tokens_per_s.value, rel=0.12)
     memory = {t["name"]: t for t in drawn["memory"]["data"]}
-    row = memory["weights"]["y"].index("fastest")
+    row = memory["weights"]["y"].index("recommended")
     assert memory["weights"]["x"][row] == pytest.approx(pick.weight_bytes.value / 1e9, rel=1e-4)
 
 

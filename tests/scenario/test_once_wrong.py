@@ -134,7 +134,7 @@ def test_7_the_weights_of_attention_and_the_loss_are_written_once():
 def test_8_whatever_is_shown_has_words():
     for operator in OPERATORS:
         assert operator.words and operator.words != operator.name and operator.cause
-    assert {"loss_optimal", "fastest", "balanced", "cheapest"} <= set(PICKS)
+    assert {"recommended", "lowest_loss", "fastest", "cheapest"} <= set(PICKS)
     for pick in PICKS.values():
         assert all(getattr(pick, f) for f in pick.__dataclass_fields__)
     for metric in METRICS.values():

@@ -12,8 +12,8 @@ from planner.errors import Infeasible, SpecError
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
-from planner.law.compare import TIE_NATS
 from planner.metrics import LATENCIES
+from planner.picks import SURE, title
 from planner.questions.recommend.space import Space
 from planner.results import Binding, Candidate, Dropped, Limited
 from planner.scenario.legal import whole_heads
@@ -127,10 +127,10 @@ class Tally:
         )
 
 
-def binding(q: Question, table: Table, row: int, target: float) -> list[Binding]:
-    """Return what binds the row of the fastest pick; `table` holds the fronts it was chosen from."""
+def binding(q: Question, table: Table, row: int, p_margin: Any) -> list[Binding]:
+    """Return what binds the row of the pick to train; `table` holds the fronts it was chosen from."""
     pick = {name: float(table[name][row]) for name in table if name != "bound"}
-    found: list[Binding | None] = [_loss_target(table, pick, target, q.max_loss is None)]
+    found: list[Binding | None] = [_sureness(q, table, row, p_margin)]
     found += [
         _at_bound(f"{name} in [{low:g}, {high:g}], the law's evidence", pick[column], low, high)
         for name, column, (low, high) in (
@@ -162,7 +162,7 @@ def depth_caps(space: Space, table: Table, chosen: Mapping[str, int | None]) -> 
         }
         names = [k for k, i in chosen.items() if i is not None and table["n_layers"][i] in near]
         if names:
-            at = ", ".join(name.replace("_", "-") for name in names)
+            at = ", ".join(map(title, names))
             text = "the law would go on beyond the depths in --layers; their end chose, not the law"
             if space.caps:
                 text = (
@@ -177,16 +177,15 @@ def _bind(constraint: str, limit: float, value: float, relaxing: str) -> Binding
     return Binding(constraint=constraint, limit=limit, value=value, relaxing=relaxing)
 
 
-def _loss_target(table: Table, pick: Any, target: float, default: bool) -> Binding | None:
-    """Price the loss target: the fastest shape a hundredth of a nat above it."""
+def _sureness(q: Question, table: Table, row: int, p_margin: Any) -> Binding | None:
+    """Price how sure the pick must be: the fastest shape that is within the margin as likely as not."""
     speed = table["output_tokens_per_s"]
-    faster = speed[table["loss"] <= target + TIE_NATS]
-    buys = float(np.max(faster)) / pick["output_tokens_per_s"] - 1
+    buys = float(np.max(speed[p_margin >= 0.5], initial=0.0) / speed[row]) - 1
     if buys < 0.005:
         return None
-    whose = "the baseline's loss" if default else "--max-loss"
-    text = f"{TIE_NATS} nats more, which is within a tie, would buy {buys:+.0%} tokens/s"
-    return _bind(f"loss ≤ {target:.3f} ({whose})", target, pick["loss"], text)
+    text = f"one as likely as not to be within it would serve {buys:+.0%} tokens/s"
+    name = f"at least {SURE:.0%} sure to lose at most {q.margin:g} nats"
+    return _bind(name, SURE, float(p_margin[row]), text)
 
 
 def _at_bound(name: str, value: float, low: float, high: float) -> Binding | None:
@@ -226,7 +225,7 @@ def shape_asked(text: str, like: ModelSpec) -> ModelSpec:
 
 
 def checks(
-    space: Space, m: ModelSpec, found: Candidate, limits: Sequence[Limit], fastest: Candidate | None
+    space: Space, m: ModelSpec, found: Candidate, limits: Sequence[Limit], lead: Candidate | None
 ) -> tuple[Limited, ...]:
     """Return every limit with what a shape reaches of it: those of the search space first."""
     q = space.question
@@ -262,11 +261,11 @@ def checks(
         value = getattr(value, "value", value)
         met = value is not None and limit.sign * value <= limit.at_most
         rows.append(check(limit.flag, value, limit.sign * limit.at_most, met))
-    sure = found.p_loss_at_most_target
-    rows.append(check("--confidence", sure, q.confidence, (sure or 0) >= q.confidence))
-    if fastest is not None:
-        speed, best = found.output_tokens_per_s, fastest.output_tokens_per_s.value
+    sure = found.p_within_margin
+    rows.append(check(f"P of at most --margin {q.margin:g} lost", sure, SURE, (sure or 0) >= SURE))
+    if lead is not None:
+        speed, best = found.output_tokens_per_s, lead.output_tokens_per_s.value
         reached = speed.value if speed is not None else None
         met = reached is not None and reached >= best * (1 - 1e-9)
-        rows.append(check("output tokens/s of the fastest pick", reached, best, met))
+        rows.append(check("output tokens/s of the recommended pick", reached, best, met))
     return tuple(rows)

@@ -1,7 +1,8 @@
-"""Which shape to train: the most accurate, the fastest no worse than a target, and a balance.
+"""Which shape to train: of every legal one, the fastest that is sure to lose no more than a tie.
 
-[Bian et al., arXiv 2510.18245, Algorithm 1: maximise throughput subject to predicted loss at most
-the target's, then search GQA locally.]
+Beside it stand the paper's own pick and the ends of the front. [Bian et al., arXiv 2510.18245,
+Algorithm 1: maximise throughput subject to predicted loss at most the target's, then search GQA
+locally.]
 """
 
 import time
@@ -21,6 +22,7 @@ from planner.inputs.question import Question
 from planner.inputs.serve_written import serve_command
 from planner.law.terms.depth import reference_depth
 from planner.metrics import SERVING
+from planner.picks import SURE, title
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.limits import (
     Tally,
@@ -41,7 +43,6 @@ from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
 from planner.warnings import serving_warnings
 
-BALANCED_CONFIDENCE = 0.8
 OBJECTIVES = ("loss", "output_tokens_per_s", "gqa")
 Progress = Callable[[int], None]
 
@@ -66,7 +67,7 @@ def recommend(
         settings: any option by name: ``on="h100-sxm"``, ``tp=2``, ``tpot="20ms"``.
 
     Returns:
-        A frozen result: `.picks["fastest"].d_model`, `.baseline.loss.low`, `.pareto`, `.to_dict()`.
+        A frozen result: `.picks["recommended"].d_model`, `.baseline.loss.low`, `.pareto`, `.to_dict()`.
 
     Raises:
         Infeasible: no shape meets the limits; the one that binds is named.
@@ -101,9 +102,7 @@ def recommend(
         name: row if row is None else buildable(found.pick(name, row), q)
         for name, row in found.chosen.items()
     }
-    fastest = found.chosen["fastest"]
-    # The front leaves out the baseline, which need not be on it: row 0.
-    on_front = 1 + front(found.table["loss"][1:], found.table["output_tokens_per_s"][1:])
+    lead = next((row for row in found.chosen.values() if row is not None), None)
     return Recommendation(
         inputs=q,
         command=command,
@@ -114,14 +113,14 @@ def recommend(
         picks=picks,
         pareto=tuple(
             found.against_baseline(names.get(row, f"front-{i + 1}"), row)
-            for i, row in enumerate(on_front)
+            for i, row in enumerate(on_front(found.table))
         ),
         binding=(
             *capped,
-            *(() if fastest is None else binding(q, found.table, fastest, found.target)),
+            *(() if lead is None else binding(q, found.table, lead, found.p_margin)),
         ),
         dropped=tally.record(),
-        why_not=tuple(explain(found, tally, picks["fastest"], text) for text in why_not),
+        why_not=tuple(explain(found, tally, picks["recommended"], text) for text in why_not),
         n_evaluated=tally.n_evaluated,
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,
@@ -191,14 +190,21 @@ class Weighed:
     table: Table
     draws: Draws
     p_target: Any
+    p_margin: Any  # of at most the target and what may be lost against it
     target: float
     chosen: dict[str, int | None]
 
     @cached_property
     def base(self) -> Candidate:
         """The baseline."""
-        found = self.candidate("baseline", 0, p_loss_at_most_target=float(self.p_target[0]))
-        return self.simulated(found, 0)
+        return self.simulated(self.candidate("baseline", 0, **self.sure(0)), 0)
+
+    def sure(self, row: int) -> dict[str, float]:
+        """Return how sure one row is of the target loss, and to be within the margin of it."""
+        return {
+            "p_loss_at_most_target": float(self.p_target[row]),
+            "p_within_margin": float(self.p_margin[row]),
+        }
 
     def evaluation(self, row: int) -> Evaluation:
         """Look at one row."""
@@ -223,7 +229,7 @@ class Weighed:
             # Errors that both share cancel in the ratio: it has a spread of its own.
             gain=Estimate.lognormal(ratio, 0.0 if same else self.resolved.deployment.sd("gain")),
             loss_vs_baseline=asdict(c) | {"tie": bool(c.tie)},
-            p_loss_at_most_target=float(self.p_target[row]),
+            **self.sure(row),
         )
 
     def pick(self, name: str, row: int) -> Candidate:
@@ -263,12 +269,12 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     require_sense(table, q)
     draws = draw_losses(table, arch, r.trained)
     target = q.max_loss or float(table["loss"][0])
-    p_target = draws.p_at_most(q.max_loss)
-    p_target[0] = 1.0 if q.max_loss is None else p_target[0]  # it is its own target
-    legal = np.ones(len(draws), bool)
-    legal[0] = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
-    chosen = choose(table, legal, p_target, target, q.confidence)
-    return Weighed(q, space, r, table, draws, p_target, target, chosen)
+    p_target, p_margin = draws.p_at_most(q.max_loss), draws.p_at_most(q.max_loss, q.margin)
+    if q.max_loss is None:  # it is its own target
+        p_target[0] = p_margin[0] = 1.0
+    base_legal = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
+    chosen = choose(table, base_legal, p_target, p_margin, target, q.confidence)
+    return Weighed(q, space, r, table, draws, p_target, p_margin, target, chosen)
 
 
 def require_sense(table: Table, q: Question) -> None:
@@ -287,44 +293,41 @@ def require_sense(table: Table, q: Question) -> None:
         )
 
 
-def choose(
-    table: Table, legal: Any, p_target: Any, target: float, confidence: float
-) -> dict[str, int | None]:
-    """Return the row of each pick; None where no row qualifies.
+def on_front(table: Table) -> Any:
+    """Return the rows that no other beats in loss and speed; not the baseline's, which is row 0."""
+    return 1 + front(table["loss"][1:], table["output_tokens_per_s"][1:])
 
-    Row 0, the baseline, competes where it is legal: no pick is ever worse than it for nothing.
-    Ties in speed go to the lower loss, so the answer does not depend on the order of rows.
+
+def choose(
+    table: Table, base_legal: bool, p_target: Any, p_margin: Any, target: float, confidence: float
+) -> dict[str, int | None]:
+    """Return the row of each pick, the one to train first; None where no row qualifies.
+
+    All are on the front, or the baseline: it competes where it is legal, so that no pick is worse
+    than it for nothing. Ties in speed go to the lower loss: the order of rows changes nothing.
     """
     loss, speed = table["loss"], table["output_tokens_per_s"]
-    candidates = np.flatnonzero(legal)
+    rows = np.array([*[0] * base_legal, *on_front(table)], dtype=int)
 
-    def allowed(sure: float) -> Any:
-        # The paper's own rule on the mean, and the least confidence asked for.
-        return legal & (loss <= target + 1e-12) & (p_target >= sure - 1e-9)
+    def best(by: Any, among: Any) -> int | None:
+        good = rows[among[rows]]
+        return int(good[np.lexsort((loss[good], by[good]))[0]]) if len(good) else None
 
-    def fastest(sure: float) -> int | None:
-        good = np.flatnonzero(allowed(sure))
-        return int(good[np.lexsort((loss[good], -speed[good]))[0]]) if len(good) else None
-
-    # GQA's mean effect on loss is taken as zero, so a lower loss at another group is only a finer
-    # grid: the loss-optimal pick keeps the baseline's group, or the nearest there is.
-    group = np.abs(np.log(table["gqa"] / table["gqa"][0]))[candidates]
-    same = candidates[group <= group.min() + 1e-9]
-    best = same[np.lexsort((-speed[same], loss[same]))[0]]
+    every = np.ones(len(loss), bool)
+    # The paper's own rule is on the mean, and the least confidence asked for.
+    as_low = (loss <= target + 1e-12) & (p_target >= confidence - 1e-9)
     picks = {
-        "loss_optimal": int(best),
-        "fastest": fastest(confidence),
-        "balanced": fastest(max(confidence, BALANCED_CONFIDENCE)),
+        "recommended": best(-speed, p_margin >= SURE - 1e-9),
+        "lowest_loss": best(loss, every),
+        "fastest": best(-speed, as_low),
     }
     if "lifetime_usd" in table:
-        # At one N the cheapest shape is on the fronts: serving cost falls with throughput.
-        good = np.flatnonzero(allowed(confidence))
-        usd = table["lifetime_usd"][good]
-        picks["cheapest"] = int(good[np.argmin(usd)]) if len(good) else None
+        # At one N the cheapest shape is on the front: serving cost falls with throughput.
+        picks["cheapest"] = best(table["lifetime_usd"], as_low)
     return picks
 
 
-def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> WhyNot:
+def explain(w: Weighed, tally: Tally, lead: Candidate | None, text: str) -> WhyNot:
     """Say of a shape why it was not chosen: every limit, its value and the bound.
 
     Raises:
@@ -338,27 +341,32 @@ def explain(w: Weighed, tally: Tally, fastest: Candidate | None, text: str) -> W
     assert w.resolved.trained
     table = Evaluation(w.resolved, arch).table((*RATIOS, *CANDIDATE))
     draws = draw_losses(table, arch, w.resolved.trained)
-    sure = float(draws.p_at_most(w.question.max_loss)[1])
-    known = {"p_loss_at_most_target": sure} if np.isfinite(sure) else {}
+    q = w.question
+    sure = {
+        "p_loss_at_most_target": float(draws.p_at_most(q.max_loss)[1]),
+        "p_within_margin": float(draws.p_at_most(q.max_loss, q.margin)[1]),
+    }
+    known = {name: p for name, p in sure.items() if np.isfinite(p)}
     found = candidate(text, m, draws, 1, w.resolved, known)
-    limits = checks(w.space, m, found, tally.limits, fastest)
+    limits = checks(w.space, m, found, tally.limits, lead)
     broken = [x.limit for x in limits if not x.met]
     verdict = f"it breaks {', '.join(broken)}" if broken else "it meets every limit"
     return WhyNot(shape=text, model=m, limits=limits, verdict=verdict)
 
 
 def law_spread(w: Weighed) -> Warned:
-    """Return how sure each published set alone would be of the fastest pick."""
-    row, r = w.chosen["fastest"], w.resolved
+    """Return how sure each published set alone would be of the pick to train."""
+    row, r, q = w.chosen["recommended"], w.resolved, w.question
     assert r.trained and row is not None
     pair = rows(w.table, [0, row])
     arch = take(w.draws.arch, [0, row])
     alone = {name: draw_losses(pair, arch, replace(r.trained, law=load_law(name))) for name in SETS}
-    target = w.question.max_loss
-    each = ", ".join(f"{d.p_at_most(target)[1]:.2f} under {name}" for name, d in alone.items())
+    each = ", ".join(
+        f"{d.p_at_most(q.max_loss, q.margin)[1]:.2f} under {name}" for name, d in alone.items()
+    )
     words = (
-        f"P(loss ≤ target) of the fastest pick is {w.p_target[row]:.2f} averaged over published "
-        f"sets of shape coefficients: {each}; --law takes one"
+        f"P(at most {q.margin:g} nats lost) of the recommended pick is {w.p_margin[row]:.2f} averaged "
+        f"over published sets of shape coefficients: {each}; --law takes one"
     )
     return Warned(code="law-spread", message=words)
 
@@ -387,13 +395,17 @@ def warnings(found: Weighed, picks: dict[str, Candidate | None]) -> tuple[Warned
     own = [w for pick in picks.values() if pick for w in pick.warnings]
     theirs = [w for w in law_warnings(r.trained, take(found.draws.arch, [0])) if w not in own]
     said += [*own, *(Warned(code=w.code, message=f"baseline: {w.message}") for w in theirs)]
-    if found.question.law is None and picks["fastest"] is not None:
+    if found.question.law is None and found.chosen["recommended"]:  # not the baseline itself
         said.append(law_spread(found))
     for name, pick in picks.items():
         if pick is None:
+            what, how = "to have a loss at or below the target", "lower --confidence"
+            if name == "recommended":
+                what = f"({SURE:.0%}) to lose at most {found.question.margin:g} nats against the target"
+                how = "raise --margin"
             words = (
-                f"no {name} pick: no feasible shape is sure enough to have a loss at or below "
-                "the target; lower --confidence or raise --max-loss"
+                f"no {title(name)} pick: no feasible shape is sure enough {what}; {how} or "
+                "raise --max-loss"
             )
             said.append(Warned(code="no-pick", message=words))
     return tuple(dict.fromkeys(said))

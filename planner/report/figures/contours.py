@@ -46,9 +46,9 @@ def grid_arch(base: Arch, d_model: Any, r: Any, gqa: float) -> Arch:
 
 
 def contours(result: Recommendation, r: Resolved) -> list[Figure]:
-    """Draw one map of throughput and one of loss, at the fastest pick's group size."""
+    """Draw one map of throughput and one of loss, at the group size of the pick to train."""
     base, q = result.baseline.model, result.inputs
-    pick = result.picks.get("fastest") or result.baseline
+    pick = result.picks.get(result.lead) or result.baseline
     root = base.n_params_non_embedding**0.5
     widths = np.linspace(q.d_over_sqrt_n[0] * root, q.d_over_sqrt_n[1] * root, POINTS)
     ratios = np.geomspace(q.mlp_attn_ratio[0] / EDGE, q.mlp_attn_ratio[1] * EDGE, POINTS)

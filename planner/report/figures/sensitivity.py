@@ -9,11 +9,12 @@ import numpy as np
 from planner.equation import remembering
 from planner.glossary import find_term
 from planner.interval import Z
-from planner.picks import title
+from planner.picks import SURE, title
 from planner.report.figures.style import BLUE, ORANGE, axis, layout, rounded, trace
 from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.results import Recommendation
 from planner.scenario.evaluate import Evaluation
+from planner.scenario.intervals import draw_losses
 from planner.scenario.scenario import Resolved, arch_of
 
 DRAWN = 12  # bars one can still compare
@@ -104,9 +105,9 @@ class End:
     """The decision at one end of an assumption."""
 
     gain: float  # the pick's tokens/s over the baseline's
-    winner: str  # fastest whose loss is not above the target
+    winner: str  # fastest that is sure enough to be within the margin of the target
     lead: float  # the winner's tokens/s over the pick's, less one
-    excess: float  # the pick's loss above the target, nats
+    sure: float  # P that the pick is within the margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,14 @@ class Effect:
 
     def moves(self, pick: str) -> bool:
         """Return whether another shape wins by more than half a percent, or the pick misses."""
-        return any(e.winner != pick and (e.lead > 0.005 or e.excess > 1e-9) for e in self.ends)
+        return any(e.winner != pick and (e.lead > 0.005 or e.sure < SURE) for e in self.ends)
 
 
 def effects(result: Recommendation, r: Resolved, pick: str) -> tuple[float, list[Effect]]:
     """Return the pick's gain over the baseline, and every assumption's effect, largest first.
 
     The finalists (baseline, picks, front) are judged again under each assumption; the winner is the
-    fastest whose loss is not above the baseline's, or the target's where `--max-loss` set one.
+    fastest that is sure enough to lose no more than the margin, as `recommend` chooses.
     """
     finalists = list(result.shapes.items())
     seen = [c.shape for _, c in finalists]
@@ -144,13 +145,16 @@ def effects(result: Recommendation, r: Resolved, pick: str) -> tuple[float, list
             speed, loss = (
                 np.broadcast_to(e[n], len(names)) for n in ("output_tokens_per_s", "loss")
             )
-        target = result.inputs.max_loss or loss[base]
-        winner = int(np.argmax(np.where(loss <= target + 1e-12, speed, -np.inf)))
+        assert r.trained
+        q, table = result.inputs, {"loss": loss, "accuracy": loss}
+        sure = draw_losses(table, arch, r.trained).p_at_most(q.max_loss, q.margin)
+        sure[base] = 1.0 if q.max_loss is None else sure[base]
+        winner = int(np.argmax(np.where(sure >= SURE - 1e-9, speed, -np.inf)))
         return End(
             gain=float(speed[mine] / speed[base]),
             winner=names[winner],
             lead=float(speed[winner] / speed[mine] - 1),
-            excess=float(max(loss[mine] - target, 0.0)),
+            sure=float(sure[mine]),
         )
 
     found = [Effect(a, (judge(a.vary(r, -1.0)), judge(a.vary(r, 1.0)))) for a in assumptions(r)]
@@ -160,10 +164,10 @@ def effects(result: Recommendation, r: Resolved, pick: str) -> tuple[float, list
 
 def _said(end: End, pick: str) -> str:
     """Say what one end does to the decision."""
-    if end.winner == pick or (end.lead <= 0.005 and end.excess <= 1e-9):
+    if end.winner == pick or (end.lead <= 0.005 and end.sure >= SURE):
         return "same pick"
-    if end.excess > 1e-9:
-        return f"pick misses the target by {end.excess:.3f} nats"
+    if end.sure < SURE:
+        return f"the pick is only {end.sure:.0%} sure; {title(end.winner)} is chosen"
     return f"{title(end.winner)} is {end.lead:.1%} faster"
 
 

@@ -82,7 +82,7 @@ def page() -> None:
     st.table([dict(zip(head, map(str, row), strict=True)) for row in view.table.rows])
     st.caption(f"{view.result.n_evaluated:,} shapes answered in {took * 1e3:.0f} ms")
     if st.toggle("operating curves, roofline, time and memory"):
-        for figure in details(view, "fastest" if "fastest" in view.shapes else "baseline"):
+        for figure in details(view, view.result.lead):
             chart(figure)
     for warning in view.result.warnings:
         st.warning(warning.message)

@@ -43,7 +43,7 @@ def answer(question: Question, own: Mapping[str, float] | None = None) -> View:
     if own:
         yours = nearest(result.baseline.model, question.align, **own)
         shapes = shapes | candidates({"yours": yours}, r)
-    best = result.picks.get("fastest")
+    best = result.picks.get(result.lead)
     front = pareto(result, shapes, r)
     return View(result, r, shapes, front, rows.candidates(shapes), best.why if best else "")
 
