@@ -159,6 +159,7 @@ def roots():
     return chosen
 
 
+@pytest.mark.slow  # of the main metrics, tests/report/test_explain.py judges every line
 def test_the_algebra_is_the_arithmetic(roots):
     """`planner explain` prints what is computed: sympy's steps, evaluated, give numpy's numbers."""
     judged, wrong = set(), {}
@@ -246,7 +247,7 @@ GROWING = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     field=st.sampled_from(sorted(GROWING)),
     a=st.floats(0, 1),
@@ -266,7 +267,7 @@ def test_a_bigger_model_is_never_faster(field, a, b, decode, splits):
     assert small <= big * (1 + 1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     prompt=st.integers(1, 100_000),
     more=st.integers(0, 50_000),

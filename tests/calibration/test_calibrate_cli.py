@@ -51,6 +51,7 @@ def store(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_fitted_profile_changes_the_prediction_and_its_interval(store, tmp_path):
     text = ok("calibrate", "fit", store, "--on", DEVICE, "--name", "mine", "--to", tmp_path)
     assert text.startswith("held out, 4 architectures, 8 runs: error")
@@ -83,8 +84,8 @@ def test_plan_prints_runs_and_what_they_are_worth():
     assert found["runs"][-1]["sd_after"] < found["sd_before"]
 
 
+@pytest.mark.torch
 def test_training_from_the_command_line_resumes_where_it_was(tmp_path, monkeypatch):
-    pytest.importorskip("torch")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     text = tmp_path / "text.py"
     text.write_text("def f(x):\n    return x + 1\n" * 2000)
@@ -110,10 +111,16 @@ def test_training_from_the_command_line_resumes_where_it_was(tmp_path, monkeypat
         (["calibrate", "plan", "--params", "1e9", "--budget", "2h"], "budget of time", 3),
         (["calibrate", "fit", "nowhere.jsonl", "--on", DEVICE], "none of these runs", 3),
         (["calibrate", "fit", "nowhere.jsonl"], "finished training", 3),
-        (["calibrate", "train", "--near", "1e6", "--x", "wide"], "no list of numbers", 3),
-        (["calibrate", "kernels", "--size", "vast"], "--size: no 'vast'", 3),
+        pytest.param(
+            ["calibrate", "train", "--near", "1e6", "--x", "wide"], "no list of numbers", 3,
+            marks=pytest.mark.torch,
+        ),
+        pytest.param(
+            ["calibrate", "kernels", "--size", "vast"], "--size: no 'vast'", 3,
+            marks=pytest.mark.torch,
+        ),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_one_line_with_an_exit_code(argv, message, code):
     from planner.errors import PlannerError
 

@@ -66,6 +66,7 @@ def correct(measured, device, **options):
     )
 
 
+@pytest.mark.slow
 def test_known_constants_come_back_within_their_stated_errors(truth, device):
     """What the runs tell about, by their own account, is where it should be.
 

@@ -11,6 +11,8 @@ from planner_calibration.measure.torch_engine.run import Engine
 
 from planner.inputs.model import llama_candidate
 
+pytestmark = pytest.mark.torch
+
 SPEC = llama_candidate(2, 32, 4, 2, 8, 48, 64)
 
 
@@ -42,8 +44,7 @@ def test_a_row_records_what_was_chosen_and_what_came_out():
     (row,) = measure.serve(SPEC, [Point(2, 8, 4)], Options(dtype="float32", repeats=3), cpu())
     assert row.status == "ok" and row.kind == "serve_offline" and row.engine.startswith("torch ")
     assert row.what["batch"] == 2 and row.what["d_model"] == 32 and row.what["dtype"] == "float32"
-    assert row.values["prefill_s"] + row.values["decode_s"] == pytest.approx(
-        row.values["e2e_s"], rel=0.5
-    )
-    assert len(row.samples["e2e_s"]) == 3
+    assert len(row.samples["e2e_s"]) == len(row.samples["prefill_s"]) == 3
+    for whole, prefill in zip(row.samples["e2e_s"], row.samples["prefill_s"], strict=True):
+        assert 0 < prefill < whole  # of one run: medians of several need not add up under load
     assert row.key == measure.keys(SPEC, [Point(2, 8, 4)], Options(dtype="float32"), cpu())[0]

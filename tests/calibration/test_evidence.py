@@ -33,7 +33,7 @@ WANTED = [  # x, r, GQA
 POINTS = [Point(batch, 128, out) for out in (1, 32) for batch in (2, 16)]
 VLLM = os.environ.get("PLANNER_VLLM_PYTHON")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from planner_calibration.show import kernel_line
 
 from planner.inputs.device import load_device
 
+pytestmark = pytest.mark.torch
+
 PEAK = peaks.Peaks({"float32": 1e11}, 1e10, 32e6)
 
 

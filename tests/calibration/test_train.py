@@ -19,6 +19,8 @@ from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
 from planner.errors import SpecError
 
+pytestmark = pytest.mark.torch
+
 SHAPE = Shape(2, 32, 4, 2, 8, 48, 300)
 RECIPE = Recipe(n_tokens=30 * 4 * 32, batch=4, length=32, heldout_windows=16)
 

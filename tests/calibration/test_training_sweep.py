@@ -16,6 +16,8 @@ from planner_calibration.measure.train.data import corpus
 from planner_calibration.measure.train.loop import Recipe
 from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
+pytestmark = pytest.mark.torch
+
 SEEDS = 2
 
 

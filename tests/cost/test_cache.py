@@ -130,7 +130,7 @@ MODELS = [n for n, p in presets().items() if p.spec.head == "lm"]
 LENGTHS = st.integers(64, 200_000)
 ENGINES = ["vllm==0.6.4", "vllm==0.8.5", "vllm==0.11", "vllm==0.19", "vllm==0.24", "vllm==0.32",
            "sglang", "tensorrt-llm"]  # fmt: skip
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings()
 
 
 @st.composite

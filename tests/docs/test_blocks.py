@@ -26,7 +26,7 @@ def test_every_command_shown_says_how_it_is_checked(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p if p.name == "README.md" else pytest.param(p, marks=pytest.mark.slow) for p in PAGES],
+    [pytest.param(p, marks=pytest.mark.slow) for p in PAGES],
     ids=names,
 )
 def test_shown_output_is_what_the_command_prints(path):

@@ -18,7 +18,12 @@ MOST = {  # page: files it may touch
 }
 
 
-@pytest.mark.parametrize("name", MOST)
+QUICK = ("add-device", "add-model")  # the others run several commands each
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MOST]
+)
 def test_a_page_leads_where_it_says(name, tmp_path, record_testsuite_property):
     touched = follow(PAGES / f"{name}.md", copy_project(tmp_path))
     print(f"{name.replace('-', ' ')}: {len(touched)} files (at most {MOST[name]})")

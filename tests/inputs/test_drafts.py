@@ -233,6 +233,7 @@ def count(*modules):
     )
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("kind", "classes", "more", "bias"),
     [
@@ -256,6 +257,7 @@ def test_eagle_is_layers_that_a_pair_enters(build, kind, classes, more, bias, n)
     assert spec.n_params == count(made, nn.Linear(2 * D, D, bias=bias))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("norms", [False, True])
 def test_eagle_of_speculators(build, norms):
     nn, layers = build
@@ -273,6 +275,7 @@ def test_eagle_of_speculators(build, norms):
     assert from_config(config).n_params == count(made, nn.Linear(2 * D, D, bias=norms), *extra)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("norm", [False, True])
@@ -298,6 +301,7 @@ def test_eagle_3_and_p_eagle_of_speculators(build, kind, n, norm, mask, trained)
     assert spec.vocab_size == 50
 
 
+@pytest.mark.torch
 def test_p_eagle_of_specforge(build):
     # configs/qwen3-8b-peagle.json and modeling/draft/peagle.py; vLLM knows it by `ptd_token_id`.
     nn, layers = build
@@ -309,6 +313,7 @@ def test_p_eagle_of_specforge(build):
     assert from_config(config).n_params == count(*made)
 
 
+@pytest.mark.torch
 def test_a_head_that_states_no_vocabulary_is_the_targets(build):
     nn, layers = build
     made = [layers("qwen3", 1, wide=True), nn.Linear(5 * D, D, bias=False), nn.RMSNorm(D)]
@@ -316,6 +321,7 @@ def test_a_head_that_states_no_vocabulary_is_the_targets(build):
     assert from_config(config | {"architectures": ["Qwen3Eagle3Model"]}).n_params == count(*made)
 
 
+@pytest.mark.torch
 def test_a_draft_of_another_width_reads_the_targets_and_has_its_own_embedding(build):
     nn, layers = build
     made = [layers("llama", 1, wide=True), nn.Linear(3 * 100, D, bias=False), nn.RMSNorm(D)]
@@ -325,6 +331,7 @@ def test_a_draft_of_another_width_reads_the_targets_and_has_its_own_embedding(bu
     assert from_config(config).n_params == count(*made)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("head", ["vanilla", "gated", "rnn"])
 @pytest.mark.parametrize("vocabulary", [V, 50])
 @pytest.mark.parametrize("with_markov", [False, True])

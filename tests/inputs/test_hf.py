@@ -37,6 +37,7 @@ def built():
     return build
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", EXPORTED)
 def test_transformers_builds_what_we_count(name, built, tmp_path):
     spec = load_model(name)
@@ -47,6 +48,7 @@ def test_transformers_builds_what_we_count(name, built, tmp_path):
     assert str(model.config.dtype) == "torch.bfloat16"
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2", "olmo2"])
 def test_transformers_agrees_on_biases(family, built, tmp_path):
     config = LLAMA | {
@@ -70,6 +72,7 @@ def test_a_preset_comes_back_unchanged(name):
     assert shape(from_config(to_hf(spec))) == shape(decoder)
 
 
+@pytest.mark.torch
 def test_an_export_runs_and_its_heads_need_not_divide_its_width(built, tmp_path):
     """Panda-1B has 72 heads at width 2560, which Llama's config class refuses."""
     torch = pytest.importorskip("torch")

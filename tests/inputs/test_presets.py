@@ -229,6 +229,7 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_transformers_builds_what_a_config_counts(name):

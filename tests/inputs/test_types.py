@@ -18,7 +18,7 @@ import pytest
 from planner.errors import SpecError
 from planner.inputs.hf import from_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.torch]
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 

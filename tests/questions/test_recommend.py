@@ -273,7 +273,10 @@ def test_depth_always_acts_and_says_so():
     assert bound.value == 32
 
 
-@pytest.mark.parametrize("params", [1e8, 1e9, 7e9, 7e10])
+LARGE = [pytest.param(n, marks=pytest.mark.slow) for n in (7e9, 7e10)]
+
+
+@pytest.mark.parametrize("params", [1e8, 1e9, *LARGE])
 def test_no_pick_is_as_deep_as_it_is_only_because_the_search_ends(params):
     """Where an automatic search ends at its caps, the reference depth stays and that is said."""
     from planner.questions.recommend.space import space_for

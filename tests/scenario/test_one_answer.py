@@ -19,9 +19,9 @@ from planner.report.asked import evaluations, models, resolved
 from planner.report.ui import model as ui
 from planner.results import Estimate, Prediction
 
+MOST = settings().max_examples  # an example costs up to a second
 FEW = settings(
-    max_examples=15,
-    deadline=None,
+    max_examples=MOST // 8,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 MODELS = ("llama-3.2-1b", "llama-3-8b", "qwen3-30b-a3b", "gemma-2-9b", "deepseek-v2-lite")
@@ -118,7 +118,7 @@ def test_predict_and_what_pages_and_derivations_look_at(model, options):
             assert math.isclose(float(seen[name]), value, rel_tol=1e-9), name
 
 
-@settings(FEW, max_examples=4)
+@settings(FEW, max_examples=MOST // 12)
 @given(options=scenarios(kinds=("rate",)), model=st.sampled_from(MODELS[:2]))
 def test_budget_and_what_if(options, model):
     """A plan as a whole is a scenario: so many replicas, so many arrivals."""
@@ -136,7 +136,7 @@ def test_budget_and_what_if(options, model):
     assert plan.configuration.startswith(on)
 
 
-@settings(FEW, max_examples=6)
+@FEW
 @given(
     options=scenarios(),
     layers=st.integers(8, 24),

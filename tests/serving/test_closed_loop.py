@@ -97,7 +97,9 @@ def errors(engine):
     return np.abs(rows)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", ["asynchronous", *(pytest.param(n, marks=pytest.mark.slow) for n in [*ENGINES][1:])]
+)
 def test_a_loop_without_an_end_is_the_simulations_within_its_domain(engine):
     """1 to 64 in flight, spreads of 0 and 0.3, room for all, prompts up to 0.3 of the time."""
     ttft, tpot, rate = errors(engine).T

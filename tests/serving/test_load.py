@@ -256,6 +256,7 @@ def cpu_s():
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
+@pytest.mark.slow
 def test_sixteen_points_take_two_cores_a_second_and_a_million_requests_one_a_minute(small):
     start = cpu_s()
     pl.what_if(
