@@ -62,7 +62,7 @@ class MissingExtra(PlannerError):  # noqa: N818
         """Say that `package` is absent and which extra of ours brings it."""
         return cls(
             f"this command needs {package}, which is not installed",
-            hint=f"pip install 'llm-planner[{extra}]'",
+            hint=f"in a clone of planner's repository: pip install '.[{extra}]'",
         )
 
 

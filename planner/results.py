@@ -570,7 +570,7 @@ def check_result(data: Any, where: str = "result") -> Result:
     if isinstance(schema, int) and schema > SCHEMA:
         raise SpecError(
             f"{where}: schema {schema} is newer than this version reads ({SCHEMA})",
-            hint="pip install --upgrade llm-planner",
+            hint="in your clone of planner's repository: git pull && pip install .",
         )
     if isinstance(schema, int) and schema < SCHEMA:
         again = data.get("command") or "the command that wrote it, with --json --out FILE"

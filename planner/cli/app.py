@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Show the derivation of a number, one named step a line, with values and shares.",
     "report": "Turn a result file into a page to show: HTML, Markdown or a picture.",
     "ui": "Turn the questions into sliders; needs the extra `ui`.",
+    "mcp": "Serve the questions as tools to agents, over stdio; needs the extra `mcp`.",
     "validate": "Score predictions against measured runs or kernels, a benchmark result, or an engine's "
     "start-up log.",
     "calibrate": "Measure this machine with real kernels, engines and trainings; correct the "
@@ -123,7 +124,7 @@ def _options(
     _limits(limit)
 
 
-LONG = ("calibrate", "ui")  # measure or serve as long as they like, and with all cores
+LONG = ("calibrate", "mcp", "ui")  # measure or serve as long as they like, and with all cores
 
 
 def main() -> None:

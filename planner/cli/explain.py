@@ -53,17 +53,18 @@ def explain(
     if quantity is None or (compare and other is None):
         raise typer.BadParameter("name a quantity, or two shapes after --compare")
     if compare:
-        shown, plain = _compare(quantity, str(other), at, on)
+        shown, plain = versus(quantity, str(other), at, on)
         return write(as_json(plain) if json_ else as_text(shown), out, plain=json_)
     told, shape = _shape(at, of)
-    text, plain, tex = _explain(quantity, shape, everything, told.get(quantity))
+    text, plain, tex = explained(quantity, shape, everything, told.get(quantity))
     shown = as_json(plain) if json_ else tex if latex else as_text(text)
     write(shown, out, plain=json_ or latex)
 
 
-def _explain(
+def explained(
     quantity: str, at: "Evaluation | None", everything: bool, told: float | None
 ) -> tuple[Any, dict[str, Any], str]:
+    """Return a derivation for the terminal, as JSON and as LaTeX."""
     from planner.report.explain import render
     from planner.report.explain.closed import CLOSED, closed_form
     from planner.report.explain.derive import derive
@@ -101,7 +102,8 @@ def _shape(at: Path | None, of: str | None) -> "tuple[dict[str, float], Evaluati
     return told if simulated else {}, shown[name]
 
 
-def _compare(a: str, b: str, at: Path | None, on: str | None) -> tuple[Any, dict[str, Any]]:
+def versus(a: str, b: str, at: Path | None, on: str | None) -> tuple[Any, dict[str, Any]]:
+    """Return why one shape is faster or better than another, for the terminal and as JSON."""
     from dataclasses import asdict
 
     from planner.inputs.loading import load_model

@@ -140,4 +140,4 @@ def test_without_torch_the_commands_say_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert "error: this command needs torch" in done.stderr
-    assert "hint: pip install 'llm-planner[calibration]'" in done.stderr
+    assert "repository: pip install '.[calibration]'" in done.stderr

@@ -60,7 +60,7 @@ def test_plots_have_no_colour_when_piped(planner):
 def test_plots_without_plotext_name_the_extra(planner, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotext", None)
     run = planner("predict", "llama-3.2-1b", "--plot")
-    assert run.returncode == 4 and "llm-planner[plot]" in run.stderr
+    assert run.returncode == 4 and "pip install '.[plot]'" in run.stderr
 
 
 def test_ui_without_streamlit_names_the_extra(planner, monkeypatch):
@@ -71,7 +71,7 @@ def test_ui_without_streamlit_names_the_extra(planner, monkeypatch):
         importlib.util, "find_spec", lambda n, *a: None if n == "streamlit" else found(n, *a)
     )
     run = planner("ui")
-    assert run.returncode == 4 and "llm-planner[ui]" in run.stderr
+    assert run.returncode == 4 and "pip install '.[ui]'" in run.stderr
 
 
 def test_explain_lists_every_quantity(planner):

@@ -69,7 +69,7 @@ def test_something_else(tmp_path, content):
 def test_a_newer_schema(tmp_path, recommended):
     with pytest.raises(SpecError, match="schema 3 is newer") as error:
         read_result(write(tmp_path, edited(recommended, ["schema"], 3)))
-    assert "--upgrade" in error.value.hint
+    assert "git pull" in error.value.hint
 
 
 def test_an_older_schema_says_how_to_make_it_anew(tmp_path, recommended):
