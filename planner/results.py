@@ -325,6 +325,8 @@ class Recommendation(Result):
     inputs: Question
     target_loss: float = Field(gt=0)
     baseline: Candidate
+    baseline_of: str = ""  # the models whose ratios the baseline has
+    tp_ready: int | None = None  # ways that heads and KV heads of the picks divide
     picks: dict[str, Candidate | None]
     pareto: tuple[Candidate, ...]  # lowest loss first
     binding: tuple[Binding, ...] = ()

@@ -46,6 +46,20 @@ class Question(Conditions):
         description="Head sizes to search; default: 64 up to 1B, 128 above.",
         json_schema_extra={"option": "head_dim"},
     )
+    tp_ready: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Ways that heads and KV heads must divide, whatever --tp is; default: 8, 4, 2 or "
+        "1, the most that costs the best shape less than 0.002 nats and 2 % of tokens/s.",
+    )
+    any_shape: bool = Field(
+        False, description="Search also shapes that only --tp cuts, as the paper's own picks are."
+    )
+    baseline: str | None = Field(
+        None,
+        description="Model whose ratios the baseline has; default: what the field builds at the size.",
+    )
     gqa: tuple[int, ...] = Field(tuple(range(1, 10)), description="Query heads per KV head.")
     align: int = Field(128, ge=1, le=8192, description="d_model and d_ff are multiples of this.")
     tolerance: float = Field(

@@ -43,6 +43,19 @@ def whole_heads(n_heads: Any, n_kv_heads: Any, tp: Any) -> Any:
     return (n_heads % tp == 0) & ((kv % tp == 0) | (tp % kv == 0))
 
 
+TP_DEGREES = (8, 4, 2, 1)  # that people serve with, the most first
+# Sizes of heads that attention kernels are made for; others are padded to the next, or have none.
+HEAD_SIZES = (32, 64, 96, 128, 192, 256)
+
+
+def ready_for(n_heads: Any, n_kv_heads: Any) -> Any:
+    """Return the most of `TP_DEGREES` that no head hinders; columns work too."""
+    found = np.ones(np.broadcast_shapes(np.shape(n_heads), np.shape(n_kv_heads)))
+    for tp in reversed(TP_DEGREES):
+        found = np.where(whole_heads(n_heads, n_kv_heads, tp), float(tp), found)
+    return found
+
+
 def refusal(s: Scenario) -> Refusal | None:
     """Return why `s` may not be asked: the first rule it breaks, or None."""
     m, e = s.model, s.engine

@@ -8,6 +8,8 @@ import pytest
 
 import planner as pl
 from planner.errors import Infeasible, SpecError, UnknownName
+from planner.law.law import loss as law_loss
+from planner.questions.recommend.baseline import baseline, baseline_words
 from planner.questions.recommend.recommend import OBJECTIVES, resolve_question
 from planner.questions.recommend.space import space_for
 from planner.scenario.evaluate import Evaluation
@@ -134,7 +136,7 @@ def test_the_front_is_that_of_the_whole_space(answer):
     tables = [Evaluation(r, a).table(OBJECTIVES) for a in space_for(q).chunks()]
     loss = np.concatenate([t["loss"] for t in tables])
     speed = np.concatenate([t["output_tokens_per_s"] for t in tables])
-    for pick in answer.pareto:
+    for pick in pl.recommend(params="1B", tokens="100B", any_shape=True).pareto:
         beats = (loss < pick.loss.value - 1e-12) & (
             speed > pick.output_tokens_per_s.value * (1 + 1e-12)
         )
@@ -316,3 +318,67 @@ def test_a_stated_volume_adds_the_cheapest_over_its_life():
     train_h = 6 * (pick.n_params - norms) * 1e11 / (0.4 * 312e12) / 3600
     serve_h = 1e9 * 1024 / pick.output_tokens_per_s.value / 3600
     assert cost["cheapest"].value == pytest.approx(2.0 * (train_h + serve_h), rel=1e-9)
+
+
+@pytest.mark.parametrize(("params", "tp", "on"), [(3e9, 1, "a100-sxm-40gb"), (7e9, 2, "h100-sxm")])
+def test_picks_can_be_cut_by_the_degrees_people_serve_with(params, tp, on):
+    """The most of 8, 4, 2, 1 that costs next to nothing; what is asked for is kept to."""
+    r = pl.recommend(params, 100 * params, tp=tp, on=on)
+    free = pl.recommend(params, 100 * params, tp=tp, on=on, any_shape=True)
+    assert r.tp_ready >= 1 and free.tp_ready is None
+    assert len(free.pareto) >= len(r.pareto)
+    mine, theirs = (x.picks["recommended"] for x in (r, free))
+    assert mine.output_tokens_per_s.value > 0.98 * theirs.output_tokens_per_s.value
+    assert mine.loss.value < theirs.loss.value + 0.002
+    (told,) = (b for b in r.binding if b.constraint.startswith("heads cut"))
+    assert told.limit == r.tp_ready
+    ways = [r.tp_ready, 8]
+    for asked, c in [(ways[0], c) for c in r.pareto] + [
+        (8, c) for c in pl.recommend(params, 100 * params, on=on, tp_ready=8).pareto
+    ]:
+        kv = c.n_kv_heads
+        assert c.n_heads % asked == 0 and (kv % asked == 0 or asked % kv == 0)
+
+
+def test_heads_that_no_kernel_has_need_any_shape():
+    with pytest.raises(SpecError, match="kernels"):
+        pl.recommend(1e9, 1e11, head_dim=80)
+    assert pl.recommend(1e9, 1e11, head_dim=80, any_shape=True).picks["recommended"].head_dim == 80
+
+
+@pytest.mark.parametrize("name", ["llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b"])
+def test_the_baseline_at_a_known_size_is_that_model(name):
+    m = pl.load_model(name)
+    q = question(m.n_params_non_embedding, 1e12, on="h200", tp=8)
+    space = space_for(q)
+    found = baseline(space, q.params)
+    for field in ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff"):
+        assert float(np.ravel(getattr(found, field))[0]) == getattr(m, field), field
+    assert baseline_words(q, q.params) == f"{m.name}'s shape"
+
+
+def test_the_baseline_jumps_nowhere_between_sizes():
+    """A step of 4 % in N moves its loss by less than a tie, besides what 4 % more parameters do."""
+    sizes = np.geomspace(9e8, 3e10, 90)
+    losses, groups = [], []
+    for n in sizes:
+        q = question(n, 1e12, on="h200", tp=1)
+        b = baseline(space_for(q), n)
+        groups.append(float(np.ravel(b.n_heads / b.n_kv_heads)[0]))
+        law = resolve_question(q, n).trained.columns
+        losses.append(float(np.ravel(law_loss(law, b, 1e12))[0]))
+        assert float(np.ravel(b.n_heads * b.head_dim / b.d_model)[0]) == pytest.approx(1, abs=0.12)
+    steps = np.diff(losses)
+    assert np.max(np.abs(steps - np.median(steps))) < 0.01
+    assert np.max(np.abs(np.diff(groups))) <= 1
+    assert min(groups) >= 3 and max(groups) <= 8
+
+
+def test_a_baseline_is_named_and_gains_are_against_it():
+    r = pl.recommend(3e9, 1e11, baseline="llama-3.1-8b")
+    assert (r.baseline.head_dim, r.baseline.gqa, r.baseline.n_layers) == (128, 4, 28)
+    assert "Llama-3.1-8B" in r.baseline_of
+    ratio = r.picks["recommended"].output_tokens_per_s.value / r.baseline.output_tokens_per_s.value
+    assert r.picks["recommended"].gain.value == pytest.approx(ratio)
+    with pytest.raises(SpecError, match="dense"):
+        pl.recommend(3e9, 1e11, baseline="mixtral-8x7b")

@@ -43,7 +43,7 @@ def test_the_loss_optimal_shape_is_the_laws_own_optimum_on_the_grid(size):
     tolerance in N a larger model may outweigh the last step towards r*.
     """
     asked, group, _ = CASES[size]
-    pick = pl.recommend(**asked, tokens=1e11, gqa=group).picks["lowest_loss"]
+    pick = pl.recommend(**asked, tokens=1e11, gqa=group, any_shape=True).picks["lowest_loss"]
     law, _ = default_law()
     columns = law.columns()
     penalty = (
@@ -61,7 +61,7 @@ def test_the_loss_optimal_shape_is_the_laws_own_optimum_on_the_grid(size):
 def test_the_papers_pareto_shape_lies_near_our_front(size):
     """At Surefire's own throughput the front's loss is lower by less than can be resolved."""
     asked, _, name = CASES[size]
-    result = pl.recommend(**asked, tokens=1e11, tolerance=0.02)
+    result = pl.recommend(**asked, tokens=1e11, tolerance=0.02, any_shape=True)
     one = evaluate([Scenario.of(name, conditions(tokens=1e11))], ("loss", "output_tokens_per_s"))
     surefire = {k: v[0] for k, v in one.table.items()}
     speed, loss = surefire["output_tokens_per_s"], surefire["loss"]

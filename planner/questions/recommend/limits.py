@@ -127,10 +127,10 @@ class Tally:
         )
 
 
-def binding(q: Question, table: Table, row: int, p_margin: Any) -> list[Binding]:
+def binding(q: Question, table: Table, row: int, finalists: Any, p_margin: Any) -> list[Binding]:
     """Return what binds the row of the pick to train; `table` holds the fronts it was chosen from."""
     pick = {name: float(table[name][row]) for name in table if name != "bound"}
-    found: list[Binding | None] = [_sureness(q, table, row, p_margin)]
+    found: list[Binding | None] = [_sureness(q, table, row, finalists, p_margin)]
     found += [
         _at_bound(f"{name} in [{low:g}, {high:g}], the law's evidence", pick[column], low, high)
         for name, column, (low, high) in (
@@ -148,6 +148,24 @@ def binding(q: Question, table: Table, row: int, p_margin: Any) -> list[Binding]
             text = f"the pick takes {show(pick[x.name], 's')} of the {show(limit, 's')} allowed"
             found.append(_bind(x.flag, limit, pick[x.name], text))
     return [b for b in found if b]
+
+
+def cut(table: Table, ways: int | None, leads: Mapping[int, int | None]) -> list[Binding]:
+    """Return what it costs that heads divide so many ways, or would cost to divide more."""
+    rows = {w: row for w, row in leads.items() if row is not None}
+    if ways not in rows or not len(rows) > 1:
+        return []
+    mine = rows[ways]
+    other = 1 if ways > 1 else min(w for w in rows if w > 1)
+    speed, loss = table["output_tokens_per_s"], table["loss"]
+    change = f"{speed[rows[other]] / speed[mine] - 1:+.1%} tokens/s, {loss[rows[other]] - loss[mine]:+.3f} nats"
+    text = (
+        f"--any-shape would give {change}"
+        if ways > 1
+        else f"--tp-ready {other} would give {change}"
+    )
+    heads = f"{table['n_heads'][mine]:.0f} heads on {table['n_kv_heads'][mine]:.0f} KV heads"
+    return [_bind(f"heads cut {ways} way{'s' * (ways > 1)}: {heads}", ways, ways, text)]
 
 
 def depth_caps(space: Space, table: Table, chosen: Mapping[str, int | None]) -> list[Binding]:
@@ -177,10 +195,11 @@ def _bind(constraint: str, limit: float, value: float, relaxing: str) -> Binding
     return Binding(constraint=constraint, limit=limit, value=value, relaxing=relaxing)
 
 
-def _sureness(q: Question, table: Table, row: int, p_margin: Any) -> Binding | None:
+def _sureness(q: Question, table: Table, row: int, finalists: Any, p_margin: Any) -> Binding | None:
     """Price how sure the pick must be: the fastest shape that is within the margin as likely as not."""
     speed = table["output_tokens_per_s"]
-    buys = float(np.max(speed[p_margin >= 0.5], initial=0.0) / speed[row]) - 1
+    likely = finalists[p_margin[finalists] >= 0.5]
+    buys = float(np.max(speed[likely], initial=0.0) / speed[row]) - 1
     if buys < 0.005:
         return None
     text = f"one as likely as not to be within it would serve {buys:+.0%} tokens/s"

@@ -29,19 +29,18 @@ def join(tables: list[Table]) -> Table:
 
 
 class Front:
-    """The Pareto front of loss against throughput, one a GQA level.
+    """The Pareto front of loss against throughput, one a level: how far shapes can be cut.
 
-    GQA's effect on loss is uncertain, never a benefit: a larger group is faster at the same mean
-    loss but less sure. Keeping a front a level keeps every shape some confidence could choose.
+    Which level is asked for is only known once its best can be weighed against the others'.
     """
 
     def __init__(self) -> None:
         self._levels: dict[float, Table] = {}
 
     def add(self, table: Table) -> None:
-        """Merge more rows in; they need columns loss, output_tokens_per_s and gqa."""
-        for level in np.unique(table["gqa"]):
-            new = rows(table, table["gqa"] == level)
+        """Merge more rows in; they need columns loss, output_tokens_per_s and ready."""
+        for level in np.unique(table["ready"]):
+            new = rows(table, table["ready"] == level)
             if level in self._levels:
                 new = join([self._levels[level], new])
             self._levels[level] = rows(new, front(new["loss"], new["output_tokens_per_s"]))

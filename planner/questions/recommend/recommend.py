@@ -20,14 +20,14 @@ from planner.inputs.law import SETS, load_law
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.inputs.serve_written import serve_command
-from planner.law.terms.depth import reference_depth
 from planner.metrics import SERVING
 from planner.picks import SURE, title
-from planner.questions.recommend.baseline import baseline
+from planner.questions.recommend.baseline import baseline, baseline_words
 from planner.questions.recommend.limits import (
     Tally,
     binding,
     checks,
+    cut,
     depth_caps,
     limits_of,
     shape_asked,
@@ -38,12 +38,14 @@ from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
 from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all, see
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
-from planner.scenario.legal import require_weights_fit, too_long
+from planner.scenario.legal import TP_DEGREES, ready_for, require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
 from planner.warnings import serving_warnings
 
 OBJECTIVES = ("loss", "output_tokens_per_s", "gqa")
+# What readiness for tensor parallelism may cost the best shape, where nobody asked for it.
+READY_NATS, READY_SPEED = 0.002, 0.02
 Progress = Callable[[int], None]
 
 
@@ -102,22 +104,29 @@ def recommend(
         name: row if row is None else buildable(found.pick(name, row), q)
         for name, row in found.chosen.items()
     }
-    lead = next((row for row in found.chosen.values() if row is not None), None)
+    lead = lead_of(found.chosen)
     return Recommendation(
         inputs=q,
         command=command,
         basis=resolved.basis,
         warnings=(*warnings(found, picks), *_of_serving(q, {"baseline": found.base, **picks})),
         target_loss=found.target,
+        baseline_of=baseline_words(q, n),
+        tp_ready=found.tp_ready,
         baseline=buildable(found.base, q),
         picks=picks,
         pareto=tuple(
             found.against_baseline(names.get(row, f"front-{i + 1}"), row)
-            for i, row in enumerate(on_front(found.table))
+            for i, row in enumerate(found.finalists)
         ),
         binding=(
             *capped,
-            *(() if lead is None else binding(q, found.table, lead, found.p_margin)),
+            *cut(found.table, found.tp_ready, found.leads),
+            *(
+                ()
+                if lead is None
+                else binding(q, found.table, lead, found.finalists, found.p_margin)
+            ),
         ),
         dropped=tally.record(),
         why_not=tuple(explain(found, tally, picks["recommended"], text) for text in why_not),
@@ -157,7 +166,7 @@ def resolve_question(q: Question, n: float) -> Resolved:
 def search(
     space: Space, r: Resolved, tally: Tally, progress: Progress | None = None
 ) -> Table | None:
-    """Evaluate the whole space and return the front of every GQA level, feasible rows only.
+    """Evaluate the whole space and return the front of every level, feasible rows only.
 
     Only what is chosen by is computed: the two objectives, and what a limit looks at.
     """
@@ -168,7 +177,8 @@ def search(
 
     def best_of(table: Table) -> tuple[Tally, Table | None]:
         own, best = Tally(tally.limits), Front()
-        best.add(rows(table, own.keep(table)))
+        kept = rows(table, own.keep(table))
+        best.add(kept | {"ready": ready_for(kept["n_heads"], kept["n_kv_heads"])})
         return own, best.all_levels()
 
     for own, best in evaluate_all(space.chunks(), r, tuple(asked), best_of):
@@ -192,6 +202,11 @@ class Weighed:
     p_target: Any
     p_margin: Any  # of at most the target and what may be lost against it
     target: float
+    tp_ready: int | None  # ways that the heads of picks divide; None: only what is asked
+    leads: Mapping[
+        int, int | None
+    ]  # the pick to train by how many ways heads divide, where looked at
+    finalists: Any  # rows on the front, of shapes that divide so
     chosen: dict[str, int | None]
 
     @cached_property
@@ -259,9 +274,7 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     """Put the baseline before the finalists, draw their losses, and choose."""
     q = space.question
     assert r.trained
-    depth = int(reference_depth(n))
-    depth = min(space.layers, key=lambda layers: abs(layers - depth))
-    base = baseline(space, depth, space.head_dims[0])
+    base = baseline(space, n)
     own = {name: np.atleast_1d(getattr(base, name)) for name in SHAPE}
     arch = arch_of(join([own, {name: kept[name] for name in SHAPE}]))
     names = [*SHAPE, *RATIOS, *CANDIDATE] + ["lifetime_usd"] * bool(r.terms)
@@ -273,8 +286,44 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     if q.max_loss is None:  # it is its own target
         p_target[0] = p_margin[0] = 1.0
     base_legal = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
-    chosen = choose(table, base_legal, p_target, p_margin, target, q.confidence)
-    return Weighed(q, space, r, table, draws, p_target, p_margin, target, chosen)
+    ready = ready_for(table["n_heads"], table["n_kv_heads"])
+
+    def at(least: int) -> tuple[Any, dict[str, int | None]]:
+        finalists = on_front(table, ready >= least)
+        sure = p_target, p_margin, target, q.confidence
+        return finalists, choose(table, finalists, base_legal, *sure)
+
+    best_at = {1: at(1)}
+    tp_ready = q.tp_ready
+    if not (q.tp_ready or q.any_shape):
+        tp_ready = most_ready(table, best_at, at)
+    finalists, chosen = best_at[1 if q.any_shape or q.tp_ready else tp_ready or 1]
+    sure = p_target, p_margin, target
+    leads = {ways: lead_of(picks) for ways, (_, picks) in best_at.items()}
+    return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen)
+
+
+At = tuple[Any, dict[str, int | None]]
+
+
+def most_ready(table: Table, best_at: dict[int, At], at: Callable[[int], At]) -> int:
+    """Return the most ways heads may divide for next to nothing; `best_at` gets what was looked at."""
+    free = lead_of(best_at[1][1])
+    for ways in TP_DEGREES[:-1]:
+        best_at[ways] = at(ways)
+        lead = lead_of(best_at[ways][1])
+        if lead is None or free is None:
+            continue
+        dearer = table["loss"][lead] - table["loss"][free] >= READY_NATS
+        slower = table["output_tokens_per_s"][lead] / table["output_tokens_per_s"][free]
+        if not dearer and slower > 1 - READY_SPEED:
+            return ways
+    return 1
+
+
+def lead_of(chosen: Mapping[str, int | None]) -> int | None:
+    """Return the row of the pick to train: the recommended, else the first there is."""
+    return next((row for row in chosen.values() if row is not None), None)
 
 
 def require_sense(table: Table, q: Question) -> None:
@@ -293,13 +342,20 @@ def require_sense(table: Table, q: Question) -> None:
         )
 
 
-def on_front(table: Table) -> Any:
-    """Return the rows that no other beats in loss and speed; not the baseline's, which is row 0."""
-    return 1 + front(table["loss"][1:], table["output_tokens_per_s"][1:])
+def on_front(table: Table, among: Any) -> Any:
+    """Return the rows that no other `among` them beats in loss and speed; the baseline, row 0, apart."""
+    found = 1 + np.flatnonzero(among[1:])
+    return found[front(table["loss"][found], table["output_tokens_per_s"][found])]
 
 
 def choose(
-    table: Table, base_legal: bool, p_target: Any, p_margin: Any, target: float, confidence: float
+    table: Table,
+    finalists: Any,
+    base_legal: bool,
+    p_target: Any,
+    p_margin: Any,
+    target: float,
+    confidence: float,
 ) -> dict[str, int | None]:
     """Return the row of each pick, the one to train first; None where no row qualifies.
 
@@ -307,7 +363,7 @@ def choose(
     than it for nothing. Ties in speed go to the lower loss: the order of rows changes nothing.
     """
     loss, speed = table["loss"], table["output_tokens_per_s"]
-    rows = np.array([*[0] * base_legal, *on_front(table)], dtype=int)
+    rows = np.array([*[0] * base_legal, *finalists], dtype=int)
 
     def best(by: Any, among: Any) -> int | None:
         good = rows[among[rows]]

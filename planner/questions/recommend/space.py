@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Arch, Table
+from planner.errors import SpecError
 from planner.inputs.model import llama_extra_params, llama_rope_elements
 from planner.inputs.question import Question, Range
 from planner.law.terms.depth import field_depths, reference_depth
 from planner.law.terms.head_size import reference_head_dim
 from planner.scenario.evaluate import SHAPE
-from planner.scenario.legal import whole_heads
+from planner.scenario.legal import HEAD_SIZES, whole_heads
 
 DEPTH_STEP = 0.1  # of ln(layers), between the depths of an automatic search
 CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
@@ -91,6 +92,8 @@ class Space:
         heads, groups = heads.ravel(), groups.ravel()
         kv_heads = heads / groups
         legal = (heads % groups == 0) & whole_heads(heads, kv_heads, q.engine.tp)
+        if q.tp_ready and not q.any_shape:
+            legal &= whole_heads(heads, kv_heads, q.tp_ready)
         return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
@@ -133,11 +136,22 @@ class Space:
 
 
 def space_for(question: Question) -> Space:
-    """Return the space a question spans, with its default depth and head size filled in."""
+    """Return the space a question spans, with its default depth and head size filled in.
+
+    Raises:
+        SpecError: a head size that no kernel has, unless any shape is asked for.
+
+    """
     space = Space(question, question.layers, question.head_dims)
     n = space.n_non_embedding(question.params)
     depth = int(reference_depth(n))
     head_dims = question.head_dims or (int(reference_head_dim(n)),)
+    if not question.any_shape and (odd := [h for h in head_dims if h not in HEAD_SIZES]):
+        sizes = ", ".join(map(str, HEAD_SIZES))
+        raise SpecError(
+            f"--head-dim {odd[0]}: attention kernels are made for heads of {sizes}",
+            hint="choose one of those, or ask for --any-shape",
+        )
     if question.layers or not question.search_depth:
         return Space(question, question.layers or (depth,), head_dims)
     low, high = field_depths(n)
