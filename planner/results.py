@@ -432,6 +432,8 @@ class Score(Record):
     bias: float | None  # median of predicted / measured, less 1
     spearman: float | None  # None where there is nothing to rank
     coverage: float | None  # of 80 % intervals; None where there are none
+    interval_score: float | None = None  # mean, of 80 % intervals of the logarithm; less is better
+    flat_score: float | None = None  # the same with the one width that suits these rows best
 
 
 class Verdict(Record):

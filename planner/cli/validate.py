@@ -8,7 +8,7 @@ import typer
 from planner.cli.flags import SERVING, Form, From, takes
 
 if TYPE_CHECKING:
-    from planner.questions.validate.validate import Refit
+    from planner.questions.validate.predicted import Refit
 
 Data = Annotated[
     Path,
@@ -23,6 +23,13 @@ Cv = Annotated[
 Model = Annotated[
     str, typer.Option(help="The model, where the file has none, or not its usual name.")
 ]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help="What rows must share to be scored together: of gpu,engine,model,dtype,tp,arrival,lengths,metric.",
+    ),
+]
 Worst = Annotated[int, typer.Option(help="How many of the worst rows to show.")]
 
 
@@ -33,6 +40,7 @@ def validate(
     cv: Cv = False,
     model: Model = "",
     from_: From = None,
+    by: By = "",
     worst: Worst = 10,
     **settings: Any,
 ) -> None:
@@ -65,7 +73,8 @@ def validate(
     known = {COLUMN_OF.get(name, name): str(value) for name, value in settings.items()}
     known, refit = {"model": model, **known}, _refit() if cv else None
     command = command_line()
-    found = validate_file(data, known=known, refit=refit, worst=worst, command=command)
+    together = tuple(filter(None, (name.strip() for name in by.split(","))))
+    found = validate_file(data, known=known, refit=refit, by=together, worst=worst, command=command)
     form.show(found, serve=serve)
 
 

@@ -184,6 +184,11 @@ def validate_sections(v: Validation, figures: bool) -> Page:
         "each architecture predicted by a fit on the others" if v.cross_validated else "as shipped"
     )
     text = [f"{v.source}: {v.overall.n:,} rows, predictions {how}."]
+    if (told := v.overall.interval_score) is not None:
+        text.append(
+            f"Interval score, mean of ln: {told:.2f}; of the one width that suits these rows best "
+            f"{v.overall.flat_score:.2f}."
+        )
     if o := v.overflow:
         text.append(
             f"Cache overflow: {o['found']} of {o['measured']} batches found, "

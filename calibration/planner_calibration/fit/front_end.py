@@ -150,7 +150,7 @@ def read(folder: Path) -> list[Run]:
 
 def simulated(p: Prepared, front_end: Callable[[Run], FrontEnd]) -> list[Seen | None]:
     """Simulate every run under a front end."""
-    return p.see(lambda run, system: replace(system, front_end=front_end(run)))
+    return p.see(lambda i, system: replace(system, front_end=front_end(p.runs[i])))
 
 
 def fit(runs: Sequence[Run], say: Callable[[str], None]) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ The columns (a file may have more; `*` are required, of alternatives one):
     lengths                   fixed, uniform:0.8, lognormal, sharegpt; mean only: taken as fixed
     date                      of the run: where no version is said, the engine's of that day
     outcome judge             of an engine's start: ran, or failed and why; `no` leaves a row out
+    speculative               none, or the draft that was used: scored apart
     flag flags                why a row should not count; scored apart
 
 and what was measured: any of `COLUMNS` by name, or one a row in `metric` and `value`.
@@ -34,6 +35,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import PlannerError, SpecError
+from planner.inputs.bench_results import CHUNKED
 from planner.inputs.benchmarks import passed
 from planner.inputs.device import device_named
 from planner.inputs.engine import engine_named, engines
@@ -222,7 +224,7 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     overflow = _truth(said) if said else None
     engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
     scenario = scenario_of(row, column)
-    flag = row.get("flag") or against(row)
+    flag = row.get("flag") or "|".join(filter(None, (against(row), in_chunks(row, column))))
     flag = flag or (unjudged(row, scenario) if column in MEMORY else "")
     return Run(scenario, column, value, line, engine, row["gpu"], flag, overflow)
 
@@ -234,7 +236,20 @@ def flags_of(row: Row) -> list[str]:
 
 def against(row: Row) -> str:
     """Return the flags for which a row is scored apart; nothing where none says so."""
-    return "|".join(f for f in flags_of(row) if not f.startswith(NOTED))
+    flags = [f for f in flags_of(row) if not f.startswith(NOTED)]
+    drafts = row.get("speculative") or "none"
+    return "|".join(flags + [f"speculative {drafts}"] * (drafts != "none"))
+
+
+def in_chunks(row: Row, column: str) -> str:
+    """Say whether gaps that a client saw are of several tokens, as its times per token tell."""
+    if not column.startswith("itl_"):
+        return ""
+    for statistic in ("mean_s", "s", "p50_s"):
+        gap_s, token_s = (_number(row, f"{n}_{statistic}", 0.0) for n in ("itl", "tpot"))
+        if gap_s and token_s:
+            return "gaps of several tokens" if gap_s / token_s - 1 > CHUNKED else ""
+    return ""
 
 
 def unjudged(row: Row, s: Scenario) -> str:

@@ -1,6 +1,6 @@
 """Predictions for measured runs, under the constants that ship or others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,12 +63,15 @@ class Prepared:
         return self._filled(np.nan, of)
 
     def see(
-        self, under: Callable[[Run, System], System] = lambda run, system: system
+        self,
+        under: Callable[[int, System], System] = lambda i, system: system,
+        among: Container[int] | None = None,
     ) -> list[Seen | None]:
         """Simulate the runs whose requests arrive, each once, and say what was seen of each.
 
         Args:
-            under: returns the system to simulate a run on, of its own.
+            under: returns the system to simulate a run on, by its number, of its own.
+            among: numbers of the runs that count; all where nothing is said.
 
         """
         at: dict[int, tuple[Evaluation, int]] = {}
@@ -79,16 +82,24 @@ class Prepared:
         known: dict[Any, int] = {}
         which: list[int | None] = [None] * self.n
         for i, run in enumerate(self.runs):
-            if run.column in MEMORY or not fits[i] or not arrives(run.scenario):
+            out = among is not None and i not in among
+            if out or run.column in MEMORY or not fits[i] or not arrives(run.scenario):
                 continue
             key = (run.line, run.scenario.workload)
             if key not in known:
                 known[key] = len(jobs)
                 group, place = at[i]
-                jobs.append(Job(run.scenario, under(run, rows_of(group.system, place))))
+                jobs.append(Job(run.scenario, under(i, rows_of(group.system, place))))
             which[i] = known[key]
         seen = simulate_all(jobs)
         return [None if j is None else seen[j] for j in which]
+
+    def take(self, rows: Sequence[int]) -> "Prepared":
+        """Return some of the runs, by number."""
+        by = dict(enumerate(self.deployments))
+        chosen = [self.runs[i] for i in rows]
+        places = {id(run.scenario): by[i] for i, run in zip(rows, chosen, strict=True)}
+        return prepare(chosen, lambda s: places[id(s)])
 
     def ln_sd(self, under_load: bool = False) -> Floats:
         """Return the spread each prediction claims; as a simulated figure, or a closed form's."""

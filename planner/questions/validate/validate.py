@@ -2,9 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from planner.inputs.files import Content, Sheet, csv_in
 from planner.inputs.formats import FORMATS
 from planner.inputs.profile import profile_for
 from planner.interval import INTERVAL, Z
-from planner.metrics import METRICS
 from planner.questions.validate.kernel_rows import KernelRows, group_kernels, predicted_s
 from planner.questions.validate.measured import (
     COLUMN_OF,
@@ -32,7 +30,8 @@ from planner.questions.validate.measured import (
     runs_of,
     starts_of,
 )
-from planner.questions.validate.scoring import prepare, seen_in
+from planner.questions.validate.predicted import Refit, as_shipped, left_out
+from planner.questions.validate.scoring import prepare
 from planner.questions.validate.start_log import sheet_of, started
 from planner.results import Estimate, Line, Score, Validation, Verdict, Worst
 from planner.scenario import legal
@@ -40,8 +39,19 @@ from planner.scenario.evaluate import arrives
 from planner.scenario.scenario import Deployment, Scenario, group_of, resolve
 
 Floats = NDArray[np.float64]
-Refit = Callable[[Sequence[Run], Sequence[Run]], Floats]
 WORST = 10
+BY = (
+    "gpu",
+    "engine",
+    "model",
+    "dtype",
+    "tp",
+    "arrival",
+    "lengths",
+    "metric",
+)  # fields of `Measured`
+GROUPS = [("gpu", "engine", "metric"), ("gpu", "engine", "tp", "dtype"),
+          *((name,) for name in ("gpu", "engine", "model", "metric"))]  # fmt: skip
 HINT = "name a CSV with a header, a benchmark's result, or an engine's start-up log"
 BENCH = {"gpu": DEFAULT_DEVICE, "engine": "vllm"}  # where nobody says
 
@@ -53,11 +63,14 @@ class Measured:
     line: int
     gpu: str
     engine: str
-    kind: str  # degree and format, where a whole engine ran
     model: str
     metric: str
     setting: str
     measured: float
+    tp: str = ""  # and what follows: of a whole engine that ran
+    dtype: str = ""
+    arrival: str = ""
+    lengths: str = ""
     predicted: float = math.nan
     ln_sd: float = math.nan
     flag: str = ""
@@ -73,11 +86,13 @@ def score(
         return Score(n=0, refused=refused, **nothing)
     ape = np.abs(predicted / measured - 1.0)
     ln_error = np.log(predicted / measured)
-    rank = covered = None
+    rank = covered = told = flat = None
     if len(measured) > 2 and np.ptp(measured) > 0 and np.ptp(predicted) > 0:
         rank = float(np.corrcoef(_ranks(measured), _ranks(predicted))[0, 1])
     if ln_sd is not None and not np.isnan(ln_sd).all():
         covered = float(np.mean(np.abs(ln_error) <= Z * ln_sd))
+        told = interval_score(ln_error, Z * ln_sd)
+        flat = interval_score(ln_error, np.quantile(np.abs(ln_error), INTERVAL))
     return Score(
         n=len(measured),
         refused=refused,
@@ -87,7 +102,24 @@ def score(
         bias=float(np.median(predicted / measured) - 1.0),
         spearman=rank,
         coverage=covered,
+        interval_score=told,
+        flat_score=flat,
     )
+
+
+def interval_score(error: Floats, half_width: Any) -> float:
+    """Return the mean score of intervals: their width, and what they miss, dearly; less is better.
+
+    [Gneiting and Raftery 2007, eq. 43.] The one width it likes best for given errors is their
+    80 % quantile.
+
+    Args:
+        error: of each prediction (any unit), (n,).
+        half_width: of each 80 % interval, or of all (the same unit).
+
+    """
+    missed = np.maximum(np.abs(error) - half_width, 0.0)
+    return float(np.mean(2.0 * half_width + 2.0 / (1.0 - INTERVAL) * missed))
 
 
 def _ranks(values: Floats) -> Floats:
@@ -101,6 +133,7 @@ def validate_file(
     *,
     known: Mapping[str, str] | None = None,
     refit: Refit | None = None,
+    by: Sequence[str] = (),
     worst: int = WORST,
     command: str = "",
 ) -> Validation:
@@ -112,20 +145,25 @@ def validate_file(
         path: a CSV, what a benchmark tool wrote, or a log, gzipped or not; `-` is standard input.
         known: columns that the file leaves out: gpu, engine, dtype, tp, model, batch, ….
         refit: see `validate_runs`.
+        by: see `validate_runs`.
         worst: how many of the worst rows to keep.
         command: recorded in the result.
 
     Raises:
-        SpecError: the file cannot be read, or nothing in it can.
+        SpecError: the file cannot be read, or nothing in it can; `by` names nothing of a row.
 
     """
+    if unknown := [name for name in by if name not in BY]:
+        raise SpecError(f"--by: rows have no {unknown[0]!r}", hint=f"they have {', '.join(BY)}")
     content = Content.of(path, hint=HINT)
     sheet, log, notes = sheet_in(content, known or {})
     source = content.path.name
     if "op" in sheet.header:
         return validate_kernels(group_kernels(sheet), source, worst=worst, command=command)
     runs, unread = runs_of(sheet)
-    found = validate_runs(runs, source, unread=unread, refit=refit, worst=worst, command=command)
+    found = validate_runs(
+        runs, source, unread=unread, refit=refit, by=by, worst=worst, command=command
+    )
     more: dict[str, Any] = {"started": started(log, found.lines, runs)} if log else {}
     more |= {"basis": found.basis | {"file": "; ".join(notes)}} if notes else {}
     return found.model_copy(update=more | {"verdicts": tuple(map(_verdict, starts_of(sheet)))})
@@ -191,6 +229,7 @@ def validate_runs(
     *,
     unread: Sequence[Unread] = (),
     refit: Refit | None = None,
+    by: Sequence[str] = (),
     worst: int = WORST,
     command: str = "",
 ) -> Validation:
@@ -200,8 +239,9 @@ def validate_runs(
         runs: what was measured.
         source: where it comes from, for the report.
         unread: numbers of the file that could not be asked about: counted in every table.
-        refit: for cross-validation: predicts its second argument by a fit on its first. Given,
+        refit: for cross-validation: fits the engine of its second argument on its first. Given,
             every architecture is predicted by a fit on the others.
+        by: what rows must share to be scored together, of `BY`; nothing: several such.
         worst: how many of the worst rows to keep.
         command: recorded in the result.
 
@@ -210,17 +250,10 @@ def validate_runs(
     refused = [refusal(r, known) for r in runs]
     asked = [r for r, why in zip(runs, refused, strict=True) if not why]
     prepared = prepare(asked, lambda s: _deployment(s, known))
-    always = np.array([METRICS[COLUMNS[r.column].metric].always for r in asked], dtype=bool)
-    predicted = np.where(prepared.fits() | always, prepared.predict(), np.nan)
-    ln_sd, over = prepared.ln_sd(), prepared.overflows()
-    if refit is not None:
-        predicted, ln_sd = _left_out(asked, refit)
-    else:
-        loaded = prepared.ln_sd(under_load=True)
-        for i, seen in enumerate(prepared.see()):
-            if seen is not None:
-                predicted[i], ln_sd[i] = seen_in(seen, asked[i]), loaded[i]
-    answers = iter(zip(predicted, ln_sd, strict=True))
+    over = prepared.overflows()
+    answers = iter(
+        zip(*(left_out(prepared, refit) if refit else as_shipped(prepared)), strict=True)
+    )
     rows = []
     for r, why in zip(runs, refused, strict=True):
         value, sd = (math.nan, math.nan) if why else next(answers)
@@ -231,6 +264,7 @@ def validate_runs(
         source,
         sorted({d.basis for d in known.values() if isinstance(d, Deployment)}),
         worst,
+        by=by,
         names=_names(asked, known),
         overflow=_overflow(asked, over),
         cross_validated=refit is not None,
@@ -292,8 +326,8 @@ def validate_kernels(
         for i, t in enumerate(predicted_s(g, profile.alone())):
             setting = " ".join(f"{k}={v[i]:.0f}" for k, v in g.columns.items() if v[i] == v[i])
             rows.append(
-                Measured(g.line[i], g.device_id, g.kernel[i], "", g.op, g.dtype, setting,
-                         float(g.time_s[i]), float(t), flag=g.flag[i])
+                Measured(g.line[i], g.device_id, g.kernel[i], g.op, g.dtype, setting,
+                         float(g.time_s[i]), predicted=float(t), flag=g.flag[i])
             )  # fmt: skip
     return _assemble(rows, source, sorted(basis), worst, command=command, column="time_s")
 
@@ -304,6 +338,7 @@ def _assemble(
     basis: Sequence[str],
     worst: int,
     *,
+    by: Sequence[str] = (),
     names: str = "",
     overflow: dict[str, int] | None = None,
     cross_validated: bool = False,
@@ -321,9 +356,11 @@ def _assemble(
         can = which & known
         return score(measured[can], predicted[can], ln_sd[can], int(np.sum(which & ~known)))
 
-    def by(key: Callable[[Measured], str], which: NDArray[np.bool_]) -> dict[str, Score]:
-        names = np.array([key(x) for x in rows])
-        return {str(n): scored(which & (names == n)) for n in sorted(set(names[which]))}
+    def sorted_by(which: NDArray[np.bool_], *names: str) -> dict[str, Score]:
+        keys = np.array(["  ".join(filter(None, (getattr(x, n) for n in names))) for x in rows])
+        return {str(k): scored(which & (keys == k)) for k in sorted(set(keys[which]))}
+
+    together = [by] if by else GROUPS
 
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.where(plain, np.abs(np.log(predicted / measured)), -1.0)
@@ -333,12 +370,8 @@ def _assemble(
         basis={"names": names} if names else {},
         source=source,
         overall=scored(unflagged if plain.any() else np.ones(len(rows), bool)),
-        groups={
-            "gpu, engine, metric": by(lambda x: f"{x.gpu}  {x.engine}  {x.metric}", unflagged),
-            "gpu, engine, tp, dtype": by(lambda x: f"{x.gpu}  {x.engine}  {x.kind}", unflagged),
-            **{n: by(attrgetter(n), unflagged) for n in ("gpu", "engine", "model", "metric")},
-        },
-        flagged=by(lambda x: x.flag, ~unflagged),
+        groups={", ".join(names): sorted_by(unflagged, *names) for names in together},
+        flagged=sorted_by(~unflagged, "flag"),
         worst=tuple(_worst(rows[i]) for i in order[: min(worst, int(plain.sum()))]),
         overflow=overflow,
         profiles=tuple(basis),
@@ -367,7 +400,7 @@ def _line(x: Measured, column: str) -> Line:
 def _unread(u: Unread) -> Measured:
     gpu, engine, model, flag = (u.row.get(n) or "" for n in ("gpu", "engine", "model", "flag"))
     nan = math.nan
-    return Measured(u.line, gpu, engine, "", model, u.column, "", nan, flag=flag, refused=u.why)
+    return Measured(u.line, gpu, engine, model, u.column, "", nan, flag=flag, refused=u.why)
 
 
 def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
@@ -378,32 +411,6 @@ def _measured(r: Run, predicted: float, ln_sd: float, refused: str) -> Measured:
     if not FORMATS[e.dtype].plain or e.kv_dtype:
         setting += f", {e.dtype}" + (f" kv {e.kv_dtype}" if e.kv_dtype else "")
     engine = f"{e.name} {e.version}".strip() if r.column in MEMORY else e.generation
-    where = (r.line, s.on, engine, f"tp {e.tp}  {e.dtype}", s.model.name, r.column, setting)
-    return Measured(*where, r.value, predicted, ln_sd, r.flag, refused)
-
-
-def _left_out(runs: Sequence[Run], refit: Refit) -> tuple[Floats, Floats]:
-    """Predict each architecture by a fit on the others, of the same device and engine.
-
-    The interval is as wide as the others' errors say, each of them predicted in the same way.
-    """
-    predicted, ln_sd = np.full(len(runs), np.nan), np.full(len(runs), np.nan)
-    measured = np.array([r.value for r in runs])
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i, r in enumerate(runs):
-        groups.setdefault((r.scenario.on, r.scenario.engine.generation), []).append(i)
-    for rows in groups.values():
-        architectures = sorted({runs[i].architecture for i in rows})
-        for architecture in architectures:
-            own = [i for i in rows if runs[i].architecture == architecture]
-            rest = [runs[i] for i in rows if runs[i].architecture != architecture]
-            rest = [r for r in rest if not r.flag] or rest
-            if rest:
-                predicted[own] = refit(rest, [runs[i] for i in own])
-        errors = np.abs(np.log(predicted / measured))
-        for architecture in architectures:
-            own = [i for i in rows if runs[i].architecture == architecture]
-            others = [i for i in set(rows) - set(own) if not runs[i].flag]
-            if others:
-                ln_sd[own] = np.quantile(errors[others], INTERVAL) / Z
-    return predicted, ln_sd
+    where = (r.line, s.on, engine, s.model.name, r.column, setting, r.value)
+    ran = (f"tp {e.tp}", e.dtype, str(w.kind), w.lengths or "fixed")
+    return Measured(*where, *ran, predicted, ln_sd, r.flag, refused)
