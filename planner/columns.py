@@ -130,6 +130,7 @@ class Limits:
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
     async_scheduling: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
+    recv_interval: Scalar = 1.0  # decode steps from one look for new requests to the next
     prefix_caching: Scalar = 1.0  # 1 where blocks of prompts are kept for later ones
     cache_bytes: Bytes = 0.0  # of a device, where it is stated; 0: what the fraction leaves
 

@@ -153,6 +153,7 @@ reserve_bytes | M_r | byte | held by a draft
 max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
 eager | e |  | 1 where no graphs are captured
 async_scheduling | a |  | 1 where the next step is prepared while the devices are busy
+recv_interval | k |  | decode steps from one look for new requests to the next
 prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
 cache_bytes | M_{kv}^{said} | byte | cache of a device where it is stated
 cuts_prompts | c_{cut} |  | 0 where a prompt is computed whole, whatever the budget

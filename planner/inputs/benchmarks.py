@@ -10,13 +10,22 @@ from planner.data import bundled
 from planner.inputs.fields import Spec, load_toml
 
 
+class Passed(Spec):
+    """Options that a benchmark passes to an engine, on some devices or all, from a load on."""
+
+    engine: str
+    on: tuple[str, ...] = ()  # hardware ids; none: all
+    from_concurrency: int = 0
+    options: dict[str, bool | int | float | str]
+
+
 class Benchmark(Spec):
     """One benchmark of `presets/benchmarks.toml`."""
 
     name: str  # how the `source` of its rows begins
     source: str = Field(pattern="^https://")
     written: date
-    passes: dict[str, dict[str, bool | int | float | str]]  # options, by engine
+    passes: tuple[Passed, ...]  # of those that apply, later ones win
 
 
 class _Benchmarks(Spec):
@@ -28,13 +37,18 @@ def _known() -> tuple[Benchmark, ...]:
     return load_toml(_Benchmarks, bundled("presets") / "benchmarks.toml").benchmarks
 
 
-def passed(source: str, engine: str) -> dict[str, Any]:
+def passed(source: str, engine: str, on: str, concurrency: int) -> dict[str, Any]:
     """Return the options that the benchmark of a row is known to pass to an engine.
 
     Args:
         source: of the row, as its file says.
         engine: id.
+        on: device, id.
+        concurrency: requests kept in flight.
 
     """
-    named = (b.passes.get(engine, {}) for b in _known() if source.startswith(b.name))
-    return dict(next(named, {}))
+    found: dict[str, Any] = {}
+    for p in (p for b in _known() if source.startswith(b.name) for p in b.passes):
+        if p.engine == engine and on in (p.on or (on,)) and concurrency >= p.from_concurrency:
+            found |= p.options
+    return found

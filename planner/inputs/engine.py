@@ -48,6 +48,13 @@ class EngineLimits(Spec):
     async_scheduling: bool = Field(
         False, description="Prepare the next step while the devices are busy with this one."
     )
+    recv_interval: int = Field(
+        1,
+        ge=1,
+        le=10**4,
+        description="Decode steps from one look for new requests to the next.",
+        json_schema_extra={"aliases": "scheduler_recv_interval"},
+    )
     block_tokens: int = Field(
         16,
         ge=1,
@@ -381,5 +388,6 @@ class EngineSpec(EngineLimits, EngineChoice):
             prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),
             async_scheduling=float(self.async_scheduling),
+            recv_interval=float(self.recv_interval),
             cache_bytes=float(self.kv_cache_bytes or 0),
         )

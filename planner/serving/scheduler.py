@@ -13,7 +13,9 @@ Continuous batching; four switches of `Rules` make it that of an engine:
                                              set back (GUARANTEED_NO_EVICT, pyexecutor/scheduler.py)
 
 `ahead` (asynchronous scheduling, overlap): a step is put together when the one before it starts, so
-what arrives meanwhile waits a step longer. A prompt enters when the cache has blocks for all of it.
+what arrives meanwhile waits a step longer. With `looks_every` the scheduler asks for new requests after
+as many decode steps only, after every step of prompts, and always while it has nothing to do (SGLang's
+--scheduler-recv-interval, managers/scheduler_recv_skipper.py). A prompt enters when the cache has blocks for all of it.
 A sequence that finds no free block preempts the youngest, which gives up its blocks and computes
 them again later. Between two events (an arrival that can enter, a finish, a full cache) every step
 is a plain decode step, and the run of them is one sum.
@@ -41,6 +43,7 @@ class Rules:
     cuts: bool = True  # prompts are cut to the budget of a step
     ahead: bool = False  # a step is put together when the one before it starts
     reserves: bool = False  # a request enters only if its whole output will fit
+    looks_every: int = 1  # decode steps from one look for new requests to the next
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class Engine:
         self.came = 0  # requests that have arrived at the server
         self.waiting: deque[int] = deque()
         self.decided = 0.0  # clock at which the next step was put together
+        self.unasked = 0  # decode steps since the scheduler last looked for new requests
         self.span = range(n) if measured is None else range(*measured)
         self.missing = len(self.span)  # measured requests that have not ended
         self.all_measured = self.missing == n
@@ -134,7 +138,9 @@ class Engine:
         """Serve every request, or until those that are measured have ended."""
         self.ready = self._look()  # when the scheduler sees the next request
         while self.missing and not (self.stop_early and self.sent > self.span.stop):
-            while self.ready <= self.decided:
+            if not (self.decoding or self.prefilling or self.waiting):
+                self.unasked = 0
+            while not self.unasked and self.ready <= self.decided:
                 self.waiting.append(self.next)
                 self.next += 1
                 if self.taken:
@@ -263,6 +269,7 @@ class Engine:
         else:  # prompts that came with their cache join the decoding at once
             seconds = 0.0
         self._spend(seconds, 1, seconds)
+        self.unasked = 0
         self.log.prompt_steps += 1
         self.log.prompt_tokens += tokens
         self.client = self._reaches_client(len(done) + beside * (tokens > 0), 1, seconds)
@@ -287,12 +294,14 @@ class Engine:
             # What comes while a step runs enters the next, or the one after it.
             patience = max(self.ready - self.now, 0.0)
             reached = self.times.steps_until(seqs, context, steps, patience) if patience else 0
-            steps = max(min(reached + rules.ahead, steps), 1)
+            looks = -(-(self.unasked + max(reached + rules.ahead, 1)) // rules.looks_every)
+            steps = min(looks * rules.looks_every - self.unasked, steps)
         if self.stalled and steps > 1:  # the first gap after a stall is its own
             steps = 1
         seconds = self.times.run(seqs, context, steps)
         last_s = self.times.run(seqs, context + steps - 1, 1) if rules.ahead else 0.0
         self._spend(seconds, steps, last_s)
+        self.unasked = (self.unasked + steps) % rules.looks_every
         self.client = self._reaches_client(seqs * steps, steps, seconds)
         self._advance(steps, seconds)
         self._record()

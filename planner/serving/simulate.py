@@ -219,6 +219,7 @@ def rules(s: System, w: Workload) -> Rules:
         cuts=bool(s.limits.cuts_prompts),
         ahead=bool(s.limits.async_scheduling),
         reserves=bool(s.limits.reserves_output),
+        looks_every=int(s.limits.recv_interval),
     )
 
 

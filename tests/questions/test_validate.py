@@ -8,6 +8,7 @@ import pytest
 from planner.columns import Kernels, Overheads
 from planner.errors import SpecError
 from planner.inputs.bench_results import read_bench
+from planner.inputs.benchmarks import passed
 from planner.inputs.files import Sheet, read_csv
 from planner.inputs.profile import load_profile
 from planner.questions.validate.kernel_rows import group_kernels, predicted_s
@@ -196,7 +197,8 @@ def test_a_row_without_a_version_ran_what_was_current_and_what_its_benchmark_pas
         == "0.10"
     )
     assert not any("async_scheduling" in s for s in said.values())
-    known = engine_settings(row | {"source": "InferenceX: a copy", "date": "2025-10-28"})
-    assert known["async_scheduling"] is True
-    known = engine_settings({"engine": "sglang", "source": "InferenceX"})
-    assert "async_scheduling" not in known and known["memory_fraction"] == 0.8
+    assert passed("InferenceX: a copy", "vllm", "h200-sxm", 4) == {"async_scheduling": True}
+    assert passed("InferenceX", "sglang", "h200-sxm", 64) == {"memory_fraction": 0.8}
+    intervals = [passed("InferenceX", "sglang", "b200", n)["recv_interval"] for n in (8, 16, 64)]
+    assert intervals == [10, 30, 30]
+    assert passed("somebody's blog", "sglang", "b200", 4) == {}

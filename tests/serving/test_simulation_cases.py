@@ -1,6 +1,7 @@
 """Crafted traffic: bursts, a request nobody can hold, nothing to say, ten thousand at once."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,17 @@ def test_pipeline_batches_share_the_cache_and_the_load(make, times):
     s = make(max_batched_tokens=512, max_num_seqs=16, pp=2)
     sim = simulate(s, fixed(64, 200, 50), concurrency=16)
     assert sim.served.all() and len(sim.logs) == 2
+
+
+@pytest.mark.parametrize("every", [1, 10, 30])
+def test_a_newcomer_waits_until_the_scheduler_looks(small, every):
+    """It looks after its first prompt, and each so many decode steps after that; at once when idle."""
+    s = replace(small, limits=replace(small.limits, recv_interval=float(every)))
+    first = simulate(s, requests((0, 100, 200)))
+    start, step_s = first.first_s[0], first.tpot_s[0]
+    late = start + 33.5 * step_s  # amid the 34th step after the first token
+    both = simulate(s, requests((0, 100, 200), (late, 100, 2), (1e3, 100, 2)))
+    looked = start + {1: 34, 10: 40, 30: 60}[every] * step_s
+    prompt_s = both.first_s[2] - 1e3  # of a lone one
+    assert both.first_s[1] == pytest.approx(looked + prompt_s, rel=0.02)
+    assert prompt_s == pytest.approx(start, rel=1e-6)

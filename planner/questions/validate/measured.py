@@ -321,6 +321,8 @@ def scenario_of(row: Row, column: str) -> Scenario:
     gpu = row["gpu"]
     settings: dict[str, Any] = {"on": gpu if gpu.endswith(".toml") else device_named(gpu)}
     settings |= engine_settings(row)
+    kept = round(_number(row, "concurrency", 0.0))
+    settings |= passed(row.get("source") or "", settings["engine"], settings["on"], kept)
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)
@@ -407,5 +409,4 @@ def engine_settings(row: Row) -> dict[str, Any]:
     dtype = row.get("quantization") or row.get("dtype") or ""
     weights, cache = formats_in(dtype, row.get("kv_dtype") or "")
     found = {"engine": name, "engine_version": version, "kv_dtype": cache}
-    found |= passed(row.get("source") or "", name)
     return found | ({"dtype": weights} if dtype else {})  # else what the checkpoint is stored in
