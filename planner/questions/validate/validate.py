@@ -361,6 +361,7 @@ def _assemble(
         return {str(k): scored(which & (keys == k)) for k in sorted(set(keys[which]))}
 
     together = [by] if by else GROUPS
+    flags = sorted({f for x in rows for f in x.flag.split("|") if f})
 
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.where(plain, np.abs(np.log(predicted / measured)), -1.0)
@@ -371,7 +372,7 @@ def _assemble(
         source=source,
         overall=scored(unflagged if plain.any() else np.ones(len(rows), bool)),
         groups={", ".join(names): sorted_by(unflagged, *names) for names in together},
-        flagged=sorted_by(~unflagged, "flag"),
+        flagged={f: scored(np.array([f in x.flag.split("|") for x in rows])) for f in flags},
         worst=tuple(_worst(rows[i]) for i in order[: min(worst, int(plain.sum()))]),
         overflow=overflow,
         profiles=tuple(basis),
