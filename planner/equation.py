@@ -43,6 +43,17 @@ def equation(fn: F) -> F:
     return cast(F, call)
 
 
+def rowwise(fn: F) -> F:
+    """Let `fn`, which looks at values row by row, stand as one step where columns have none yet."""
+
+    @functools.wraps(fn)
+    def call(*args: Any) -> Any:
+        lazy = next((a for a in args if hasattr(a, "by_row")), None)
+        return fn(*args) if lazy is None else lazy.by_row(fn, args)
+
+    return cast(F, call)
+
+
 @contextmanager
 def reading(reader: Reader) -> Iterator[None]:
     """Hand every equation called inside the block to `reader` instead of running it."""

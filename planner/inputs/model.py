@@ -415,3 +415,13 @@ def llama_rope_elements(head_dim: Any) -> Any:
 def llama_extra_params(n_layers: Any, d_model: Any) -> Any:
     """Return the norms of a Llama: `Arch.extra_params` of a column of candidates."""
     return (2.0 * n_layers + 1.0) * d_model
+
+
+def llama_arch(table: Mapping[str, Any]) -> Arch:
+    """Return the Llama-style shapes of a table as columns: its shape by the names of `Arch`."""
+    names = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
+    return Arch(
+        **{name: table[name] for name in names},
+        extra_params=llama_extra_params(table["n_layers"], table["d_model"]),
+        rope_elements=llama_rope_elements(table["head_dim"]),
+    )

@@ -51,6 +51,7 @@ RATIOS: dict[str, Callable[[Arch], Any]] = {
     "mlp_attn_ratio": params.mlp_attn_ratio,
     "gqa": params.gqa,
     "d_over_sqrt_n": params.d_over_sqrt_n,
+    "ready": lambda a: legal.ready_for(a.n_heads, a.n_kv_heads),
 }
 
 MEANS = ("ttft_s", "tpot_s", "e2e_s", "output_tokens_per_s")  # which a simulation says, too

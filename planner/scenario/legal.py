@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planner.cost import memory
+from planner.equation import rowwise
 from planner.errors import Infeasible, SpecError
 from planner.inputs.conditions import Conditions
 from planner.inputs.device import NoSuchFormat
@@ -48,6 +49,7 @@ TP_DEGREES = (8, 4, 2, 1)  # that people serve with, the most first
 HEAD_SIZES = (32, 64, 96, 128, 192, 256)
 
 
+@rowwise
 def ready_for(n_heads: Any, n_kv_heads: Any) -> Any:
     """Return the most of `TP_DEGREES` that no head hinders; columns work too."""
     found = np.ones(np.broadcast_shapes(np.shape(n_heads), np.shape(n_kv_heads)))

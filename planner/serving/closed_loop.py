@@ -18,7 +18,7 @@ import numpy as np
 
 from planner.columns import Step, System, Workload
 from planner.cost.memory import kv_tokens, max_concurrency
-from planner.equation import ceil, equation, floor, maximum, minimum, named
+from planner.equation import ceil, equation, floor, maximum, minimum, named, rowwise
 from planner.serving.front_end import intake_s
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar, Seconds
@@ -389,6 +389,7 @@ def burst_step_s(s: System, w: Workload) -> Seconds:
     return engine_step_s(s, replace(step, decode_context=w.input_tokens))
 
 
+@rowwise
 def mean_rounds(n: Scalar, each: Scalar) -> Scalar:
     """Return the mean over the i-th of `n` of ⌈i / each⌉: the step in which it is done.
 

@@ -6,7 +6,7 @@ locally.]
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -36,9 +36,10 @@ from planner.questions.recommend.pareto import Front, front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
-from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, evaluate_all, see
+from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, see
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
-from planner.scenario.legal import TP_DEGREES, ready_for, require_weights_fit, too_long
+from planner.scenario.joint import Block, evaluate_joint
+from planner.scenario.legal import TP_DEGREES, require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
 from planner.warnings import serving_warnings
@@ -171,17 +172,18 @@ def search(
     Only what is chosen by is computed: the two objectives, and what a limit looks at.
     """
     running = Front()
-    asked = dict.fromkeys([*OBJECTIVES, *(limit.column for limit in tally.limits)])
+    asked = dict.fromkeys([*OBJECTIVES, "ready", *(limit.column for limit in tally.limits)])
     if r.terms:
         asked["lifetime_usd"] = None
 
-    def best_of(table: Table) -> tuple[Tally, Table | None]:
-        own, best = Tally(tally.limits), Front()
-        kept = rows(table, own.keep(table))
-        best.add(kept | {"ready": ready_for(kept["n_heads"], kept["n_kv_heads"])})
+    def best_of(blocks: Iterator[Block]) -> tuple[Tally, Table | None]:
+        own, best = Tally(tally.limits), Front(beside=running)
+        for block in blocks:
+            table = block.shapes | block.tables[0]
+            best.add(rows(table, own.keep(table)))
         return own, best.all_levels()
 
-    for own, best in evaluate_all(space.chunks(), r, tuple(asked), best_of):
+    for own, best in evaluate_joint(space.chunks(), [r], tuple(asked), best_of):
         tally.merge(own)
         if best is not None:
             running.add(best)
@@ -286,7 +288,7 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     if q.max_loss is None:  # it is its own target
         p_target[0] = p_margin[0] = 1.0
     base_legal = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
-    ready = ready_for(table["n_heads"], table["n_kv_heads"])
+    ready = table["ready"]
 
     def at(least: int) -> tuple[Any, dict[str, int | None]]:
         finalists = on_front(table, ready >= least)

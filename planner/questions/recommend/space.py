@@ -8,7 +8,7 @@ import numpy as np
 
 from planner.columns import Arch, Table
 from planner.errors import SpecError
-from planner.inputs.model import llama_extra_params, llama_rope_elements
+from planner.inputs.model import llama_arch, llama_extra_params
 from planner.inputs.question import Question, Range
 from planner.law.terms.depth import field_depths, reference_depth
 from planner.law.terms.head_size import reference_head_dim
@@ -21,11 +21,7 @@ CHUNK_ROWS = 65_536  # large enough that numpy, not Python, takes the time
 
 def arch_of(table: Table) -> Arch:
     """Return the Llama-style shapes of a table as columns."""
-    return Arch(
-        **{name: table[name] for name in SHAPE},
-        extra_params=llama_extra_params(table["n_layers"], table["d_model"]),
-        rope_elements=llama_rope_elements(table["head_dim"]),
-    )
+    return llama_arch(table)
 
 
 @dataclass(frozen=True, slots=True)
