@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,91 @@ def figures() -> None:
         screenshot(one, path, width=760, height=figure.height + 20)
 
 
+def schema(kind: str) -> str:
+    """Return the JSON Schema of a kind of result, as it ships."""
+    from planner.results import json_schema
+
+    return json.dumps(json_schema(kind), indent=1, ensure_ascii=False) + "\n"
+
+
+def fields() -> str:
+    """Return every key of every kind of result file: its type and what it is."""
+    from planner.results import KINDS, json_schema
+
+    parts, told = [], set()
+    for kind, record in KINDS.items():
+        if kind == "pareto":  # as recommend
+            continue
+        s = json_schema(kind)
+        parts += [f"## {kind}\n\n{_first_line(record)}\n", _keys(s, record)]
+        for name, part in s.get("$defs", {}).items():
+            if name not in told and part.get("properties"):
+                told.add(name)
+                parts += [f"### {name}\n\n{_words(part)}\n", _keys(part, _record(name))]
+    return (
+        f"{NOTE}# JSON fields\n\nEvery key of what `--json` writes, from the JSON Schema that ships as "
+        "`planner/schemas/KIND.json` and `planner.json_schema(kind)` returns. SI units, named in the "
+        "key; an estimate is a number, or its `value` with `low` and `high`, which hold 80 % of "
+        "outcomes. [How files are read back](result-files.md).\n\n" + "\n".join(parts)
+    )
+
+
+def _first_line(record: Any) -> str:
+    return (record.__doc__ or "").strip().partition("\n")[0]
+
+
+def _words(part: Any) -> str:
+    return str(part.get("description", "")).partition("\n")[0]
+
+
+def _record(name: str) -> Any:
+    """Return the class that a schema's definition was made of."""
+    from planner import results
+    from planner.inputs import conditions, engine, model, question, serve_command, workload
+
+    homes = (results, conditions, engine, model, question, serve_command, workload)
+    return next((getattr(h, name) for h in homes if hasattr(h, name)), None)
+
+
+def _keys(part: Any, record: Any) -> str:
+    """Return a table of a record's keys; comments of its source say what the schema does not."""
+    import inspect
+    import re
+
+    comments: dict[str, str] = {}
+    for cls in reversed(record.__mro__ if record else ()):
+        if cls.__module__.startswith("planner."):
+            found = re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(cls), re.MULTILINE)
+            comments |= dict(found)
+    needed = part.get("required", ())
+    rows = [
+        f"| `{name}`{'' if name in needed else ' (optional)'} | {_type(p)} | "
+        f"{_words(p) or comments.get(name, '')} |"
+        for name, p in part["properties"].items()
+    ]
+    return "| key | type | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _type(p: Any) -> str:
+    """Return a property's type in words."""
+    if "anyOf" in p:
+        return " or ".join(dict.fromkeys(_type(q) for q in p["anyOf"]))
+    if "$ref" in p:
+        name = p["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in p or "enum" in p:
+        return ", ".join(f"`{v}`" for v in p.get("enum", [p.get("const")]))
+    if p.get("type") == "array":
+        return f"list of {_type(p['items'])}" if "items" in p else "list"
+    if isinstance(p.get("additionalProperties"), dict):
+        return f"object of {_type(p['additionalProperties'])}"
+    return str(p.get("type", "any"))
+
+
+KINDS = ("recommend", "pareto", "predict", "what-if", "budget", "validate", "fit")
 PAGES = {
+    **{f"../planner/schemas/{k}.json": partial(schema, k) for k in KINDS},
+    "reference/json-fields.md": fields,
     "reference/commands.md": commands,
     "reference/glossary.md": glossary,
     "validation.md": validation,
@@ -151,6 +236,7 @@ def main() -> int:
     if args.figures:
         figures()
     for name, make in PAGES.items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(make(), encoding="utf-8")
     return 0
 

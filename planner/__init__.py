@@ -8,37 +8,17 @@ units, interval → errors.
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
 
+# The stub beside this file says where each public name lives.
+_LINES = Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8").splitlines()
 _HOME: dict[str, str] = {
-    "Budget": "planner.results",
-    "DeploymentSpec": "planner.inputs.deployment",
-    "DeviceSpec": "planner.inputs.device",
-    "EngineSpec": "planner.inputs.engine",
-    "LawSpec": "planner.inputs.law",
-    "ModelSpec": "planner.inputs.model",
-    "PlannerError": "planner.errors",
-    "Prediction": "planner.results",
-    "Recommendation": "planner.results",
-    "Scenario": "planner.scenario.scenario",
-    "ServeCommand": "planner.inputs.serve_command",
-    "TrainingSpec": "planner.inputs.training",
-    "Validation": "planner.results",
-    "WhatIf": "planner.results",
-    "WorkloadSpec": "planner.inputs.workload",
-    "budget": "planner.questions.budget.budget",
-    "evaluate": "planner.scenario.evaluate",
-    "load_device": "planner.inputs.device",
-    "load_law": "planner.inputs.law",
-    "load_model": "planner.inputs.loading",
-    "predict": "planner.questions.predict",
-    "read_serve_command": "planner.inputs.serve_command",
-    "recommend": "planner.questions.recommend.recommend",
-    "render": "planner.report.render",
-    "what_if": "planner.questions.what_if",
+    line.split()[-1]: line.split()[1] for line in _LINES if line.startswith("from ")
 }
+__all__ = sorted(_HOME)  # noqa: PLE0605 - read from the stub
 
 
 def __getattr__(name: str) -> Any:
@@ -47,3 +27,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)
     return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not, and what a module has."""
+    return sorted({*globals(), *_HOME})

@@ -3,6 +3,7 @@
 PlannerError
 ├── Infeasible         1  nothing satisfies the constraints
 ├── SpecError          3  a file or value the user wrote
+│   ├── WrongType      3  an argument of another type than it takes
 │   ├── UnknownName    3  a name we could not find
 │   └── OverLimit      3  more than one command may take; see planner.limits
 ├── MissingExtra       4  an optional dependency is absent
@@ -30,10 +31,14 @@ class PlannerError(Exception):
 
 
 class Infeasible(PlannerError):  # noqa: N818 - an expected answer, not a fault
+    """Nothing satisfies the constraints; says which one binds."""
+
     exit_code = 1
 
 
 class SpecError(PlannerError, ValueError):
+    """A file or a value that the user wrote cannot be."""
+
     exit_code = 3
 
 
@@ -50,11 +55,22 @@ class UnknownName(SpecError):  # noqa: N818
         return cls(f"no {what} called {name!r}", hint=hint)
 
 
+class WrongType(SpecError, TypeError):  # noqa: N818
+    """An argument of another type than it takes; the hint says what to write."""
+
+    @classmethod
+    def of(cls, where: str, value: object, takes: str, *, hint: str = "") -> "WrongType":
+        """Say which argument, what it takes and what it got."""
+        return cls(f"{where}: takes {takes}, not {type(value).__name__} {value!r:.60}", hint=hint)
+
+
 class OverLimit(SpecError):  # noqa: N818
     """More than one command may take; the hint says how to raise the limit."""
 
 
 class MissingExtra(PlannerError):  # noqa: N818
+    """An optional dependency is absent; the hint says how to get it."""
+
     exit_code = 4
 
     @classmethod
@@ -67,6 +83,8 @@ class MissingExtra(PlannerError):  # noqa: N818
 
 
 class OutputError(PlannerError):
+    """A file could not be written; nothing is left half-written."""
+
     exit_code = 5
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from planner import headlines
-from planner.errors import SpecError, UnknownName
+from planner.errors import MissingExtra, SpecError, UnknownName
 from planner.inputs.conditions import Conditions
 from planner.inputs.files import read_json
 from planner.inputs.model import ModelSpec
@@ -236,6 +236,27 @@ class Result(Record):
     def rows(self) -> list[dict[str, Any]]:
         """Return flat CSV rows."""
         raise NotImplementedError
+
+    def to_pandas(self) -> Any:
+        """Return `rows` as a pandas DataFrame.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+
+        """
+        try:
+            import pandas
+        except ImportError:
+            hint = "pip install pandas, or take .rows(): the same, as a list of dicts"
+            raise MissingExtra("this needs pandas, which is not installed", hint=hint) from None
+        return pandas.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the terminal's text."""
+        import planner
+
+        shown: Any = planner.render(self, "notebook")  # by name: a result knows no report
+        return str(shown.html)
 
 
 class Asked(Conditions):
@@ -529,6 +550,16 @@ class Fit(Result):
     def found(self) -> dict[str, Any]:
         """Everything the fit says."""
         return self.model_extra or {}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return every number that stands alone, a group and a name a row."""
+        groups = {"": self.found} | {k: v for k, v in self.found.items() if isinstance(v, dict)}
+        return [
+            {"group": group, "name": name, "value": value}
+            for group, of in groups.items()
+            for name, value in of.items()
+            if isinstance(value, int | float)
+        ]
 
 
 KINDS: dict[str, type[Result]] = {

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from planner.columns import Device
 from planner.data import catalogue, find, is_file
-from planner.errors import SpecError, UnknownName
+from planner.errors import SpecError, UnknownName, WrongType
 from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import (
     BytesField,
@@ -199,6 +199,8 @@ def load_device(name: str) -> DeviceSpec:
         SpecError: the file is malformed.
 
     """
+    if not isinstance(name, str):
+        raise WrongType.of("device", name, "a name or a path as text", hint='write e.g. "h100-sxm"')
     path = _device_path(name)
     if path.parent.name == "nodes":
         node = load_toml(NodeSpec, path, hint=README)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from planner.data import catalogue, is_file, is_folder
-from planner.errors import SpecError, UnknownName
+from planner.errors import SpecError, UnknownName, WrongType
 from planner.inputs.fields import load_toml
 from planner.inputs.hf import from_hf
 from planner.inputs.model import ModelSpec
@@ -40,6 +40,9 @@ def load_model(name_or_path: "str | Path | ModelSpec") -> ModelSpec:
     """
     if isinstance(name_or_path, ModelSpec):
         return name_or_path
+    if not isinstance(name_or_path, str | Path):
+        takes = "a preset's name, a path or a ModelSpec"
+        raise WrongType.of("model", name_or_path, takes, hint='write e.g. "llama-3.1-8b"')
     text, path = str(name_or_path), Path(name_or_path)
     mine = catalogue("presets/models")
     if own := next((n for n in (text, slug(text), slug(bare(text))) if n in mine), ""):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planner.errors import MissingExtra, SpecError
+from planner.errors import MissingExtra, SpecError, WrongType
 from planner.inputs.files import read_text as text_of
 from planner.inputs.serve_flags import Flags, flag_tables
 
@@ -58,6 +58,8 @@ def calls_in(text: str | Path) -> list[Call]:
 
 def _content(text: str | Path) -> str:
     """Return the text, or what the file holds that it names."""
+    if not isinstance(text, str | Path):
+        raise WrongType.of("serve command", text, "text or a Path", hint=HINT)
     if isinstance(text, Path) or os.path.exists(text):  # noqa: PTH110 - a long text is no path
         return text_of(text, hint=HINT)
     alone = len(text.split()) == 1 and not text.lstrip().startswith(("[", "{"))

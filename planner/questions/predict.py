@@ -7,6 +7,7 @@ from planner.inputs.engine import EngineSpec
 from planner.inputs.model import ModelSpec
 from planner.inputs.serve_written import serve_command
 from planner.inputs.workload import WorkloadSpec
+from planner.questions.asking import asked
 from planner.results import Asked, Prediction
 from planner.scenario import legal
 from planner.scenario.evaluate import CANDIDATE, CLOSED, SIMULATED, Evaluation, operators, see
@@ -15,6 +16,7 @@ from planner.scenario.scenario import Resolved, Scenario, conditions
 from planner.warnings import serving_warnings
 
 
+@asked('predict("llama-3.1-8b", on="h100-sxm")')
 def predict(
     model: str | ModelSpec,
     *,
@@ -36,6 +38,14 @@ def predict(
         UnknownName: no such model, option, hardware, law or profile.
         SpecError: a value that cannot be, or a parallelism that cuts a head.
         Infeasible: not one request fits in memory; says by how much.
+        WrongType: an argument of another type.
+
+    Example:
+        >>> p = predict("llama-3.1-8b", on="h100-sxm", concurrency=1)
+        >>> print(f"{1e3 * p.candidate.tpot_s.value:.0f} ms, bound by {p.candidate.bound}")
+        7 ms, bound by hbm
+        >>> p.candidate.tpot_s.low < p.candidate.tpot_s.value < p.candidate.tpot_s.high
+        True
 
     """
     scenario = Scenario.of(model, conditions(engine, workload, **settings))

@@ -9,6 +9,7 @@ from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
 from planner.inputs.workload import WorkloadSpec
 from planner.metrics import SERVING
+from planner.questions.asking import asked, several
 from planner.results import Limited, Point, WhatIf
 from planner.scenario import legal
 from planner.scenario.evaluate import CLOSED, SIMULATED, Evaluated, evaluate
@@ -31,9 +32,10 @@ MOST_SIMULATED = 512  # points of a grid; of larger ones the closed form is show
 IN_FLIGHT = 64  # requests kept in flight, where nobody says how they come
 
 
+@asked('what_if("llama-3.1-8b", {"concurrency": [1, 8]}, on="h100-sxm")')
 def what_if(
     model: str | ModelSpec,
-    vary: Sequence[str] | Mapping[str, Sequence[Any]] = (),
+    vary: str | Sequence[str] | Mapping[str, Any] = (),
     *,
     engine: EngineSpec | str | None = None,
     workload: WorkloadSpec | None = None,
@@ -60,11 +62,24 @@ def what_if(
         UnknownName: no such model, option, hardware or profile.
         SpecError: a value or a shape that cannot be, or no row that may be asked.
         Infeasible: the model fits under none of the settings; says by how much.
+        WrongType: an argument of another type.
+
+    Example:
+        >>> w = what_if("llama-3.1-8b", {"concurrency": [1, 8]}, on="h100-sxm")
+        >>> [row["concurrency"] for row in w.rows()]
+        [1, 8]
+        >>> slow, fast = w.points
+        >>> fast.output_tokens_per_s.value > 4 * slow.output_tokens_per_s.value
+        True
 
     """
     started = time.perf_counter()
     spec = load_model(model)
-    varied = dict(vary) if isinstance(vary, Mapping) else read_vary(vary)
+    varied: dict[str, Any]
+    if isinstance(vary, Mapping):
+        varied = {n: v if isinstance(v, list | tuple) else [v] for n, v in vary.items()}
+    else:
+        varied = read_vary(several(vary, "vary"))
     base = settings_of(engine, workload) | settings
     if not any(name in LOADS for name in (*varied, *base)):
         base["concurrency"] = IN_FLIGHT

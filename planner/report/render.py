@@ -4,11 +4,12 @@ import io
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.segment import Segment
 
+from planner.errors import UnknownName, WrongType
 from planner.report import html, markdown, text
 from planner.report.page import build
 from planner.results import Result
@@ -47,8 +48,21 @@ def render(
 
     Raises:
         SpecError: the result's inputs name something this machine does not have.
+        UnknownName: there is no such medium.
+        WrongType: no result.
+
+    Example:
+        >>> from planner.questions.predict import predict
+        >>> text = render(predict("llama-3.2-1b", on="h100-sxm"), "markdown")
+        >>> text.splitlines()[0]
+        '# Llama-3.2-1B on h100-sxm'
 
     """
+    if not isinstance(result, Result):
+        hint = "give what a question returned, or read_result(path)"
+        raise WrongType.of("render", result, "a result", hint=hint)
+    if medium not in get_args(Medium):
+        raise UnknownName.among("medium", medium, get_args(Medium))
     if medium in ("html", "markdown"):
         page = build(result, usd_per_hour, top=top)
         return html.render(page) if medium == "html" else markdown.render(page)

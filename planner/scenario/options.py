@@ -24,7 +24,7 @@ from pydantic_core import PydanticUndefined
 
 from planner import limits
 from planner.data import search_path
-from planner.errors import SpecError, UnknownName
+from planner.errors import SpecError, UnknownName, WrongType
 from planner.inputs.conditions import Conditions
 from planner.inputs.deployment import DeploymentSpec
 from planner.inputs.engine import EngineSpec
@@ -87,6 +87,12 @@ class Option:
 
         """
         where = where or self.flag
+        if isinstance(value, list | set | dict) and self.kind not in ("wholes", "pair"):
+            varied = f"vary it: what_if(model, {{{self.name!r}: [1, 2]}})"
+            hint = varied if self.name in OPTIONS else "give one"
+            raise WrongType.of(where, value, "one value", hint=hint)
+        if isinstance(value, list):
+            value = tuple(value)
         if value is None or isinstance(value, Multiple):
             return value
         if isinstance(value, str) and self.kind != "text":
@@ -263,6 +269,10 @@ def settings_of(*specs: BaseModel | str | None) -> dict[str, Any]:
         if isinstance(spec, str):
             found["engine"] = spec
         elif spec is not None:
+            if not isinstance(spec, tuple(_SPECS.values())):
+                takes = "an engine's name, an EngineSpec or a WorkloadSpec"
+                hint = 'give options by name: engine="vllm", concurrency=8'
+                raise WrongType.of("engine or workload", spec, takes, hint=hint)
             named = {o.field: o.name for o in OPTIONS.values() if isinstance(spec, _spec_of(o))}
             found |= {named[f]: getattr(spec, f) for f in spec.model_fields_set}
     return found

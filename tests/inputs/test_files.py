@@ -27,6 +27,7 @@ OWN = {
     "planner_calibration/measure/serve/driver.py": "a script of plain parts in the engine's place",
     "planner_calibration/measure/serve/process.py": "its child's log",
     "planner_calibration/measure/serve/online.py": "its child's log and result",
+    "planner/__init__.py": "its own stub, which names what is public",
     "planner_calibration/measure/serve/offline.py": "its child's events",
     "planner_calibration/measure/train/data.py": "text of any encoding, and caches of tokens",
 }

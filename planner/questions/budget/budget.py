@@ -13,6 +13,7 @@ from planner.inputs.model import ModelSpec
 from planner.inputs.serve_written import serve_command
 from planner.inputs.workload import WorkloadSpec
 from planner.metrics import LATENCIES, SERVING, STATISTICS
+from planner.questions.asking import asked, several
 from planner.questions.budget.attribution import HARDLY, changes, operators
 from planner.questions.budget.bounds import named, require_any_plan, require_possible, within_bounds
 from planner.questions.budget.max_load import MaxLoad, Replica, at_rate, relaxed
@@ -31,6 +32,7 @@ RELAX = (1.25, 2.0)
 Time = str | float | None  # text with a unit, or seconds
 
 
+@asked('budget("llama-3.1-8b", tpot="20ms", on=["h100-sxm"])')
 def budget(
     model: str | ModelSpec,
     slo: Slo | None = None,
@@ -40,9 +42,9 @@ def budget(
     itl: Time = None,
     e2e: Time = None,
     at: str = "p99",
-    on: Sequence[str] = (DEFAULT_DEVICE,),
-    dtypes: Sequence[str] = ("bf16",),
-    tps: Sequence[int] = (1, 2, 4, 8),
+    on: str | Sequence[str] = (DEFAULT_DEVICE,),
+    dtypes: str | Sequence[str] = ("bf16",),
+    tps: int | Sequence[int] = (1, 2, 4, 8),
     rate: str | float | None = None,
     command: str = "",
     engine: EngineSpec | str | None = None,
@@ -73,6 +75,14 @@ def budget(
             the model fits nowhere. Says which bound, and the nearest feasible value.
         SpecError: no limit at all, a value that cannot be, or no configuration that may be asked.
         UnknownName: no such model, option, hardware or profile.
+        WrongType: an argument of another type.
+
+    Example:
+        >>> b = budget("llama-3.1-8b", tpot="20ms", on="h100-sxm", tps=[1, 2], rate="4/s")
+        >>> b.plans[0].n_devices >= b.fewest_gpus.n_devices
+        True
+        >>> b.fewest_gpus.serve.split()[:3]
+        ['vllm', 'serve', 'meta-llama/Llama-3.1-8B']
 
     """
     started = time.perf_counter()
@@ -81,6 +91,8 @@ def budget(
     spec = load_model(model)
     base = settings_of(engine, workload) | settings
     wanted = None if rate is None else conditions(rate=rate).workload.rate_per_s
+    dtypes, tps = settings.pop("dtype", dtypes), settings.pop("tp", tps)
+    on, dtypes, tps = several(on, "on"), several(dtypes, "dtypes"), several(tps, "tps", int)
     grid = [{"on": d, "dtype": f, "tp": tp} for d in on for f in dtypes for tp in tps]
     scenarios = [at_rate(Scenario.of(spec, conditions(**base | row)), HARDLY) for row in grid]
     found = evaluate(scenarios)

@@ -22,6 +22,7 @@ from planner.inputs.question import Question
 from planner.inputs.serve_written import serve_command
 from planner.metrics import SERVING
 from planner.picks import SURE, title
+from planner.questions.asking import asked, several
 from planner.questions.recommend.baseline import baseline, baseline_words
 from planner.questions.recommend.limits import (
     Tally,
@@ -50,13 +51,14 @@ READY_NATS, READY_SPEED = 0.002, 0.02
 Progress = Callable[[int], None]
 
 
+@asked('recommend("3B", "100B", on="h100-sxm")')
 def recommend(
     params: Question | str | float,
     tokens: str | float | None = None,
     *,
     command: str = "",
     progress: Progress | None = None,
-    why_not: Sequence[str] = (),
+    why_not: str | Sequence[str] = (),
     **settings: Any,
 ) -> Recommendation:
     """Choose the shape to train, of every legal one that a question spans.
@@ -76,6 +78,13 @@ def recommend(
         Infeasible: no shape meets the limits; the one that binds is named.
         SpecError: a value is malformed or out of range; says which.
         UnknownName: no such option, hardware, law or profile.
+        WrongType: an argument of another type.
+
+    Example:
+        >>> answer = recommend("1B", "100B", on="h100-sxm")
+        >>> pick = answer.picks["recommended"]
+        >>> pick.n_layers, pick.gain.value > 1, pick.config["num_hidden_layers"]
+        (16, True, 16)
 
     Source: Bian et al., arXiv 2510.18245, Algorithm 1.
 
@@ -130,7 +139,10 @@ def recommend(
             ),
         ),
         dropped=tally.record(),
-        why_not=tuple(explain(found, tally, picks["recommended"], text) for text in why_not),
+        why_not=tuple(
+            explain(found, tally, picks["recommended"], text)
+            for text in several(why_not, "why_not")
+        ),
         n_evaluated=tally.n_evaluated,
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,

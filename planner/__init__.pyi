@@ -1,0 +1,54 @@
+# The public names, for type checkers and for `planner.__getattr__`, which reads where each lives.
+# One a line: from MODULE import NAME as NAME.
+from planner.errors import Infeasible as Infeasible
+from planner.errors import MissingExtra as MissingExtra
+from planner.errors import OutputError as OutputError
+from planner.errors import PlannerError as PlannerError
+from planner.errors import SpecError as SpecError
+from planner.errors import UnknownName as UnknownName
+from planner.errors import WrongType as WrongType
+from planner.inputs.conditions import Conditions as Conditions
+from planner.inputs.deployment import DeploymentSpec as DeploymentSpec
+from planner.inputs.device import DeviceSpec as DeviceSpec
+from planner.inputs.device import load_device as load_device
+from planner.inputs.engine import EngineSpec as EngineSpec
+from planner.inputs.hf_export import to_hf as to_hf
+from planner.inputs.law import LawSpec as LawSpec
+from planner.inputs.law import load_law as load_law
+from planner.inputs.loading import load_model as load_model
+from planner.inputs.model import ModelSpec as ModelSpec
+from planner.inputs.question import Question as Question
+from planner.inputs.serve_command import ServeCommand as ServeCommand
+from planner.inputs.serve_command import read_serve_command as read_serve_command
+from planner.inputs.serve_written import serve_command as serve_command
+from planner.inputs.training import TrainingSpec as TrainingSpec
+from planner.inputs.workload import WorkloadSpec as WorkloadSpec
+from planner.questions.budget.budget import budget as budget
+from planner.questions.predict import predict as predict
+from planner.questions.recommend.recommend import recommend as recommend
+from planner.questions.validate.validate import validate_file as validate_file
+from planner.questions.what_if import what_if as what_if
+from planner.report.explain.closed import closed_form as closed_form
+from planner.report.explain.compare import compare_shapes as compare_shapes
+from planner.report.explain.derive import derive as derive
+from planner.report.render import render as render
+from planner.results import Budget as Budget
+from planner.results import Candidate as Candidate
+from planner.results import Estimate as Estimate
+from planner.results import Fit as Fit
+from planner.results import Plan as Plan
+from planner.results import Point as Point
+from planner.results import Prediction as Prediction
+from planner.results import Recommendation as Recommendation
+from planner.results import Result as Result
+from planner.results import Validation as Validation
+from planner.results import WhatIf as WhatIf
+from planner.results import json_schema as json_schema
+from planner.results import read_result as read_result
+from planner.scenario.evaluate import Evaluation as Evaluation
+from planner.scenario.evaluate import evaluate as evaluate
+from planner.scenario.scenario import Resolved as Resolved
+from planner.scenario.scenario import Scenario as Scenario
+from planner.scenario.scenario import conditions as conditions
+
+__version__: str
