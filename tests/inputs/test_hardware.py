@@ -55,6 +55,12 @@ PROMISED = [
     "l40",
     "mi210",
     "mi250",
+    "a30",
+    "rtx-a6000",
+    "rtx-6000-ada",
+    "rtx-pro-6000",
+    "l20",
+    "gb10",
 ]
 
 
@@ -114,8 +120,8 @@ def test_what_is_no_device_is_not_read_as_one(text):
         ("8xH100", "did you mean 'h100'?"),
         ("RTX 5091", "5090"),
         ("Trainium2", "hardware list"),
-        ("a30", "another card"),
-        ("RTX A6000", "hardware new"),
+        ("a31", "another card"),
+        ("RTX A7000", "hardware new"),
     ],
 )
 def test_an_unknown_device_gets_the_nearest(text, hint):
