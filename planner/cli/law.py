@@ -82,6 +82,12 @@ def fit(
             "--column", metavar="ROLE=NAME", help="A column, e.g. loss=eval/loss; may repeat."
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Fit although size alone foretells the largest models better."
+        ),
+    ] = False,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
@@ -101,7 +107,7 @@ def fit(
     report = fit_csv(
         data, source=source, n_definition=n, prior=prior, blocks=free or (), n_starts=starts,
         n_draws=draws, seed=seed, same_data=same_data, drop_highest=drop_highest, name=name,
-        columns=_columns(column or []),
+        columns=_columns(column or []), force=force,
     )  # fmt: skip
     if out is not None:
         write(to_toml(report.law), out, plain=True)

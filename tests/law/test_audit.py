@@ -115,6 +115,23 @@ def test_runs_that_no_law_describes_are_refused(tmp_path: Path):
         fit_csv(table(tmp_path, rows))
 
 
+def test_a_law_that_loses_to_size_alone_on_the_largest_models_is_refused(tmp_path: Path):
+    """Losses on a straight line in ln N, whatever the tokens: three runs of the largest size."""
+    sizes = np.repeat(np.geomspace(5e7, 1e9, 5), 3)
+    rows = [
+        f"r{i},{n},{1.3 * n},{20 * n * (1 + i % 3)},{3.2 * (n / 5e7) ** -0.07:.5f},,,3,a,0.001"
+        for i, n in enumerate(sizes)
+    ]
+    with pytest.raises(SpecError, match="straight line") as refused:
+        fit_csv(table(tmp_path, rows))
+    assert "--force" in refused.value.hint
+    assert "size alone" in fit_csv(table(tmp_path, rows), force=True).text()
+    few = [row for row in rows if not row.startswith(("r12", "r13"))]
+    fit_csv(table(tmp_path, few))  # one run of the largest size: nothing to judge by
+    whole = [f"{k:g}{row}" for k in (10.0, 20.0, 40.0) for row in ladder(SIZES, tokens=k)]
+    assert fit_csv(table(tmp_path, whole)).law  # where tokens count, the law does better
+
+
 def test_an_update_never_widens_a_prior_direction(tmp_path: Path):
     """However badly the runs fit: their misfit is their noise, not doubt of what they do not touch."""
     from planner_calibration.fit.law.data import load_runs

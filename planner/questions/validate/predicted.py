@@ -21,15 +21,15 @@ Refit = Callable[[Sequence[Run], Sequence[Run]], tuple[Kernels, Overheads] | Non
 
 def as_shipped(prepared: Prepared) -> tuple[Floats, Floats]:
     """Return what is predicted of runs, simulated where requests arrive, and its ln sd."""
-    always = [METRICS[COLUMNS[r.column].metric].always for r in prepared.runs]
-    fits = prepared.fits() | np.array(always, dtype=bool)
-    return _simulated(prepared, np.where(fits, prepared.predict(), np.nan), prepared.see())
+    return _simulated(prepared, prepared.predict(), prepared.see())
 
 
 def _simulated(
     prepared: Prepared, predicted: Floats, seen: Sequence[Seen | None]
 ) -> tuple[Floats, Floats]:
-    """Put what was simulated in place of closed forms, and return the spread of each."""
+    """Put what was simulated in place of closed forms, nothing where not one request fits; and spreads."""
+    always = [METRICS[COLUMNS[r.column].metric].always for r in prepared.runs]
+    predicted = np.where(prepared.fits() | np.array(always, dtype=bool), predicted, np.nan)
     ln_sd, loaded = prepared.ln_sd(), prepared.ln_sd(under_load=True)
     for i, one in enumerate(seen):
         if one is not None:

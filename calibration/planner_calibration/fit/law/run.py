@@ -54,6 +54,7 @@ def fit_csv(
     drop_highest: int = 0,
     name: str = "user",
     columns: Mapping[str, str] | None = None,
+    force: bool = False,
 ) -> FitReport:
     """Fit a law to the runs in a table.
 
@@ -72,6 +73,7 @@ def fit_csv(
         drop_highest: leave out so many runs of highest loss (5 for Epoch's Chinchilla data).
         name: of the new law.
         columns: see `load_runs`.
+        force: return a law although size alone foretells the largest models better.
 
     Raises:
         SpecError: the data cannot support the fit; rows are named.
@@ -89,6 +91,8 @@ def fit_csv(
     moved = update_law(law, runs, other_data=not same_data, name=name, source=path.name)
     _require_sense(path, runs, moved)
     stages, why = _held_out(law, runs, other_data=not same_data)
+    if not force:
+        _require_better(path, runs, stages)
     return FitReport(
         moved.law, stages, _parameters(moved.law), moved.uninformed, _said(law, moved, runs, ill),
         not_held_out=why,
@@ -121,7 +125,27 @@ def _require_sense(path: Path, runs: Runs, moved: Update) -> None:
         )
 
 
+def _require_better(path: Path, runs: Runs, stages: Sequence[Stage]) -> None:
+    """Refuse a law that foretells the largest models worse than a line through the smaller ones does.
+
+    Raises:
+        SpecError: it does, and there are enough runs to tell.
+
+    """
+    if len(runs) < LEAST_TO_REFUSE or not stages or stages[-1].law.n < LEAST_HELD_OUT:
+        return
+    own = stages[-1].law
+    alone = next(b for b in stages[-1].baselines if b.name == "size alone")
+    if own.rmse >= alone.rmse:
+        raise SpecError(
+            f"{path}: on the {own.n} runs of the largest size a law moved by the others errs by "
+            f"{own.rmse:.4f} nats, and a straight line of ln L in ln N by {alone.rmse:.4f}",
+            hint="these runs need no such law, or are of several recipes (--source); --force fits it all the same",
+        )
+
+
 LEAST_TO_JUDGE, LEAST_SPREAD = 5, 0.02
+LEAST_TO_REFUSE, LEAST_HELD_OUT = 12, 3  # of fewer runs chance decides
 
 
 def _parameters(law: LawSpec) -> dict[str, tuple[float, float, float]]:
