@@ -7,6 +7,7 @@ and the command alone sets them.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,18 +32,23 @@ LIMITS: dict[str, Limit] = {
     for x in (
         Limit("bytes", 2**28, "bytes of one file, as read and as unpacked", "bytes"),
         Limit("points", 200_000, "settings of one grid, or values of one range"),
-        Limit("events", 2_000_000, "requests that are simulated, times engine replicas run"),
-        Limit("seconds", 600, "processor time of one process", "s"),
+        Limit(
+            "events", 1_000_000, "events of one simulated engine, and requests of one simulation"
+        ),
+        Limit("seconds", 18, "processor time of one process; of fits and scores 720", "s"),
         Limit("memory", 2**31, "bytes a process takes beyond what it starts with", "bytes"),
     )
 }
 LEAST, GREATEST = 1.0, 1e15
+LONGER = 40  # times as many seconds for a command that looks at a whole file of measurements
 _asked: dict[str, float] = {}
+_long = False
 
 
 def greatest(name: str) -> float:
     """Return what a limit is: as asked for, or its default."""
-    return _asked.get(name, LIMITS[name].default)
+    usual = LIMITS[name].default
+    return _asked.get(name, usual * LONGER if name == "seconds" and _long else usual)
 
 
 def use(**values: float) -> None:
@@ -103,10 +109,18 @@ def start_clock() -> None:
         _clock = True
 
 
-def start_clock_of_worker(counts: bool) -> None:
-    """Do the same in a forked worker, whose timers are not inherited."""
-    if counts:
-        start_clock()
+def die_with(parent: int) -> None:
+    """Ask the system to end this process when its parent, process `parent`, ends; Linux can."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(128 + signal.SIGTERM)
+
+
+PR_SET_PDEATHSIG = 1
 
 
 def counts() -> bool:
@@ -115,9 +129,10 @@ def counts() -> bool:
 
 
 @contextmanager
-def bounded(*, process: bool = True) -> Iterator[None]:
+def bounded(*, process: bool = True, long: bool = False) -> Iterator[None]:
     """Hold the process to its limits of seconds and memory, where `process`; afterwards to none."""
-    global _clock
+    global _clock, _long
+    _long = long
     if not process:
         yield
         return

@@ -5,7 +5,8 @@ takes and how it is written. Evaluation, results, JSON, CSV, terminal, pages and
 table; to add a metric is to add a line here.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -76,6 +77,11 @@ class Metric:
     # those of a column a metric, of which the lowest go first where it is narrow; from HEAD first of all.
     keep: int = 1
     short: str = ""  # title of a narrow column
+
+    @property
+    def greatest(self) -> float:
+        """What it cannot exceed; no metric is below zero."""
+        return 1.0 if self.percent else math.inf
 
 
 LINE, HEAD = 4, 8
@@ -258,3 +264,33 @@ SIMULATED: dict[str, Metric] = {
 }
 SIMULATED |= {m.name: m for m in _RUN}
 SIMULATED["itl_s"] = Metric("itl_s", "s", "ITL", "gap between two tokens")
+
+
+# A metric that is part of another, and what it is part of.
+PARTS = (("ttft_s", "e2e_s"), ("output_tokens_per_s", "total_tokens_per_s"))
+SLACK = 1e-6  # relative: what rounding leaves
+
+
+def impossible(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what metrics cannot be, in words: below zero, above their greatest, more than their whole.
+
+    Args:
+        values: numbers by name; what has `value`, `low` and `high` is looked at in all three; None says
+            nothing.
+
+    """
+    for name, held in values.items():
+        m = METRICS.get(name) or SIMULATED.get(name)
+        if m is None or held is None:
+            continue
+        for value in (held.low, held.value, held.high) if hasattr(held, "low") else (held,):
+            if not math.isfinite(value):
+                yield f"{name} is {value}"
+            elif value < 0:
+                yield f"{name} is {value:g}, below zero"
+            elif value > m.greatest * (1 + SLACK):
+                yield f"{name} is {value:g}, more than {m.greatest:g}"
+    for part, whole in PARTS:
+        of, all_ = (getattr(values.get(n), "value", values.get(n)) for n in (part, whole))
+        if of is not None and all_ is not None and of > all_ * (1 + SLACK):
+            yield f"{part} is {of:g}, more than {whole}, {all_:g}"

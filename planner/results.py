@@ -29,7 +29,19 @@ from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
 from planner.inputs.serve_command import ServeCommand
 from planner.interval import Z
-from planner.metrics import METRICS, SIMULATED
+from planner.metrics import METRICS, SIMULATED, impossible
+from planner.result_parts import (
+    Attributed,
+    Changed,
+    GridAsked,
+    LoadAsked,
+    Phase,
+    Positive,
+    Relaxed,
+    Setting,
+    Share,
+    Verify,
+)
 
 SCHEMA: Final = 2
 OLDER = "0.1"  # the version that wrote schema 1
@@ -105,6 +117,12 @@ class Measures(Record):
 
     metrics: dict[str, Value]
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if found := next(impossible(self.metrics), ""):
+            raise ValueError(found)
+        return self
+
     def __getattr__(self, name: str) -> Any:
         """Read what is lifted by its own name: ``pick.d_model``, ``pick.loss.value``."""
         for part in self.lifted:
@@ -179,15 +197,15 @@ class Candidate(Measures):
     shape: dict[str, int | float] = Field(default_factory=dict)
     model: ModelSpec
     bound: str  # what most of the time is bound by: compute, hbm, link, overhead, capacity
-    memory_bytes: dict[str, float] = Field(default_factory=dict)  # by part, one device
+    memory_bytes: dict[str, Positive] = Field(default_factory=dict)  # by part, one device
     warnings: tuple[Warned, ...] = ()
     p_loss_at_most_target: float | None = Field(default=None, ge=0, le=1)
     p_within_margin: float | None = Field(default=None, ge=0, le=1)  # of the same target
     gain: Estimate | None = None  # output tokens/s over the baseline's, 1.0 = equal
     loss_vs_baseline: dict[str, float | bool] | None = None
     why: str = ""
-    verify: tuple[dict[str, int | float], ...] | None = None
-    breakdown: dict[str, Any] | None = None
+    verify: tuple[Verify, ...] | None = None
+    breakdown: dict[str, Phase] | None = None
     serve: str | None = None  # the command that serves it so; None: the engine has no server
     config: dict[str, Any] | None = None  # of a pick: its config.json
 
@@ -355,7 +373,7 @@ class Recommendation(Result):
     why_not: tuple[WhyNot, ...] = ()
     n_evaluated: int = Field(ge=0)
     n_feasible: int = Field(ge=0)
-    elapsed_s: float = 0.0
+    elapsed_s: Positive = 0.0
 
     def headline(self) -> tuple[str, ...]:
         """Return what to train, what it gains, and how sure that is."""
@@ -376,67 +394,13 @@ class Recommendation(Result):
         return [c.row() for c in self.pareto]
 
 
-class MixedShape(Record):
-    """A shape in every scenario of a mix."""
-
-    name: str  # "the mix", a scenario that alone would choose it, or "baseline"
-    model: ModelSpec
-    scenarios: dict[str, Candidate]  # the shape's figures in each
-    regret: dict[str, float]  # how much more it costs in each than what that one alone would choose
-    meets: dict[str, bool]  # whether it meets each one's limits
-    prices: dict[str, float]  # in each: dollars a million generated tokens, or seconds a token
-    price: float  # of the mix: what is minimised
-    p_within_margin: float = Field(ge=0, le=1)  # of the target loss, in the scenario least sure
-
-
-class Regret(Record):
-    """How much more the others would cost for one scenario's sake."""
-
-    scenario: str
-    regret: float
-
-
-class Mix(Result):
-    """The answer of `recommend` for several scenarios: one shape for all."""
-
-    kind: Literal["mix"] = "mix"
-    inputs: Question  # of the first scenario: what all share
-    objective: Literal["cost", "speed"]
-    share: Literal["tokens", "money"]
-    weights: dict[str, float]  # of which the sum is one
-    scenarios: dict[str, dict[str, Any]]  # options by scenario
-    choices: tuple[MixedShape, ...]  # the pick first, what each alone would choose, the baseline
-    drives: tuple[Regret, ...] = ()  # scenarios by what the choice gives up elsewhere for them
-    n_evaluated: int = Field(ge=0)  # shapes times scenarios
-    elapsed_s: float = 0.0
-
-    @property
-    def pick(self) -> MixedShape:
-        """The shape for all."""
-        return self.choices[0]
-
-    def headline(self) -> tuple[str, ...]:
-        """Return what to train, what it costs each scenario, and which one drives the choice."""
-        return headlines.mix(self)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a CSV row a shape and scenario."""
-        return same_columns(
-            {"shape": m.name, "scenario": name, "weight": self.weights[name]}
-            | {"price": m.prices[name], "regret": m.regret[name], "meets": m.meets[name]}
-            | c.row()
-            for m in self.choices
-            for name, c in m.scenarios.items()
-        )
-
-
 class Point(Measures):
     """One setting of a what-if."""
 
     lifted: ClassVar[tuple[str, ...]] = ("settings", "metrics")
     rest: ClassVar[str] = "settings"
 
-    settings: dict[str, Any]  # what the rows differ in, by option
+    settings: dict[str, Setting | list[Setting]]  # what the rows differ in, by option
     bound: str
     refused: Limited | None = None  # why this setting may not be asked
     n_params: int | None = None  # where the rows are different models
@@ -446,12 +410,12 @@ class WhatIf(Result):
     """The answer of `what_if`: a row a setting."""
 
     kind: Literal["what-if"] = "what-if"
-    inputs: dict[str, Any]  # model, settings, vary
+    inputs: GridAsked
     vary: tuple[str, ...]  # what the rows differ in
     shown: tuple[str, ...] = ()  # metrics that a table shows; none named: the usual ones
     points: tuple[Point, ...]
     timelines: tuple[dict[str, list[float]], ...] = ()  # of each point, where few were simulated
-    elapsed_s: float = 0.0
+    elapsed_s: Positive = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a point."""
@@ -467,11 +431,11 @@ class Plan(Measures):
     configuration: str
     on: str
     dtype: str
-    tp: int
-    replicas: int
-    rate_per_s: float  # one replica carries; 0: not even idle within the limits
-    rate_per_s_per_device: float
-    share_of_saturation: float
+    tp: int = Field(ge=1)
+    replicas: int = Field(ge=0)
+    rate_per_s: float = Field(ge=0)  # one replica carries; 0: not even idle within the limits
+    rate_per_s_per_device: float = Field(ge=0)
+    share_of_saturation: Share
     binds: str
     refused: Limited | None = None
     serve: str | None = None  # the command that starts one replica; None: the engine has no server
@@ -481,14 +445,14 @@ class Budget(Result):
     """The answer of `budget`."""
 
     kind: Literal["budget"] = "budget"
-    inputs: dict[str, Any]
+    inputs: LoadAsked
     plans: tuple[Plan, ...]  # a configuration each, best first
     fewest_gpus: Plan | None
     cheapest: Plan | None
-    relax: tuple[dict[str, Any], ...]  # what a looser limit would buy the first plan
-    operators: tuple[dict[str, Any], ...]  # where its milliseconds go
-    changes: tuple[dict[str, Any], ...]  # what would win them back
-    elapsed_s: float = 0.0
+    relax: tuple[Relaxed, ...]  # what a looser limit would buy the first plan
+    operators: tuple[Attributed, ...]  # where its milliseconds go
+    changes: tuple[Changed, ...]  # what would win them back
+    elapsed_s: Positive = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a plan."""
@@ -499,16 +463,18 @@ class Budget(Result):
 class Score(Record):
     """How rows of one kind were predicted; errors as shares of what was measured."""
 
-    n: int
-    refused: int  # rows of the kind that no prediction was made for
-    mean_ape: float | None
-    median_ape: float | None
-    p90_ape: float | None = None  # 90 % of rows err less
-    bias: float | None  # median of predicted / measured, less 1
-    spearman: float | None  # None where there is nothing to rank
-    coverage: float | None  # of 80 % intervals; None where there are none
-    interval_score: float | None = None  # mean, of 80 % intervals of the logarithm; less is better
-    flat_score: float | None = None  # the same with the one width that suits these rows best
+    n: int = Field(ge=0)
+    refused: int = Field(ge=0)  # rows of the kind that no prediction was made for
+    mean_ape: Positive | None
+    median_ape: Positive | None
+    p90_ape: Positive | None = None  # 90 % of rows err less
+    # Median of predicted / measured, less 1.
+    bias: float | None = Field(ge=-1)
+    spearman: float | None = Field(ge=-1 - 1e-6, le=1 + 1e-6)  # None where there is nothing to rank
+    coverage: Share | None  # of 80 % intervals; None where there are none
+    # Mean, of 80 % intervals of the logarithm; less is better.
+    interval_score: Positive | None = None
+    flat_score: Positive | None = None  # the same with the one width that suits these rows best
 
 
 class Verdict(Record):
@@ -529,10 +495,10 @@ class Line(Record):
 
     row: int  # the file's line
     metric: str  # the column's name; values in its unit
-    measured: float | None = None
-    predicted: float | None = None
-    low: float | None = None
-    high: float | None = None
+    measured: Positive | None = None
+    predicted: Positive | None = None
+    low: Positive | None = None
+    high: Positive | None = None
     refused: str | None = None
 
     @model_serializer(mode="wrap")
@@ -619,7 +585,6 @@ class Fit(Result):
 KINDS: dict[str, type[Result]] = {
     "recommend": Recommendation,
     "pareto": Recommendation,
-    "mix": Mix,
     "predict": Prediction,
     "what-if": WhatIf,
     "budget": Budget,

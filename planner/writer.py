@@ -4,9 +4,11 @@
 keeps a spreadsheet from taking a name for a formula. `write_whole` writes a file.
 """
 
+import contextlib
 import errno
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,29 +82,57 @@ def write_whole(path: Path, text: str | bytes, *, folders: bool = False) -> None
     data = text.encode(errors="backslashreplace") if isinstance(text, str) else text
     try:
         if path.exists() and not path.is_file():  # a device, a pipe: there is nothing to replace
-            with path.open("wb") as file:
-                file.write(data)
+            with path.open("wb", buffering=0) as file:
+                write_all(file.fileno(), data)
             return
         path = path.resolve()  # a link stays one: what it points to is replaced
         if folders:
             path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        handle, name = _beside(path)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
-            Path(name).replace(path)
+            write_all(handle, data)
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+            if not name:
+                name = f"{path.parent}/.{path.name[:40]}.{secrets.token_hex(8)}"
+                _name(handle, name)
+            os.replace(name, path)  # noqa: PTH105 - one call, one moment
             _sync(path.parent)
         finally:
-            Path(name).unlink(missing_ok=True)
+            os.close(handle)
+            if name:
+                Path(name).unlink(missing_ok=True)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in its name
         hint = "name a file in a folder you may write to"
         why = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"{path}: {why}", hint=hint) from None
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    """Open a file to write to: without a name, where a killed process leaves nothing, or with one."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):  # noqa: PTH112 - not a user's
+        with contextlib.suppress(OSError):  # not every file system can
+            return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), ""
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+
+
+def _name(handle: int, name: str) -> None:
+    """Give an open file without a name one."""
+    folder = os.open("/proc/self/fd", os.O_RDONLY)
+    try:
+        os.link(str(handle), name, src_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of `data`: a disk that fills takes a part, and says so at the next write."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _sync(folder: Path) -> None:

@@ -15,6 +15,9 @@ from pydantic import ValidationError
 
 from planner.errors import OutputError
 from planner.inputs.measurement import Measurement
+from planner.writer import write_all
+
+HINT = "name a run file in a folder you may write to, on a disk that is not full"
 
 
 class Skipped(NamedTuple):
@@ -50,7 +53,7 @@ def append(path: Path, row: Measurement) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror}", hint=HINT) from None
     try:
         # flock, and reading through the same handle: a POSIX lock would go with the first other
         # handle on the file that this process closes.
@@ -60,13 +63,22 @@ def append(path: Path, row: Measurement) -> bool:
             return False
         # A writer killed in mid-write left half a line: end it, so that only that one line is lost.
         mend = b"\n" if content and not content.endswith(b"\n") else b""
-        os.write(handle, mend + row.line())
-        os.fsync(handle)
+        _write_all(handle, mend + row.line(), len(content))
         return True
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror}", hint=HINT) from None
     finally:
         os.close(handle)  # releases the lock
+
+
+def _write_all(handle: int, data: bytes, end: int) -> None:
+    """Append all of `data` and let it reach the disk, or leave the file as it was, `end` bytes long."""
+    try:
+        write_all(handle, data)
+        os.fsync(handle)
+    except BaseException:
+        os.ftruncate(handle, end)
+        raise
 
 
 def _final(old: Measurement, new: Measurement) -> bool:

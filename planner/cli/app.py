@@ -134,5 +134,8 @@ def main() -> None:
     asked = next((word for word in sys.argv[1:] if word in COMMANDS), "")
     alone = asked not in LONG
     guarded(
-        lambda: app(prog_name="planner", standalone_mode=False), threads=not alone, process=alone
+        lambda: app(prog_name="planner", standalone_mode=False),
+        threads=not alone,
+        process=alone,
+        long=asked in ("law", "validate"),
     )

@@ -26,13 +26,16 @@ class Ended(BaseException):
     """SIGTERM: a request to end, which unwinds so that what is half-done is removed."""
 
 
-def guarded(run: Callable[[], Any], *, threads: bool, process: bool) -> NoReturn:
+def guarded(
+    run: Callable[[], Any], *, threads: bool, process: bool, long: bool = False
+) -> NoReturn:
     """Run a command and exit with its code, whatever it raises.
 
     Args:
         run: returns an exit code, or None for 0.
         threads: whether linear algebra may use several, as training does.
         process: whether it is held to the limits of seconds and memory.
+        long: whether it may take longer than a question does.
 
     """
     from planner import limits
@@ -47,7 +50,7 @@ def guarded(run: Callable[[], Any], *, threads: bool, process: bool) -> NoReturn
     try:
         with _ending():
             try:
-                with limits.bounded(process=process):
+                with limits.bounded(process=process, long=long):
                     code = run() or 0
                 _flush()
             except BaseException as error:  # noqa: BLE001 - it is the boundary

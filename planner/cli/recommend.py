@@ -8,8 +8,7 @@ import typer
 from planner.cli.flags import SERVING, Form, takes
 
 if TYPE_CHECKING:
-    from planner.inputs.mix import MixSpec
-    from planner.results import Mix, Recommendation
+    from planner.results import Recommendation
 
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to print.")]
 ExportHf = Annotated[
@@ -20,38 +19,14 @@ WhyNot = Annotated[list[str] | None, typer.Option("--why-not", metavar="SHAPE", 
 asking = takes("question", *SERVING, "training", form=("json_", "csv_", "plot", "out", "quiet"))
 
 
-Scenarios = Annotated[
-    Path | None,
-    typer.Option("--scenarios", metavar="FILE", help="TOML of the places it will serve, weighed."),
-]
-CROSSED = ("on", "dtype", "concurrency", "batch", "tp", "input_tokens", "output_tokens")
-
-
 @asking
 def recommend(
-    form: Form,
-    top: Top = 5,
-    why_not: WhyNot = None,
-    export_hf: ExportHf = None,
-    scenarios: Scenarios = None,
-    **settings: Any,
+    form: Form, top: Top = 5, why_not: WhyNot = None, export_hf: ExportHf = None, **settings: Any
 ) -> None:
     """Choose the shape to train: accurate, fast to serve, and how sure.
 
-    With --scenarios, or several values with commas (--on a100-sxm-80gb,h100-sxm), one for all of them.
-
     Example: planner recommend --params 3e9 --tokens 1e11
     """
-    from planner.inputs.mix import crossed, read_mix
-
-    mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED)
-    if mix is not None:
-        found = _mixed(settings, mix, form.quiet, beside={"--why-not": why_not})
-        if export_hf:
-            from planner.inputs.hf import export_hf as write
-
-            write(found.pick.model, export_hf / "mix")
-        return form.show(found, top)
     result = _search(settings, why_not or [], form.quiet)
     if export_hf:
         export(result, export_hf)
@@ -75,23 +50,6 @@ def _search(settings: dict[str, Any], why_not: list[str], quiet: bool) -> "Recom
     keep_freed_memory()
     with counting("shapes", quiet=quiet) as progress:
         return recommend(**settings, why_not=why_not, command=command_line(), progress=progress)
-
-
-def _mixed(settings: dict[str, Any], mix: "MixSpec", quiet: bool, beside: dict[str, Any]) -> "Mix":
-    from planner.allocator import keep_freed_memory
-    from planner.cli.output import command_line, counting
-    from planner.errors import SpecError
-    from planner.questions.recommend.mix import recommend_mix
-
-    for flag, value in beside.items():
-        if value:
-            raise SpecError(f"{flag} is of one scenario", hint="ask without --scenarios and commas")
-    given = {*settings} & {name for own in mix.scenarios.values() for name in own}
-    shared = {name: value for name, value in settings.items() if name not in given}
-    keep_freed_memory()
-    with counting("rows", quiet=quiet) as progress:
-        asked = shared.pop("params"), shared.pop("tokens")
-        return recommend_mix(*asked, mix, command=command_line(), progress=progress, **shared)
 
 
 def export(result: "Recommendation", folder: Path) -> None:

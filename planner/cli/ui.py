@@ -13,19 +13,24 @@ def ui(port: Port = 8501, browser: Browser = True) -> None:
 
     Example: planner ui --port 8501
     """
+    import functools
     import importlib.util
+    import os
     import subprocess
     import sys
     from pathlib import Path
 
     import planner.report.ui
+    from planner import limits
     from planner.errors import MissingExtra
 
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra.of(package, extra="ui")
     app = Path(planner.report.ui.__path__[0]) / "app.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port)]
-    quiet = ["--browser.gatherUsageStats", "false", "--server.address", "localhost"]
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(app), "--server.port", str(port)]
+    quiet = ["--browser.gatherUsageStats", "false", "--server.address", "127.0.0.1"]
     headless = ["--server.headless", str(not browser).lower()]
-    raise typer.Exit(subprocess.run([*command, *quiet, *headless], check=False).returncode)
+    ends = functools.partial(limits.die_with, os.getpid())  # the server, with us
+    done = subprocess.run([*command, *quiet, *headless], check=False, preexec_fn=ends)
+    raise typer.Exit(done.returncode)

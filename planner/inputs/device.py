@@ -16,6 +16,7 @@ from planner.inputs.fields import (
     BytesPerSField,
     FlopsPerSField,
     HertzField,
+    Name,
     Spec,
     WattsField,
     load_toml,
@@ -40,7 +41,7 @@ class NoSuchFormat(SpecError):  # noqa: N818 - says what is the matter
 class DeviceSpec(Spec):
     """Nameplate numbers, each with the document it came from."""
 
-    name: str
+    name: Name
     aliases: tuple[str, ...] = ()  # other names people give it, in lower case with dashes
     vendor: str
     architecture: str
@@ -100,7 +101,7 @@ class DeviceSpec(Spec):
 class NodeSpec(Spec):
     """A box of devices and its network."""
 
-    name: str
+    name: Name
     device: str
     n_devices: int = Field(gt=0)
     link_bytes_per_s: BytesPerSField
@@ -154,6 +155,29 @@ def device_named(text: str) -> str:
         known_as = [*devices, *(a for n in devices for a in _aliases(known[n]))]
         raise _unknown(text, known_as)
     return max(fits, key=lambda fit: fit[0])[1]
+
+
+def device_id(text: str) -> str:
+    """Return the id of a device by any name, or by the path of a file of it.
+
+    A file that calls its device by the full name of one we know is a file of that one: whether it is
+    asked for by id or by path, it has the same profile and price. Another file is its own id.
+
+    Raises:
+        UnknownName: no such device.
+
+    """
+    if not text.endswith(".toml"):
+        return device_named(text)
+    known = catalogue("hardware")
+    called = str(_keys(Path(text)).get("name", ""))
+    names = _full_names(tuple((n, known[n]) for n in device_names()))
+    return names.get(called, text)
+
+
+@functools.lru_cache(maxsize=64)
+def _full_names(devices: tuple[tuple[str, Path], ...]) -> dict[str, str]:
+    return {str(_keys(path).get("name", "")): name for name, path in devices}
 
 
 def _unknown(text: str, known_as: list[str]) -> UnknownName:

@@ -288,6 +288,7 @@ class EngineSpec(EngineLimits, EngineChoice):
     kv_cache_bytes: float | None = Field(
         None,
         gt=0,
+        le=1e15,
         description="Cache of a device, in place of the share: 8 GiB.",
         json_schema_extra={"reads": "bytes", "aliases": "kv_cache_memory_bytes"},
     )

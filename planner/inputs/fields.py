@@ -29,6 +29,7 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+Name = Annotated[str, Field(min_length=1, max_length=300)]  # fits a line, and a file's name
 BytesField = Annotated[float, _quantity("byte"), Unit("byte"), Field(ge=1, le=1e19)]
 BytesPerSField = Annotated[float, _quantity("byte/s"), Unit("byte/s"), Field(ge=1, le=1e19)]
 FlopsPerSField = Annotated[float, _quantity("flop/s"), Unit("flop/s"), Field(ge=1, le=1e19)]
@@ -73,7 +74,7 @@ def require_plausible(values: Any, where: str) -> None:
                 raise SpecError(_at(where, what), hint=f"at most {LONGEST_TEXT}")
         elif isinstance(value, int | float) and value and not LEAST <= abs(value) <= GREATEST:
             hint = f"numbers lie between {LEAST:g} and {GREATEST:g}, or are zero"
-            raise SpecError(_at(where, f"{key}: {value:.6g} is out of range"), hint=hint)
+            raise SpecError(_at(where, f"{key}: {str(value)[:20]} is out of range"), hint=hint)
 
 
 def _at(where: str, what: str) -> str:

@@ -229,7 +229,12 @@ def json_in(text: str, path: str | Path, *, hint: str) -> Any:
 
 
 def _json(text: str) -> Any:
-    return _shallow(json.loads(text, parse_int=_whole))
+    try:
+        return _shallow(json.loads(text, parse_int=_whole))
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise json.JSONDecodeError(str(error), text, 0) from None
 
 
 def _whole(digits: str) -> int | float:

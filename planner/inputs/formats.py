@@ -208,4 +208,9 @@ def _served(text: str) -> str:
     return found.name
 
 
+def _stored(text: str) -> str:
+    return _served(text) if text else ""
+
+
+Stored = Annotated[str, AfterValidator(_stored)]  # of a checkpoint; nothing where nobody says
 Dtype = Annotated[str, AfterValidator(_served)]  # of an engine's weights or cache

@@ -1,18 +1,20 @@
 """A loss law as a file: coefficients, spread, evidence, source and licence."""
 
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from datetime import date
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from planner.data import catalogue, find
-from planner.inputs.fields import Spec, load_toml
+from planner.inputs.fields import Name, Spec, load_toml
 from planner.law.columns import LawColumns, NDefinition
 from planner.law.posterior import pinned
 from planner.law.terms.reference import reference_loss, size_term
 
+Size = Annotated[float, Field(ge=1, le=1e20)]  # parameters or tokens
 Range = tuple[float, float]
 RANGES = ("n", "tokens_per_param", "r", "x")
 
@@ -20,24 +22,24 @@ RANGES = ("n", "tokens_per_param", "r", "x")
 class ReferenceSpec(Spec):
     """E + A / N^alpha + B / D^beta."""
 
-    E: float = Field(ge=0)
-    A: float = Field(gt=0)
-    alpha: float = Field(gt=0, lt=2)
-    B: float = Field(gt=0)
-    beta: float = Field(gt=0, lt=2)
-    alpha_sd: float = Field(default=0.05, ge=0)
-    beta_sd: float = Field(default=0.08, ge=0)
-    data_term_ln_sd: float = Field(default=0.25, ge=0)
+    E: float = Field(ge=0, le=100)
+    A: float = Field(gt=0, le=1e12)
+    alpha: float = Field(ge=1e-3, lt=2)
+    B: float = Field(gt=0, le=1e12)
+    beta: float = Field(ge=1e-3, lt=2)
+    alpha_sd: float = Field(default=0.05, ge=0, le=10)
+    beta_sd: float = Field(default=0.08, ge=0, le=10)
+    data_term_ln_sd: float = Field(default=0.25, ge=0, le=10)
     basis: str
 
 
 class AnchorSpec(Spec):
     """A trained model the reference law passes through."""
 
-    n: float = Field(gt=0)
-    n_tokens: float = Field(gt=0)
-    loss: float = Field(gt=0)
-    sd: float = Field(gt=0)
+    n: float = Field(ge=1, le=1e16)
+    n_tokens: float = Field(ge=1, le=1e18)
+    loss: float = Field(ge=1e-3, le=100)
+    sd: float = Field(ge=1e-6, le=10)
 
 
 class PaperSpec(Spec):
@@ -59,16 +61,16 @@ class ConditionalSpec(Spec):
     """
 
     form: Literal["multiplicative", "additive"] = "multiplicative"
-    x_opt: float = Field(gt=0)
-    k_x: float = Field(ge=0)
-    r_opt: float = Field(gt=0)
-    k_r: float = Field(ge=0)
-    scale: float = Field(default=1.0, gt=0)
+    x_opt: float = Field(ge=1e-6, le=1e3)
+    k_x: float = Field(ge=0, le=1e3)
+    r_opt: float = Field(ge=1e-6, le=1e3)
+    k_r: float = Field(ge=0, le=1e3)
+    scale: float = Field(default=1.0, ge=1e-3, le=1e3)
     fitted_n: Range
-    k_x_ln_sd: float = Field(default=0.6, ge=0)
-    x_opt_ln_sd: float = Field(default=0.06, ge=0)
-    k_r_ln_sd: float = Field(default=0.3, ge=0)
-    r_opt_ln_sd: float = Field(default=0.12, ge=0)
+    k_x_ln_sd: float = Field(default=0.6, ge=0, le=10)
+    x_opt_ln_sd: float = Field(default=0.06, ge=0, le=10)
+    k_r_ln_sd: float = Field(default=0.3, ge=0, le=10)
+    r_opt_ln_sd: float = Field(default=0.12, ge=0, le=10)
     published: PaperSpec | None = None
     basis: str
 
@@ -79,9 +81,9 @@ class DepthSpec(Spec):
     Without this table the prior of planner/law/terms/depth.py holds.
     """
 
-    q: float = Field(gt=0)
-    aspect: float = Field(gt=0)  # at 1B
-    drift: float = 0.0  # power of N by which it grows
+    q: float = Field(gt=0, le=10)
+    aspect: float = Field(ge=1e-3, le=1e6)  # at 1B
+    drift: float = Field(0.0, ge=-2, le=2)  # power of N by which it grows
     basis: str
 
 
@@ -93,12 +95,12 @@ class EvidenceSpec(Spec):
     n_tokens: Range | None = None
     r: Range = (0.5, 5.0)
     x: Range = (0.04, 0.14)
-    gqa: float = 4.0
-    gqa_high: float = 9.0
+    gqa: float = Field(4.0, ge=1, le=1e4)
+    gqa_high: float = Field(9.0, ge=1, le=1e4)
     data: str
     tokenizer: str = "not stated"
     schedule: str = "not stated"
-    n_runs: int | None = None
+    n_runs: int | None = Field(None, ge=0, le=10**9)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -112,7 +114,7 @@ class EvidenceSpec(Spec):
 class LawSpec(Spec):
     """One loss law with everything needed to judge it. Loss is in nats per token."""
 
-    name: str
+    name: Name
     summary: str
     n_definition: NDefinition
     source: str
@@ -124,14 +126,25 @@ class LawSpec(Spec):
     depth: DepthSpec | None = None
     anchors: list[AnchorSpec] = Field(default_factory=list, max_length=2)
     evidence: EvidenceSpec
-    pivot: tuple[float, float] | None = None
+    pivot: tuple[Size, Size] | None = None
     covariance: list[list[float]] = Field(default_factory=list)
-    misfit_sd: float = Field(default=0.02, ge=0)
-    points: list[tuple[float, float, float]] = Field(default_factory=list)
-    noise_sd: float = Field(default=0.006, gt=0)
-    gqa_sd: float = Field(default=0.003, ge=0)
+    misfit_sd: float = Field(default=0.02, ge=0, le=10)
+    points: list[tuple[Size, Size, float]] = Field(default_factory=list)
+    noise_sd: float = Field(default=0.006, gt=0, le=10)
+    gqa_sd: float = Field(default=0.003, ge=0, le=10)
     repeated_data: dict[Literal["r_d"], float] = Field(default_factory=dict)
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _computes(self) -> Self:
+        try:
+            with np.errstate(all="raise", under="ignore"):
+                law = self.columns()
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(f"its numbers make no law: {error}") from None
+        if any(isinstance(v, float) and math.isnan(v) for v in asdict(law).values()):
+            raise ValueError("its numbers make no law")
+        return self
 
     def columns(self) -> LawColumns:
         """Return the numbers equations look at, the conditional part's scale absorbed."""

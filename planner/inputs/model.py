@@ -26,7 +26,8 @@ from planner.cost.operators.attention.kinds import (
 from planner.cost.operators.mlp import expert_params
 from planner.cost.operators.operator import over_layers
 from planner.inputs.family import FAMILIES, Family, Traits
-from planner.inputs.fields import Spec
+from planner.inputs.fields import Name, Spec
+from planner.inputs.formats import Stored
 from planner.inputs.stack import LARGEST, NaturalInt, PositiveInt, Stack
 
 
@@ -54,7 +55,7 @@ class ModelSpec(Spec):
     Llama has, so a dense model names nothing below `vocab_size`.
     """
 
-    name: str
+    name: Name
     family: Family = "llama"
     n_layers: PositiveInt
     d_model: PositiveInt
@@ -89,7 +90,7 @@ class ModelSpec(Spec):
     stacks: tuple[Stack, ...] = ()
     other_params: int = 0
     head: Literal["lm", "score", "none", "draft"] = "lm"  # what follows the layers
-    weights_format: str = ""  # of a quantised checkpoint: what its matrices are stored in
+    weights_format: Stored = ""  # of a quantised checkpoint: what its matrices are stored in
     unread_format: str = ""  # what it says it is stored in, where we know no such format
     attention_kept: bool = False  # but not those of attention, which stay in 16 bits
 

@@ -1,6 +1,5 @@
 """What `recommend` is asked, validated."""
 
-import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,11 +9,14 @@ from planner.inputs.fields import COUNT
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
 from planner.law.compare import TIE_NATS
 
+MOST_SEARCHED = 10_000  # the largest depth, head or group, and how many of them
 Range = tuple[float, float]
 
 
 def _longest(option: str, words: str) -> Any:
-    return Field(None, gt=0, description=f"Longest {words}", json_schema_extra={"option": option})
+    return Field(
+        None, gt=0, le=1e6, description=f"Longest {words}", json_schema_extra={"option": option}
+    )
 
 
 class Question(Conditions):
@@ -68,7 +70,9 @@ class Question(Conditions):
     vocab_size: int = Field(128256, ge=2, le=10**7, description="Vocabulary.")
     mlp_attn_ratio: Range = Field((0.5, 5.0), description="MLP/attention ratios searched.")
     d_over_sqrt_n: Range = Field((0.04, 0.14), description="d_model/√N searched.")
-    max_loss: float | None = Field(None, gt=0, description="Target loss; default: the baseline's.")
+    max_loss: float | None = Field(
+        None, gt=0, le=100, description="Target loss; default: the baseline's."
+    )
     ttft_s: float | None = _longest(
         "ttft", "mean time to first token in the workload asked for: 300ms."
     )
@@ -77,6 +81,7 @@ class Question(Conditions):
     serve_requests: float | None = Field(
         None,
         gt=0,
+        le=1e18,
         description="Requests served over its life; adds the cheapest pick.",
         json_schema_extra=COUNT,
     )
@@ -93,12 +98,18 @@ class Question(Conditions):
     @model_validator(mode="after")
     def _positive(self) -> Self:
         for name in ("layers", "head_dims", "gqa"):
-            if any(value < 1 for value in getattr(self, name)):
-                raise ValueError(f"{name} must be positive whole numbers")
+            values = getattr(self, name)
+            if (
+                any(not 1 <= value <= MOST_SEARCHED for value in values)
+                or len(values) > MOST_SEARCHED
+            ):
+                raise ValueError(
+                    f"{name} must be positive whole numbers, at most {MOST_SEARCHED:,}"
+                )
         if any(h % 2 for h in self.head_dims):
             raise ValueError("head_dims must be even, for rotary pairs")
         for name in ("mlp_attn_ratio", "d_over_sqrt_n"):
             low, high = getattr(self, name)
-            if not (0 < low < high and math.isfinite(high)):
-                raise ValueError(f"{name} must be low,high with 0 < low < high")
+            if not 1e-6 <= low < high <= 1e6:
+                raise ValueError(f"{name} must be low,high with 1e-6 ≤ low < high ≤ 1e6")
         return self

@@ -21,7 +21,9 @@ MOST_ROWS = 64  # of a table on a terminal; --csv has all
 
 def _asked(inputs: Mapping[str, Any], varied: Collection[str]) -> str:
     """Write what all rows share."""
-    settings = {k: v for k, v in inputs["settings"].items() if OPTIONS[k].group != "model"}
+    settings = {
+        k: v for k, v in inputs["settings"].items() if k in OPTIONS and OPTIONS[k].group != "model"
+    }
     return rows.asked(conditions(**settings), varied)
 
 
@@ -81,7 +83,7 @@ def _hover(p: Point, vary: Sequence[str]) -> str:
 
 def budget_sections(b: Budget, figures: bool) -> Page:
     """Return what each configuration carries, what to buy, and where the first plan's time goes."""
-    slo = b.inputs["slo"]
+    slo: Mapping[str, Any] = b.inputs["slo"]
     asked = [n for n in LATENCIES if n in slo]
     limits = ", ".join(f"{LATENCIES[n].title} ≤ {show(slo[n], 's')}" for n in asked)
     load = rows.rate(b.inputs["rate_per_s"]) if b.inputs["rate_per_s"] else "its own load"

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from planner.errors import MissingExtra, OutputError
+from planner.writer import write_whole
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WIDTH, HEIGHT = 1100, 6200
 FLAGS = (
     "--headless",
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -57,6 +57,9 @@ def screenshot(html: str, out: Path, *, width: int = WIDTH, height: int = HEIGHT
         command = [
             chromium,
             *FLAGS,
+            *(
+                ("--no-sandbox",) if os.geteuid() == 0 else ()
+            ),  # it does not start for root with one
             f"--user-data-dir={folder}/profile",
             f"--window-size={width},{height}",
             "--virtual-time-budget=10000",
@@ -70,9 +73,4 @@ def screenshot(html: str, out: Path, *, width: int = WIDTH, height: int = HEIGHT
         if done.returncode or not picture.is_file():
             last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise OutputError(f"{chromium} made no picture: {last}", hint="--html needs no browser")
-        try:
-            shutil.copyfile(picture, out)
-        except OSError as error:
-            raise OutputError(
-                f"{out}: {error.strerror}", hint="name a file in a folder you may write to"
-            ) from None
+        write_whole(out, picture.read_bytes())

@@ -226,11 +226,14 @@ class Evaluation:
         most = np.argmax(np.stack(np.broadcast_arrays(*time.values())), axis=0)
         bound = np.where(self["waits"], "capacity", np.array(RESOURCES)[most])
         late, used = self["late"], self["used"]
+        # A mean step's work at the rate of simulated ones may come out above what there is: a whole.
         # Pipeline batches share the devices of all stages, each holding a pp-th of the layers.
         return {
             "bound": np.where(late, "saturated", bound),
-            "mfu": np.where(late, np.nan, flops / s.device.flops_per_s * used),
-            "mbu": np.where(late, np.nan, bytes_ / s.device.hbm_bytes_per_s * used),
+            "mfu": np.where(late, np.nan, np.minimum(flops / s.device.flops_per_s * used, 1.0)),
+            "mbu": np.where(
+                late, np.nan, np.minimum(bytes_ / s.device.hbm_bytes_per_s * used, 1.0)
+            ),
         }
 
 

@@ -31,6 +31,7 @@ from planner.inputs.engine import EngineSpec
 from planner.inputs.fields import validate
 from planner.inputs.model import ModelSpec
 from planner.inputs.question import Question
+from planner.inputs.stack import LARGEST
 from planner.inputs.training import TrainingSpec
 from planner.inputs.workload import WorkloadSpec
 from planner.units import count, parse, whole
@@ -225,7 +226,7 @@ _SPECS: dict[Group, type[BaseModel]] = {
 }
 _MODEL = [
     Option("model", "model", "", "text", None, "Another model: preset or path.", 0, 0, False),
-    Option("gqa", "model", "", "whole", None, "Query heads a KV head.", 1, math.inf, False),
+    Option("gqa", "model", "", "whole", None, "Query heads a KV head.", 1, LARGEST, False),
     *options_of(ModelSpec, "model", without=("name", "family", "source")),
 ]
 OPTIONS: dict[str, Option] = {

@@ -27,7 +27,7 @@ from planner.cost.money import HOUR_S, Life
 from planner.data import is_file
 from planner.errors import SpecError
 from planner.inputs.conditions import Conditions
-from planner.inputs.device import DeviceSpec, device_named, load_device, said_device
+from planner.inputs.device import DeviceSpec, device_id, load_device, said_device
 from planner.inputs.engine import EngineSpec, engines
 from planner.inputs.formats import FORMATS
 from planner.inputs.front_end import LoadSpread, front_end_of
@@ -243,7 +243,7 @@ def resolve(c: Conditions) -> Deployment:
 
     """
     device = load_device(c.on)
-    name = c.on if c.on.endswith(".toml") else device_named(c.on)
+    name = device_id(c.on)
     held = device.runs(c.engine.dtype).name
     device.flops_per_s(held)
     engine, read_as = c.engine, [said_device(c.on)]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planner import limits
 from planner.columns import FrontEnd, System, Workload
 from planner.cost.memory import kv_tokens
 from planner.errors import SpecError
@@ -57,6 +58,7 @@ def requests_of(w: WorkloadSpec, n: int | None = None) -> Requests:
         return seen.at(slice(0, n)) if n else seen
     at_once = w.burst or (None if w.rate_per_s or w.concurrency else w.batch)
     n = n or at_once or max(N_REQUESTS, 4 * (w.concurrency or 0))
+    limits.require("events", n, f"a simulation of {n:,} requests")
     least, given_cv, made_cv = spread_of(w)
     most = SHAREGPT_MOST if w.lengths == "sharegpt" else (np.inf, np.inf)
     drawn = draw(
@@ -271,6 +273,13 @@ def _do(i: int) -> Seen:
     return seen_of(*_jobs[i])
 
 
+def _begin(counts: bool, parent: int) -> None:
+    """Start a worker: it counts its seconds as its parent does, and ends with it."""
+    limits.die_with(parent)
+    if counts:
+        limits.start_clock()
+
+
 def simulate_all(jobs: Sequence[Job]) -> list[Seen]:
     """Simulate many scenarios, on as many cores as there are."""
     global _jobs
@@ -280,7 +289,10 @@ def simulate_all(jobs: Sequence[Job]) -> list[Seen]:
     _jobs = jobs
     try:
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(cores, mp_context=context) as pool:
+        began = (limits.counts(), os.getpid())
+        with ProcessPoolExecutor(
+            cores, mp_context=context, initializer=_begin, initargs=began
+        ) as pool:
             return list(pool.map(_do, range(len(jobs)), chunksize=max(len(jobs) // cores // 8, 1)))
     finally:
         _jobs = ()

@@ -26,6 +26,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from planner import limits
 from planner.columns import FrontEnd
 from planner.serving.front_end import NONE, Server
 from planner.serving.step_times import StepTimes
@@ -136,6 +137,7 @@ class Engine:
 
     def simulate(self) -> Log:
         """Serve every request, or until those that are measured have ended."""
+        self.most_events = limits.greatest("events")
         self.ready = self._look()  # when the scheduler sees the next request
         while self.missing and not (self.stop_early and self.sent > self.span.stop):
             if not (self.decoding or self.prefilling or self.waiting):
@@ -156,6 +158,8 @@ class Engine:
                 self.ready = self._look()
                 continue
             self._step()
+            if self.log.events > self.most_events:
+                raise limits.over("events", "a simulation")
             self.ready = self._look()
         return self.log
 

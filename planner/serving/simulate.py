@@ -270,9 +270,11 @@ def simulate(
     longest = int((requests.input_tokens + requests.output_tokens).max(initial=1))
     times = times or StepTimes(s, min(longest, max(capacity, 1)) + 1.0)
     kept = np.flatnonzero(~refused)
+    # In turn among engines; in a closed loop among clients, each of whom stays with one.
+    turn = np.arange(len(kept)) % (concurrency or engines) % engines
     logs = []
     for e in range(engines):
-        rows = kept[e::engines]
+        rows = kept[turn == e]
         share = requests.at(rows)
         prompt = share.input_tokens
         held = prompt if cached else np.minimum((prompt * prefix_hit).astype(np.int64), prompt - 1)

@@ -120,3 +120,24 @@ def test_a_place_that_cannot_be_written_is_said_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         runs.append(tmp_path / "file" / "a.jsonl", row(1))
+
+
+def test_a_full_disk_keeps_as_many_rows_as_it_said(tmp_path, monkeypatch):
+    """A write that takes a part and then fails leaves the store as it was."""
+    store, real, taken = tmp_path / "runs.jsonl", os.write, []
+
+    def write(handle, data):
+        if len(taken) >= 5:
+            raise OSError(28, "No space left on device")
+        taken.append(1)
+        return real(handle, data[: len(data) // 2 + 1])
+
+    monkeypatch.setattr(os, "write", write)
+    said = 0
+    for i in range(9):
+        try:
+            said += runs.append(store, row(i))
+        except OutputError as error:
+            assert "No space left" in str(error) and error.hint
+    kept = runs.load(store)
+    assert said == len(kept.rows) < 9 and not kept.skipped

@@ -156,3 +156,17 @@ def test_a_sweep_records_its_runs_and_does_not_repeat_them(text, tmp_path, monke
     assert row.values["heldout_nats_per_token"] > 0
     assert len(row.samples["curve_step"]) == len(row.samples["curve_nats_per_token"]) == 30
     assert row.what["d_model"] == 32 and row.what["schedule"] == "wsd"
+
+
+def test_a_cut_corpus_is_made_again_and_never_trained_on(tmp_path):
+    pytest.importorskip("tokenizers")
+    (tmp_path / "text.txt").write_text("\n".join(f"line {i} says {i * i}" for i in range(2000)))
+    made = corpus(tmp_path / "text.txt", vocab_size=300, cache=tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    cut = folder / "train.bin"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 4])
+    with pytest.raises(SpecError, match="not what was written"):
+        corpus(folder)
+    again = corpus(tmp_path / "text.txt", vocab_size=300, cache=tmp_path / "cache")
+    assert len(again.train) == len(made.train)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [folder.name]

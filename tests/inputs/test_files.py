@@ -20,6 +20,7 @@ OWN = {
     "planner/inputs/files.py": "the reader",
     "planner/writer.py": "the writer",
     "planner/report/html.py": "its own scripts and styles",
+    "planner/report/png.py": "the picture a browser made",
     "planner/cli/boundary.py": "the null device, and the file of a fault's traceback",
     "planner/limits.py": "/proc",
     "planner_calibration/runs.py": "the store: appends under a lock",

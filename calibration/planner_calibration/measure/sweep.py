@@ -6,13 +6,15 @@ again elsewhere. What is on record already is not run again.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planner import limits
 from planner.errors import MissingExtra
 from planner.inputs.measurement import Measurement
 from planner_calibration import runs
@@ -80,18 +82,33 @@ def sweep(
     else:
         rows = (work(p.job) for p in todo)
     done = failed = 0
-    for found in rows:
-        done += 1
-        for row in found:
-            runs.append(store, row)
-            failed += row.status != "ok"
-            seen(row, done, len(todo))
+    try:
+        for found in rows:
+            done += 1
+            for row in found:
+                runs.append(store, row)
+                failed += row.status != "ok"
+                seen(row, done, len(todo))
+    finally:
+        rows.close()  # ends its workers, where we were asked to end
     return Tally(len(planned), len(planned) - len(todo), done, failed)
+
+
+def _or_end(
+    pool: ProcessPoolExecutor, rows: Iterator[Future[Sequence[Measurement]]]
+) -> Iterator[Future[Sequence[Measurement]]]:
+    """Yield what ends; if we are asked to end meanwhile, the pool's processes do not go on."""
+    try:
+        yield from rows
+    except BaseException:
+        for child in list((pool._processes or {}).values()):
+            child.terminate()
+        raise
 
 
 def _on_pool(
     todo: Sequence[Planned], work: Work, workers: int, retries: int
-) -> Iterator[Sequence[Measurement]]:
+) -> Generator[Sequence[Measurement]]:
     """Yield rows as they finish. A dead worker breaks its pool: what was unfinished starts anew."""
     attempts = dict.fromkeys((p.keys for p in todo), 0)
     left = {p.keys: p for p in todo}
@@ -101,11 +118,13 @@ def _on_pool(
         size = 1 if alone else workers
         batch = list(left.values())[:1] if alone else list(left.values())
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(size, mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            size, mp_context=context, initializer=limits.die_with, initargs=(os.getpid(),)
+        ) as pool:
             futures: dict[Future[Sequence[Measurement]], Planned] = {
                 pool.submit(work, p.job): p for p in batch
             }
-            for future in as_completed(futures):
+            for future in _or_end(pool, as_completed(futures)):
                 p = futures[future]
                 try:
                     row = future.result()
@@ -124,7 +143,7 @@ def _on_pool(
 
 def _on_ray(
     todo: Sequence[Planned], work: Work, address: str, gpus: float | None, retries: int
-) -> Iterator[Sequence[Measurement]]:
+) -> Generator[Sequence[Measurement]]:
     """Yield rows as they finish anywhere in the cluster; Ray restarts what a dead node was running."""
     try:
         import ray

@@ -43,8 +43,14 @@ def operators(found: Evaluated, row: int, load: MaxLoad) -> list[dict[str, Any]]
     ]  # fmt: skip
     rows = [r for r in rows if r["ttft_s"] > 0 or r["tpot_s"] > 0]
     ttft_s, tpot_s = sim.latency["ttft_s"].mean, sim.latency["tpot_s"].mean
-    waiting = ttft_s - sum(r["ttft_s"] for r in rows)
-    others = tpot_s - sum(r["tpot_s"] for r in rows) if np.isfinite(tpot_s) else 0.0
+    # The operators are of a request of mean length; where lengths differ, the mean of all may be less.
+    for name, whole in (("ttft_s", ttft_s), ("tpot_s", tpot_s)):
+        own = sum(r[name] for r in rows)
+        if np.isfinite(whole) and own > whole:
+            for r in rows:
+                r[name] *= whole / own
+    waiting = max(ttft_s - sum(r["ttft_s"] for r in rows), 0.0)
+    others = max(tpot_s - sum(r["tpot_s"] for r in rows), 0.0) if np.isfinite(tpot_s) else 0.0
     rows.append(_row("others' prompts and waiting", waiting, others))
     rows.append(_row("mean", ttft_s, tpot_s if np.isfinite(tpot_s) else 0.0))
     for r in rows:

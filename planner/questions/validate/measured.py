@@ -44,6 +44,7 @@ from planner.inputs.files import Sheet
 from planner.inputs.formats import formats_in
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
+from planner.metrics import METRICS
 from planner.scenario.options import OPTIONS
 from planner.scenario.scenario import Scenario, conditions
 from planner.units import GIB
@@ -218,8 +219,10 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     if column not in COLUMNS:
         raise SpecError(f"no metric called {column!r}", hint=f"metrics are {', '.join(COLUMNS)}")
     value = _number({column: text}, column)
-    if value <= 0:
-        raise SpecError(f"{column}: {text} is no measurement", hint="correct that line")
+    least, greatest = measurable(column)
+    if not least <= value <= greatest:
+        hint = f"correct that line: it lies between {least:g} and {greatest:g}"
+        raise SpecError(f"{column}: {text} is no measurement", hint=hint)
     said = row.get("kv_overflow", "")
     overflow = _truth(said) if said else None
     engine = f"{row['engine']} {row.get('engine_version') or ''}".strip()
@@ -227,6 +230,18 @@ def _run(row: Row, column: str, text: str, line: int) -> Run:
     flag = row.get("flag") or "|".join(filter(None, (against(row), in_chunks(row, column))))
     flag = flag or (unjudged(row, scenario) if column in MEMORY else "")
     return Run(scenario, column, value, line, engine, row["gpu"], flag, overflow)
+
+
+# What can be measured at all, by the metric's unit: from a step of nanoseconds to a run of months.
+MEASURABLE = {"s": (1e-9, 1e7), "gibibyte": (2.0**10, 2.0**50), "": (1e-9, 1e13)}
+
+
+def measurable(column: str) -> tuple[float, float]:
+    """Return the least and the greatest that a column of measurements can hold, in its own unit."""
+    held = COLUMNS[column]
+    m = METRICS[held.metric]
+    least, greatest = MEASURABLE.get(m.unit, MEASURABLE[""])
+    return least / held.unit, min(greatest, m.greatest) / held.unit
 
 
 def flags_of(row: Row) -> list[str]:

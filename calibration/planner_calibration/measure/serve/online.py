@@ -25,6 +25,7 @@ from planner_calibration.measure.serve.offline import (
     settings,
 )
 
+LOCAL = ("--host", "127.0.0.1")  # nobody else is to be served
 CLI = Path(__file__).with_name("vllm_cli.py")
 RESULTS = ("mean", "median", "p99")
 
@@ -63,7 +64,7 @@ def _run(
     }
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*base, "serve", str(model), "--port", str(port), *command_flags(server_flags)],
+            [*base, "serve", str(model), *LOCAL, "--port", str(port), *command_flags(server_flags)],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=env,

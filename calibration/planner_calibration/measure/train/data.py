@@ -4,11 +4,14 @@ The default needs no download: the sources of the Python standard library, found
 corpus is a folder with `train.bin`, `heldout.bin` (little-endian uint16 or uint32) and `corpus.json`.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import MissingExtra, SpecError
+from planner.errors import MissingExtra, OutputError, SpecError
+from planner.writer import write_whole
 
 HELD_OUT = 16  # one file in so many is never trained on
 TEXT = {".py", ".txt", ".md", ".rst", ".text", ".c", ".h", ".html", ".json", ".jsonl"}
@@ -84,7 +88,9 @@ def corpus(
 
     """
     if source is not None and (source / "corpus.json").is_file():
-        return _open(source)
+        if (opened := _open(source)) is None:
+            raise SpecError(f"{source}: not what was written there", hint="make the corpus again")
+        return opened
     if source is not None and source.suffix == ".bin":
         return _shard(source, vocab_size)
     if source is None:
@@ -101,14 +107,23 @@ def corpus(
     size = sum(f.stat().st_size for f in files)
     if size < 10_000:
         raise SpecError(f"{source}: {size} bytes of text in {len(files)} files is too little")
-    label = json.dumps([name, vocab_size, [(str(f), f.stat().st_size) for f in files]])
+    label = json.dumps([name, vocab_size, [(str(f), _digest(f)) for f in files]])
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = (cache or base / "planner" / "corpora") / hashlib.sha256(label.encode()).hexdigest()[
         :16
     ]
-    if not (folder / "corpus.json").is_file():
+    if (opened := _open(folder)) is None:  # none yet, or one that was cut or changed
+        shutil.rmtree(folder, ignore_errors=True)
         _tokenise(files, name, vocab_size, folder)
-    return _open(folder)
+        opened = _open(folder)
+    if opened is None:
+        raise OutputError(f"{folder}: what was written is not what is there", hint="free some disk")
+    return opened
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as held:
+        return hashlib.file_digest(held, "sha256").hexdigest()
 
 
 def _texts(files: list[Path]) -> Iterator[tuple[str, bool]]:
@@ -155,29 +170,37 @@ def _tokenise(files: list[Path], name: str, vocab_size: int, folder: Path) -> No
         n_bytes += len(text.encode()) if held_out else 0
     if not streams[True] or not streams[False]:
         raise SpecError(f"{name}: no file is left to hold out", hint="give more, or longer, files")
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    for held_out, stem in ((False, "train"), (True, "heldout")):
-        np.concatenate(streams[held_out]).tofile(part / f"{stem}.bin")
-    tokenizer.save(str(part / "tokenizer.json"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     facts = {
         "name": name,
         "vocab_size": vocab_size,
         "dtype": np.dtype(dtype).name,
         "heldout_bytes": n_bytes,
     }
-    (part / "corpus.json").write_text(json.dumps(facts))
     try:
-        part.rename(folder)
-    except OSError:  # another run made the same corpus meanwhile
-        for file in part.iterdir():
-            file.unlink()
-        part.rmdir()
+        for held_out, stem in ((False, "train"), (True, "heldout")):
+            tokens = np.concatenate(streams[held_out]).tobytes()
+            write_whole(part / f"{stem}.bin", tokens)
+            facts[f"{stem}_sha256"] = hashlib.sha256(tokens).hexdigest()
+        tokenizer.save(str(part / "tokenizer.json"))
+        write_whole(part / "corpus.json", json.dumps(facts))
+        with contextlib.suppress(OSError):  # another run made the same corpus meanwhile
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def _open(folder: Path) -> Corpus:
-    facts = json.loads((folder / "corpus.json").read_text())
-    dtype = np.dtype(facts["dtype"])
+def _open(folder: Path) -> Corpus | None:
+    """Open a corpus; None where there is none, or it is not as it was written."""
+    try:
+        facts = json.loads((folder / "corpus.json").read_text())
+        dtype = np.dtype(facts["dtype"])
+        for stem in ("train", "heldout"):
+            if _digest(folder / f"{stem}.bin") != facts.get(f"{stem}_sha256"):
+                return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
     heldout = np.memmap(folder / "heldout.bin", dtype=dtype, mode="r")
     return Corpus(
         name=facts["name"],
