@@ -63,9 +63,8 @@ class Measurement(BaseModel):
 
     def line(self) -> bytes:
         """Return the row as one line of JSON, newline included."""
-        return (
-            self.model_dump_json(exclude_defaults=True, exclude={"format"})
-            .encode()
-            .replace(b"{", b'{"format":%d,' % FORMAT, 1)
-            + b"\n"
-        )
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        # A default that is the present moment equals what was said in the same second: it is no default.
+        started = self.model_dump(mode="json", include={"started"})
+        line = json.dumps({"format": FORMAT} | said | started, separators=(",", ":"))
+        return line.encode() + b"\n"

@@ -1,5 +1,6 @@
 """The run store: nothing lost, nothing twice, and no line of a file is ever fatal."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -141,3 +142,8 @@ def test_a_full_disk_keeps_as_many_rows_as_it_said(tmp_path, monkeypatch):
             assert "No space left" in str(error) and error.hint
     kept = runs.load(store)
     assert said == len(kept.rows) < 9 and not kept.skipped
+
+
+def test_a_row_written_in_the_second_it_was_made_says_when():
+    row = Measurement.of("gemm", {"m": 1})
+    assert json.loads(row.line())["started"].startswith(f"{row.started:%Y-%m-%dT%H:%M:%S}")

@@ -3,7 +3,10 @@
 The engine here is a stand-in of a few lines in a process of its own; the real one has its own test.
 """
 
+import os
+import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from planner_calibration import runs
@@ -94,6 +97,32 @@ def fake_options():
 )
 def test_a_failure_is_recorded_as_what_it_is(fake, mode, expected):
     assert states(fake(mode)) == expected
+
+
+def test_points_that_ended_are_kept_when_the_sweep_is_interrupted_and_not_measured_again(
+    fake, tmp_path
+):
+    """The second point hangs; whoever listens gives up after the first row. Nothing is left behind."""
+    store, options = tmp_path / "runs.jsonl", fake("hang")
+
+    def give_up(row, done, of):
+        raise KeyboardInterrupt
+
+    planned = serving.plan([SPEC], POINTS, (), serving.resolve(options), ON)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(planned, serving.do, store, seen=give_up)
+    (first,) = runs.load([store]).rows
+    assert first.what["batch"] == 1 and not children()
+    recorded = frozenset(runs.done(store))
+    again = offline.serve(SPEC, POINTS, replace(options, limit_s=3), ON, recorded)
+    assert [r.what["batch"] for r in again] == [2, 4]
+
+
+def children():
+    """Return processes that run the driver and are not this one's past."""
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "driver.py"]
+    told = subprocess.run(command, check=False, capture_output=True)
+    return told.stdout.split()
 
 
 def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(fake):

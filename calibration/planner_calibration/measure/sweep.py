@@ -7,7 +7,7 @@ again elsewhere. What is on record already is not run again.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from planner.errors import MissingExtra
 from planner.inputs.measurement import Measurement
 from planner_calibration import runs
 
-Work = Callable[[Any], Sequence[Measurement]]
+Work = Callable[[Any], Iterable[Measurement]]
 Seen = Callable[[Measurement, int, int], None]
 
 
@@ -57,7 +57,8 @@ def sweep(
 
     Args:
         planned: the runs, in the order they are to start.
-        work: a module-level function from job to rows; it may be called on another machine.
+        work: a module-level function from job to rows; it may be called on another machine. Rows that
+            it yields one by one are kept one by one where it is called in this process.
         store: the run file.
         workers: processes here; 0 or 1 runs them in this one, one after the other.
         ray: address of a Ray cluster ("auto", "host:port" or "ray://…"); None stays here.
@@ -75,12 +76,13 @@ def sweep(
         if not keys.issuperset(p.keys):
             keys.update(p.keys)
             todo.append(p)
+    rows: Generator[Iterable[Measurement]]
     if ray is not None:
         rows = _on_ray(todo, work, ray, gpus, retries)
     elif workers > 1:
         rows = _on_pool(todo, work, workers, retries)
     else:
-        rows = (work(p.job) for p in todo)
+        rows = (iter(work(p.job)) for p in todo)
     done = failed = 0
     try:
         for found in rows:
@@ -106,6 +108,11 @@ def _or_end(
         raise
 
 
+def _whole(work: Work, job: Any) -> list[Measurement]:
+    """Return a job's rows together: what crosses to another process is no generator."""
+    return list(work(job))
+
+
 def _on_pool(
     todo: Sequence[Planned], work: Work, workers: int, retries: int
 ) -> Generator[Sequence[Measurement]]:
@@ -122,7 +129,7 @@ def _on_pool(
             size, mp_context=context, initializer=limits.die_with, initargs=(os.getpid(),)
         ) as pool:
             futures: dict[Future[Sequence[Measurement]], Planned] = {
-                pool.submit(work, p.job): p for p in batch
+                pool.submit(_whole, work, p.job): p for p in batch
             }
             for future in _or_end(pool, as_completed(futures)):
                 p = futures[future]
@@ -156,9 +163,9 @@ def _on_ray(
         if gpus is None:
             gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
         remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=retries, retry_exceptions=False)(
-            work
+            _whole
         )
-        waiting = {remote.remote(p.job): p for p in todo}
+        waiting = {remote.remote(work, p.job): p for p in todo}
         while waiting:
             (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
             p = waiting.pop(ready)

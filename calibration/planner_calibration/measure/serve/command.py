@@ -11,7 +11,7 @@ from planner.inputs.loading import load_model
 from planner.inputs.measurement import Measurement
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.units import count, show
-from planner_calibration import words
+from planner_calibration import runs, words
 from planner_calibration.measure.machine import machine
 from planner_calibration.measure.serve import sweep as serving
 from planner_calibration.measure.serve.offline import Load, Options, Point
@@ -74,7 +74,7 @@ def run(
     say(
         f"{options.engine} {options.version} on {on.name}: {len(specs)} models, {len(wanted)} points"
     )
-    planned = serving.plan(specs, wanted, loads, options, on)
+    planned = serving.plan(specs, wanted, loads, options, on, frozenset(runs.done(store)))
     tally = sweep(
         planned,
         serving.do,

@@ -6,7 +6,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,14 +125,20 @@ def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine
 
 
 def serve(
-    spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine
+    spec: ModelSpec,
+    points: Sequence[Point],
+    options: Options,
+    on: Machine,
+    recorded: Container[str] = (),
 ) -> Iterator[Measurement]:
-    """Measure every point of one model in a process of its own and yield a row for each.
+    """Measure every point of one model in a process of its own and yield a row for each, as it ends.
 
-    The rows of a process that failed say how: the point under way carries its status, those before it
+    Points whose keys are `recorded` are left out; the engine is started as for all of them. The rows of a process that failed say how: the point under way carries its status, those before it
     their results, those after it "failed".
     """
     flags, engine = engine_flags(options, points, on), engine_name(options)
+    known = zip(points, keys(spec, points, options, on), strict=True)
+    points = [p for p, key in known if key not in recorded]
     with tempfile.TemporaryDirectory(prefix="planner-serve-") as name:
         folder = Path(name)
         export_hf(spec, folder / "model")
@@ -148,44 +155,80 @@ def serve(
         }
         (folder / "job.json").write_text(json.dumps(job))
         events_file, log = folder / "events.jsonl", folder / "log.txt"
-        ended = process.run(
+        running = process.watch(
             [options.python, str(DRIVER), str(folder / "job.json"), str(events_file)],
             limit_s=options.limit_s,
             log=log,
             env=environment(on, options.threads),
         )
+        told = Told(spec, points, options, flags, engine, on)
+        try:
+            while True:
+                next(running)
+                yield from told.rows(_events(events_file))
+        except StopIteration as end:
+            ended: process.Ended = end.value
+        finally:
+            running.close()  # whoever stops listening ends the child, too
         events = _events(events_file)
-    ready: dict[str, Any] = next(
-        (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
-    )
-    points_done = {e["index"]: e for e in events if e["event"] == "point"}
-    wrong = {e["index"]: e["message"] for e in events if e["event"] == "wrong"}
+        yield from told.rows(events)
     reached = max((e["index"] for e in events if e["event"] == "begin"), default=0)
-    common: dict[str, Any] = {
-        "engine": engine,
-        "machine": on.id,
-        "environment": {
-            **on.environment,
-            **{f"version_{k}": v for k, v in ready["versions"].items()},
-            "start_s": ready["start_s"] and round(ready["start_s"], 1),
-        },
-        "seconds": round(ended.seconds / len(points), 2),
-    }
     for index, point in enumerate(points):
-        what = settings(spec, point, options, flags)
-        if index in points_done:
-            wall, shared = (points_done[index][k] for k in ("samples_s", "shared"))
-            yield Measurement.of(
-                "serve_offline",
-                what,
-                values=summary(wall, point, shared),
-                samples={"e2e_s": [round(s, 6) for s in wall]},
-                **common,
-            )
-        else:
+        if index not in told.done:
             status = ended.status if index == reached and ended.status != "ok" else "failed"
-            why = wrong.get(index) or ended.message or "the engine ended early"
-            yield Measurement.of("serve_offline", what, status=status, message=why, **common)
+            why = ended.message or "the engine ended early"
+            what = settings(spec, point, options, flags)
+            yield Measurement.of(
+                "serve_offline", what, status=status, message=why, **told.common(events)
+            )
+
+
+@dataclass(slots=True)
+class Told:
+    """What a driver has told of a model's points so far, as rows."""
+
+    spec: ModelSpec
+    points: Sequence[Point]
+    options: Options
+    flags: dict[str, Any]
+    engine: str
+    on: Machine
+    done: set[int] = field(default_factory=set)
+    before: float = field(default_factory=time.monotonic)
+
+    def common(self, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return what every row says; `seconds` is the time since the one before."""
+        ready: dict[str, Any] = next(
+            (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
+        )
+        took, self.before = time.monotonic() - self.before, time.monotonic()
+        return {
+            "engine": self.engine,
+            "machine": self.on.id,
+            "environment": {
+                **self.on.environment,
+                **{f"version_{k}": v for k, v in ready["versions"].items()},
+                "start_s": ready["start_s"] and round(ready["start_s"], 1),
+            },
+            "seconds": round(took, 2),
+        }
+
+    def rows(self, events: Sequence[dict[str, Any]]) -> Iterator[Measurement]:
+        """Yield the rows of points that have ended since the last look."""
+        for e in events:
+            if e["event"] not in ("point", "wrong") or e["index"] in self.done:
+                continue
+            self.done.add(e["index"])
+            point = self.points[e["index"]]
+            found: dict[str, Any] = {"status": "failed", "message": e.get("message", "")}
+            if e["event"] == "point":
+                wall = e["samples_s"]
+                found = {
+                    "values": summary(wall, point, e["shared"]),
+                    "samples": {"e2e_s": [round(s, 6) for s in wall]},
+                }
+            what = settings(self.spec, point, self.options, self.flags)
+            yield Measurement.of("serve_offline", what, **found, **self.common(events))
 
 
 def summary(

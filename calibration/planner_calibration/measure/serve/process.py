@@ -5,7 +5,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,17 +27,38 @@ class Ended:
     seconds: float
 
 
+LOOK_S = 0.5  # between looks at what a child has written
+
+
 def run(argv: Sequence[str], *, limit_s: float, log: Path, env: Mapping[str, str]) -> Ended:
     """Run `argv` to its end or for `limit_s`, its output in `log`; nothing of it is left behind."""
+    looks = watch(argv, limit_s=limit_s, log=log, env=env)
+    while True:
+        try:
+            next(looks)
+        except StopIteration as end:
+            ended: Ended = end.value
+            return ended
+
+
+def watch(
+    argv: Sequence[str], *, limit_s: float, log: Path, env: Mapping[str, str]
+) -> Generator[None, None, Ended]:
+    """Run `argv` to its end or for `limit_s`, its output in `log`; nothing of it is left behind.
+
+    Yields every `LOOK_S` while it runs, and returns how it ended.
+    """
     start = time.monotonic()
+    code: int | None = None
     with log.open("wb") as output:
         child = subprocess.Popen(
             argv, stdout=output, stderr=subprocess.STDOUT, env=dict(env), start_new_session=True
         )
         try:
-            code: int | None = child.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            code = None
+            while code is None and (left := limit_s - (time.monotonic() - start)) > 0:
+                with suppress(subprocess.TimeoutExpired):
+                    code = child.wait(min(LOOK_S, left))
+                yield
         finally:
             end_family(child)
     return diagnose(code, log, limit_s, time.monotonic() - start)

@@ -1,6 +1,6 @@
 """A serving sweep: every model's points by vLLM, SGLang or the torch engine, what is recorded skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ class Job:
     loads: tuple[Load, ...]
     options: Options
     on: Machine
+    recorded: frozenset[str] = frozenset()  # keys of points that are not measured again
 
 
 def resolve(options: Options) -> Options:
@@ -51,9 +52,10 @@ def plan(
     loads: Sequence[Load],
     options: Options,
     on: Machine,
+    recorded: frozenset[str] = frozenset(),
 ) -> list[Planned]:
     """Return one job a model with the keys of its points, `options` being resolved."""
-    jobs = [Job(s, tuple(points), tuple(loads), options, on) for s in specs]
+    jobs = [Job(s, tuple(points), tuple(loads), options, on, recorded) for s in specs]
     return [Planned(_keys(job), partial(_failed, job), job) for job in jobs]
 
 
@@ -79,15 +81,16 @@ def _failed(job: Job, message: str) -> list[Measurement]:
     return [Measurement.of("serve_offline", what, **common) for what in chosen]
 
 
-def do(job: Job) -> list[Measurement]:
-    """Measure one model and return its rows."""
+def do(job: Job) -> Iterator[Measurement]:
+    """Measure one model and yield its rows, each as it ends."""
     if job.options.engine == "torch":
         from planner_calibration.measure.torch_engine import measure
 
-        return list(measure.serve(job.spec, job.points, job.options, job.on))
-    rows = list(offline.serve(job.spec, job.points, job.options, job.on)) if job.points else []
+        yield from measure.serve(job.spec, job.points, job.options, job.on)
+        return
+    if job.points:
+        yield from offline.serve(job.spec, job.points, job.options, job.on, job.recorded)
     if job.loads:
         from planner_calibration.measure.serve import online
 
-        rows += [online.serve(job.spec, load, job.options, job.on) for load in job.loads]
-    return rows
+        yield from (online.serve(job.spec, load, job.options, job.on) for load in job.loads)
