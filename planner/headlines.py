@@ -35,6 +35,71 @@ def recommendation(r: Any) -> tuple[str, ...]:
     return f"Train {shape(c)}.", f"{gains(c)}; {_loss(c, r)}."
 
 
+def split(s: Any) -> tuple[str, ...]:
+    """Return in one line what size a training budget is best spent on, and how flat that is."""
+    if s is None:
+        return ()
+    served = f" and {show(s.serve_tokens)} served tokens" if s.serve_tokens else ""
+    beside = ""
+    if s.serve_tokens:
+        beside = (
+            f"; unserved it would be {show(s.unserved_params)}, {s.loss - s.unserved_loss:.3f} nats "
+            "lower"
+        )
+    said = (
+        f"{s.train_flops:.3g} FLOP{served}: {show(s.n_params)} parameters on {show(s.n_tokens)} "
+        f"tokens; from {show(s.low_params)} to {show(s.high_params)} the same loss takes at most 1 % "
+        f"more in all{beside}."
+    )
+    return (said,)
+
+
+WELL = 0.02  # one shape serves all well where no scenario loses more by it
+MOVES = 0.005  # and a scenario drives the choice where the others' cost rises by more
+
+
+def mix(m: Any) -> tuple[str, ...]:
+    """Return what to train for all scenarios, what each loses by it, and which one drives it."""
+    worst = max(m.pick.regret, key=m.pick.regret.get)
+    regret = m.pick.regret[worst]
+    well = f"one shape serves all well: no scenario costs more than {max(regret, 0):.1%} above its own best"
+    if regret > WELL:
+        well = (
+            f"no shape serves all well: {worst} costs {regret:.1%} above what it alone would choose"
+        )
+    shares = f" (weights are shares of {m.share})" if len(m.weights) > 1 else ""
+    driver = m.drives[0] if m.drives else None
+    drives = "no scenario drives the choice"
+    if driver is not None and driver.regret > MOVES:
+        drives = f"{driver.scenario} drives the choice: without it the others would cost {_less(driver.regret)} less"
+    return (
+        f"Train {shape(m.pick.scenarios[worst])}.",
+        f"{objective(m).capitalize()} {price(m, m.pick.price)}{shares}; {well}.",
+        *([f"{drives[0].upper()}{drives[1:]}."] if m.drives else []),
+    )
+
+
+def _less(rise: float) -> str:
+    return f"{rise / (1 + rise):.1%}"
+
+
+def objective(m: Any) -> str:
+    """Return in words what a mix is chosen by."""
+    what = (
+        "a million generated tokens of the mix cost"
+        if m.objective == "cost"
+        else "a token takes, in the mix,"
+    )
+    return (
+        what if len(m.weights) > 1 else what.replace(" of the mix", "").replace(", in the mix,", "")
+    )
+
+
+def price(m: Any, value: float) -> str:
+    """Write what is minimised."""
+    return show(value, "usd") if m.objective == "cost" else show(value, "s")
+
+
 def gains(c: Any) -> str:
     """Write how much faster than the baseline a candidate is."""
     g = c.gain

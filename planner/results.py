@@ -357,6 +357,21 @@ class WhyNot(Record):
     verdict: str
 
 
+class Split(Record):
+    """The size and tokens that a training budget is best spent on, served tokens in the balance."""
+
+    train_flops: float
+    serve_tokens: float
+    n_params: float  # as the law counts them
+    n_tokens: float
+    loss: float  # of the best shape
+    total_flops: float  # training and serving
+    low_params: float  # sizes that reach this loss for at most 1 % more FLOPs in all
+    high_params: float
+    unserved_params: float  # best where nothing is served, and its loss
+    unserved_loss: float
+
+
 class Recommendation(Result):
     """The answer of `recommend` and `pareto`."""
 
@@ -374,10 +389,11 @@ class Recommendation(Result):
     n_evaluated: int = Field(ge=0)
     n_feasible: int = Field(ge=0)
     elapsed_s: Positive = 0.0
+    split: Split | None = None  # of a training budget, where that chose the size
 
     def headline(self) -> tuple[str, ...]:
         """Return what to train, what it gains, and how sure that is."""
-        return headlines.recommendation(self)
+        return (*headlines.split(self.split), *headlines.recommendation(self))
 
     @property
     def lead(self) -> str:
@@ -392,6 +408,61 @@ class Recommendation(Result):
     def rows(self) -> list[dict[str, Any]]:
         """Return the front as CSV rows."""
         return [c.row() for c in self.pareto]
+
+
+class MixedShape(Record):
+    """A shape in every scenario of a mix."""
+
+    name: str  # "the mix", a scenario that alone would choose it, or "baseline"
+    model: ModelSpec
+    scenarios: dict[str, Candidate]  # the shape's figures in each
+    regret: dict[str, float]  # how much more it costs in each than what that one alone would choose
+    meets: dict[str, bool]  # whether it meets each one's limits
+    prices: dict[str, float]  # in each: dollars a million generated tokens, or seconds a token
+    price: float  # of the mix: what is minimised
+    p_within_margin: float = Field(ge=0, le=1)  # of the target loss, in the scenario least sure
+
+
+class Regret(Record):
+    """How much more the others would cost for one scenario's sake."""
+
+    scenario: str
+    regret: float
+
+
+class Mix(Result):
+    """The answer of `recommend` for several scenarios: one shape for all."""
+
+    kind: Literal["mix"] = "mix"
+    inputs: Question  # of the first scenario: what all share
+    objective: Literal["cost", "speed"]
+    share: Literal["tokens", "money"]
+    weights: dict[str, float]  # of which the sum is one
+    scenarios: dict[str, dict[str, Any]]  # options by scenario
+    choices: tuple[MixedShape, ...]  # the pick first, what each alone would choose, the baseline
+    drives: tuple[Regret, ...] = ()  # scenarios by what the choice gives up elsewhere for them
+    n_evaluated: int = Field(ge=0)  # shapes times scenarios
+    elapsed_s: float = 0.0
+    split: Split | None = None  # of a training budget, where that chose the size
+
+    @property
+    def pick(self) -> MixedShape:
+        """The shape for all."""
+        return self.choices[0]
+
+    def headline(self) -> tuple[str, ...]:
+        """Return what to train, what it costs each scenario, and which one drives the choice."""
+        return (*headlines.split(self.split), *headlines.mix(self))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a CSV row a shape and scenario."""
+        return same_columns(
+            {"shape": m.name, "scenario": name, "weight": self.weights[name]}
+            | {"price": m.prices[name], "regret": m.regret[name], "meets": m.meets[name]}
+            | c.row()
+            for m in self.choices
+            for name, c in m.scenarios.items()
+        )
 
 
 class Point(Measures):
@@ -585,6 +656,7 @@ class Fit(Result):
 KINDS: dict[str, type[Result]] = {
     "recommend": Recommendation,
     "pareto": Recommendation,
+    "mix": Mix,
     "predict": Prediction,
     "what-if": WhatIf,
     "budget": Budget,

@@ -84,11 +84,12 @@ def group(words: str) -> typer.Typer:
 
 
 def takes(
-    *groups: "Group", form: Sequence[str], without: Sequence[str] = ()
+    *groups: "Group", form: Sequence[str], without: Sequence[str] = (), lacking: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command a flag for every option of `groups`; it gets those that were given by name.
 
     Its first parameter is a `Form`, of which it has the fields named; they follow its own flags.
+    Options of `lacking` may be left out, though their question needs them.
     """
     from planner.scenario.options import ASKED, OPTIONS
 
@@ -106,7 +107,7 @@ def takes(
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         keyword += [_keyword(f.name, f.type, f.default) for f in fields(Form) if f.name in form]
-        keyword += [_parameter(o) for o in options]
+        keyword += [_parameter(o, needed=o.name not in lacking) for o in options]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         signature = inspect.Signature([*keyword, _keyword("hardware_path", HardwarePath, None)])
         run.__signature__ = signature  # type: ignore[attr-defined]
@@ -121,7 +122,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def _parameter(o: "Option") -> inspect.Parameter:
+def _parameter(o: "Option", *, needed: bool = True) -> inspect.Parameter:
     """Return an option as a parameter that typer makes a flag of; its text is read by the library."""
     from planner.inputs.engine import EngineLimits
     from planner.scenario.options import METAVARS
@@ -136,7 +137,8 @@ def _parameter(o: "Option") -> inspect.Parameter:
         show_default=False,
     )
     kind: Any = bool | None if o.kind == "flag" else str | None
-    default = inspect.Parameter.empty if o.group == "question" and o.required else None
+    must = needed and o.group == "question" and o.required
+    default = inspect.Parameter.empty if must else None
     return _keyword(o.name, Annotated[kind, made], default)
 
 

@@ -219,6 +219,65 @@ def serve(law: LawColumns, loss: float, inference_tokens: float) -> Served:
     return Served(n, tokens, n0, tokens0, spent, 1 - spent / alone)
 
 
+FLAT = 0.01  # share of the least compute that any other split may take more
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a training budget is split where tokens are served afterwards, and how flat that is."""
+
+    n: float  # parameters, as the law counts them
+    n_tokens: float
+    loss: float  # of the best shape, nats per token
+    total_flops: float  # training and serving
+    training_n: float  # of the least loss that the budget buys, whoever serves it
+    training_loss: float
+    low_n: float  # sizes that reach the same loss for at most `FLAT` more in all
+    high_n: float
+
+
+def split(law: LawColumns, flops: float, inference_tokens: float) -> Split:
+    """Return the model a training budget is best spent on, where it is served afterwards.
+
+    Of all models of the same loss none takes fewer FLOPs for training and serving together, and its
+    training takes the budget: what `inference_aware` asks of a loss is asked of a budget here.
+    Without tokens served it is the compute-optimal model.  [Sardana et al. 2024, arXiv 2401.00448]
+
+    Args:
+        law: coefficients.
+        flops: of the whole training, 6 N D.
+        inference_tokens: to be served in all, a count.
+
+    """
+    from scipy.optimize import brentq
+
+    n0, tokens0 = (float(v) for v in compute_optimal(law, flops))
+    budget = flops / TRAIN_FLOPS_PER_PARAM_TOKEN
+
+    def balance(ln_n: float) -> float:
+        tokens = budget / np.exp(ln_n)
+        ratio = law.alpha * size_term(law, np.exp(ln_n)) / (law.beta * data_term(law, tokens))
+        return float(np.log(ratio) - np.log1p(inference_tokens / (3 * tokens)))
+
+    top = float(np.log(n0))
+    ln_n = top if inference_tokens == 0 else brentq(balance, top - 60.0, top + 1e-9, xtol=1e-12)
+    n = float(np.exp(ln_n))
+    loss = float(reference_loss(law, n, budget / n))
+
+    def total(other: float) -> float:
+        trained = TRAIN_FLOPS_PER_PARAM_TOKEN * float(tokens_for(law, other, loss))
+        return other * (trained + 2 * inference_tokens)
+
+    def dearer(ln: float) -> float:
+        return min(total(float(np.exp(ln))) / total(n) - 1 - FLAT, 1e6)
+
+    low, high = (
+        float(np.exp(brentq(dearer, *ends))) for ends in ((ln_n - 20, ln_n), (ln_n, ln_n + 20))
+    )
+    least = float(reference_loss(law, n0, tokens0))
+    return Split(n, budget / n, loss, total(n), n0, least, low, high)
+
+
 def best_shape_warnings(
     law: LawColumns, n: float, n_tokens: float, *, derived: bool
 ) -> list[LawWarning]:

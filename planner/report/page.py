@@ -17,6 +17,7 @@ from planner.report.figures.pareto import pareto
 from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
 from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
+from planner.report.mix import mix_page
 from planner.report.parts import Column, Grid, Page, Section, grid
 from planner.report.shell import serving
 from planner.results import (
@@ -24,6 +25,7 @@ from planner.results import (
     Budget,
     Dropped,
     Fit,
+    Mix,
     Prediction,
     Recommendation,
     Result,
@@ -62,6 +64,8 @@ def build(
     """
     if isinstance(result, Recommendation):
         page = _recommend(result, usd_per_device_hour, figures, top)
+    elif isinstance(result, Mix):
+        page = mix_page(result, figures)
     elif isinstance(result, Prediction):
         page = _predict(result, usd_per_device_hour, figures)
     elif isinstance(result, WhatIf):

@@ -23,7 +23,7 @@ from planner.scenario.evaluate import RATIOS, SHAPE, THREADS, Evaluation
 from planner.scenario.scenario import Resolved
 
 T = TypeVar("T")
-CHUNK_ROWS = 2**20  # of shapes: their columns, and a dozen indices, take 150 MB
+CHUNK_ROWS = 2**19  # of shapes: their columns, and a dozen indices, take 100 MB
 # What is looked at of the cache itself, whether it binds or not.
 STORED = frozenset(
     {n for n, m in METRICS.items() if m.group == "memory"} | {"kv_utilisation", *QUALITY, *RATIOS}

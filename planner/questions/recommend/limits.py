@@ -73,6 +73,12 @@ class Tally:
                 self._near(limit.flag, float(limit.value(table)[others].min()))
         return ok
 
+    def reset(self) -> None:
+        """Count from nothing."""
+        self.n_evaluated = self.n_feasible = 0
+        self.nearest.clear()
+        self.dropped.clear()
+
     def merge(self, other: "Tally") -> None:
         """Add what another tally of the same limits counted."""
         self.n_evaluated += other.n_evaluated

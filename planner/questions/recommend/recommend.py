@@ -300,7 +300,20 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     if q.max_loss is None:  # it is its own target
         p_target[0] = p_margin[0] = 1.0
     base_legal = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
-    ready = table["ready"]
+    sure = p_target, p_margin, target
+    tp_ready, leads, finalists, chosen = among(table, q, base_legal, *sure)
+    return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen)
+
+
+def among(
+    table: Table, q: Question, base_legal: bool, p_target: Any, p_margin: Any, target: float,
+    legal: Any = True,
+) -> tuple[int | None, Mapping[int, int | None], Any, dict[str, int | None]]:  # fmt: skip
+    """Choose among the rows of a table (row 0 the baseline), of those that are `legal`.
+
+    Returns how many ways heads of the picks divide, the pick to train by that, the front, the picks.
+    """
+    ready = np.where(legal, table["ready"], 0.0)
 
     def at(least: int) -> tuple[Any, dict[str, int | None]]:
         finalists = on_front(table, ready >= least)
@@ -312,9 +325,8 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     if not (q.tp_ready or q.any_shape):
         tp_ready = most_ready(table, best_at, at)
     finalists, chosen = best_at[1 if q.any_shape or q.tp_ready else tp_ready or 1]
-    sure = p_target, p_margin, target
     leads = {ways: lead_of(picks) for ways, (_, picks) in best_at.items()}
-    return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen)
+    return tp_ready, leads, finalists, chosen
 
 
 At = tuple[Any, dict[str, int | None]]
