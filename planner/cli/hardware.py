@@ -10,6 +10,10 @@ from planner.cli import flags as o
 app = o.group("Browse and check hardware files.")
 
 DESCRIBED = "name a readable text file"
+NEXT = "Change what differs, then run `planner hardware check` on it."
+Toml = Annotated[
+    bool, typer.Option("--toml", help="Print the file itself, to start one of your own.")
+]
 Name = Annotated[str, typer.Argument(help="Device or node, by id or path.")]
 
 
@@ -32,18 +36,26 @@ def list_(hardware_path: o.HardwarePath = None, json_: o.Json = False, out: o.Ou
 
 @app.command()
 def show(
-    name: Name, hardware_path: o.HardwarePath = None, json_: o.Json = False, out: o.Out = None
+    name: Name,
+    hardware_path: o.HardwarePath = None,
+    toml: Toml = False,
+    json_: o.Json = False,
+    out: o.Out = None,
 ) -> None:
     """Print one hardware file, read and validated.
 
-    Example: planner hardware show h100-sxm
+    Example: planner hardware show h100-sxm --toml --out mine.toml
     """
     from planner.cli.output import as_json, as_text, write
-    from planner.inputs.device import load_hardware
+    from planner.inputs.device import file_of, load_hardware
+    from planner.inputs.files import Content
     from planner.report.hardware import spec_table
 
     o.use_hardware_path(hardware_path)
     spec = load_hardware(name)
+    if toml:
+        text = Content.of(file_of(name), hint=DESCRIBED).text(hint=DESCRIBED)
+        return write(f"# A copy of {name}. {NEXT}\n{text}", out, plain=True)
     shown = as_json(spec.model_dump(mode="json")) if json_ else as_text(spec_table(spec))
     write(shown, out, plain=json_)
 
@@ -67,7 +79,8 @@ def check(file: Annotated[Path, typer.Argument(help="A TOML you wrote.")]) -> No
         hint = f"planner hardware new --from {file} writes one, to be filled in"
         raise SpecError(f"{file}: no hardware file of ours. {found.words}", hint=hint)
     spec = check_hardware(file)
-    write(f"{file}: {spec.name}: all is well", None)
+    taken = "".join(f"\n{k} is not stated: {v}" for k, v in getattr(spec, "unstated", {}).items())
+    write(f"{file}: {spec.name}: all is well{taken}", None)
 
 
 Smi = Annotated[

@@ -19,6 +19,7 @@ from planner.inputs.fields import (
     Name,
     Spec,
     WattsField,
+    faults,
     load_toml,
 )
 from planner.inputs.files import read_toml
@@ -34,6 +35,18 @@ ABOVE = 1.1  # clocks that rates and boost are stated at differ by less
 RIDGE = (5, 1000)  # FLOP a byte: a CPU core's 5-30, H20's 37, the densest accelerators' 400
 
 
+PCIE4_BYTES_PER_S = 32e9  # sixteen lanes, one direction: what a card has at least
+# Keys that a file may leave out, and what is taken then.
+DEFAULTS = {
+    "form_factor": "a card",
+    "l2_bytes": "nothing: no answer needs it",
+    "boost_clock_hz": "nothing: rates are not held to the clock",
+    "link_bytes_per_s": "32 GB/s, PCIe 4.0 ×16",
+    "link_kind": "pcie",
+    "tdp_w": "nothing: no joules are told",
+}
+
+
 class NoSuchFormat(SpecError):  # noqa: N818 - says what is the matter
     """A device that does not compute in a number format."""
 
@@ -45,20 +58,25 @@ class DeviceSpec(Spec):
     aliases: tuple[str, ...] = ()  # other names people give it, in lower case with dashes
     vendor: str
     architecture: str
-    form_factor: str
+    form_factor: str = "card"
     hbm_bytes: BytesField
     hbm_offered: float = Field(0.99, gt=0.5, le=1, description="Share that a program finds.")
     hbm_bytes_per_s: BytesPerSField
-    l2_bytes: BytesField
+    l2_bytes: BytesField | None = None
     n_sms: int = Field(gt=0)
-    boost_clock_hz: HertzField
-    link_bytes_per_s: BytesPerSField
-    link_kind: str
-    tdp_w: WattsField
+    boost_clock_hz: HertzField | None = None
+    link_bytes_per_s: BytesPerSField = PCIE4_BYTES_PER_S
+    link_kind: str = "pcie"
+    tdp_w: WattsField | None = None
     source: str
     checked: date
     notes: str = ""
     dense_flops_per_s: dict[str, FlopsPerSField]
+
+    @property
+    def unstated(self) -> dict[str, str]:
+        """What its file leaves out, and what is taken instead, in words."""
+        return {k: words for k, words in DEFAULTS.items() if k not in self.model_fields_set}
 
     def flops_per_s(self, dtype: str) -> float:
         """Return the dense rate at `dtype`; an absent dtype is unsupported, never extrapolated.
@@ -257,39 +275,71 @@ def load_hardware(name: str) -> DeviceSpec | NodeSpec | EngineFile:
     return load_node(name) if name in node_names() else load_device(name)
 
 
+def file_of(name: str) -> Path:
+    """Return the file that `load_hardware` reads; raises as it does."""
+    known = catalogue("hardware")
+    return known[name] if name in known else _device_path(name)
+
+
 def check_hardware(path: Path) -> DeviceSpec | NodeSpec | EngineFile:
     """Read a file as `load_hardware` would, and ask whether its numbers are plausible.
 
     Raises:
-        SpecError: malformed, or outside physics: the arithmetic a byte, the source.
+        SpecError: malformed, or outside physics: the arithmetic a byte, the source. Says everything
+            that is wrong.
 
     """
-    if path.parent.name == "engines" or "versions" in _keys(path):
-        return load_toml(EngineFile, path, hint=README)
-    is_node = path.parent.name == "nodes" or "n_devices" in _keys(path)
-    spec: DeviceSpec | NodeSpec = (
-        load_toml(NodeSpec, path, hint=README)
-        if is_node
-        else load_toml(DeviceSpec, path, hint=README)
-    )
+    keys = _keys(path)
+    kind: type[DeviceSpec | NodeSpec | EngineFile] = DeviceSpec
+    if path.parent.name == "engines" or "versions" in keys:
+        kind = EngineFile
+    elif path.parent.name == "nodes" or "n_devices" in keys:
+        kind = NodeSpec
+    wrong = faults(kind, read_toml(path))
+    hint = README
+    if not wrong:
+        spec = load_toml(kind, path, hint=README)
+        found = _implausible(spec)
+        if not found:
+            return spec
+        wrong, hint = list(found), "; ".join(dict.fromkeys(found.values()))
+    source = keys.get("source")
+    if kind is not EngineFile and isinstance(source, str) and not source.startswith("https://"):
+        wrong.append(f"source: {source!r} is no address")
+    wrong = list(dict.fromkeys(wrong))
+    count = f"{len(wrong)} faults: " if len(wrong) > 1 else ""
+    raise SpecError(f"{path}: {count}{'; '.join(wrong)}", hint=hint)
+
+
+def _implausible(spec: DeviceSpec | NodeSpec | EngineFile) -> dict[str, str]:
+    """Return what is outside physics of a file that can be read, and what may be the matter."""
+    if isinstance(spec, EngineFile):
+        return {}
+    found = {}
     if not spec.source.startswith("https://"):
-        raise SpecError(f"{path}: source: {spec.source!r} is no address", hint="cite the datasheet")
+        found[f"source: {spec.source!r} is no address"] = "cite the datasheet"
     if isinstance(spec, DeviceSpec):
         half = spec.dense_flops_per_s.get("bf16", spec.dense_flops_per_s.get("fp16"))
         if half is None:
-            raise SpecError(f"{path}: dense_flops_per_s: no bf16 and no fp16", hint=README)
-        _require_dense(spec, half, path)
+            return found | {"dense_flops_per_s: no bf16 and no fp16": README}
         ridge = half / spec.hbm_bytes_per_s
         if not RIDGE[0] < ridge < RIDGE[1]:
-            raise SpecError(
-                f"{path}: {ridge:.3g} FLOP a byte of bandwidth is outside {RIDGE[0]} to {RIDGE[1]}",
-                hint="check the units, and that the rate is the dense one",
-            )
-    return spec
+            words = f"{ridge:.3g} FLOP a byte of bandwidth is outside {RIDGE[0]} to {RIDGE[1]}"
+            found[words] = "check the units, and that the rate is the dense one"
+        found |= _sparse(spec, half)
+    return found
 
 
-def _require_dense(spec: DeviceSpec, half: float, path: Path) -> None:
-    """Refuse a 16-bit rate above what the cores can do in a clock, or not half of the fp8 rate."""
+def _sparse(spec: DeviceSpec, half: float) -> dict[str, str]:
+    """Return whether a 16-bit rate is above what the cores do in a clock, or not half of the fp8 rate."""
+    found = {}
+    hint = "halve it where the datasheet prints it with sparsity"
+    fp8 = spec.dense_flops_per_s.get("fp8")
+    if fp8 is not None and not 2 / ABOVE < fp8 / half < 2 * ABOVE:
+        words = f"fp8 over bf16 is {fp8 / half:.3g}, not 2: one of them looks like the sparse rate"
+        found[words] = hint
+    if spec.boost_clock_hz is None:
+        return found
     unit = spec.n_sms * spec.boost_clock_hz
     most = MOST_FLOPS.get(spec.architecture, 0)
     vector = spec.dense_flops_per_s.get("fp32", 0.0) / unit
@@ -297,19 +347,13 @@ def _require_dense(spec: DeviceSpec, half: float, path: Path) -> None:
         spec.architecture == "ampere" and vector > 200
     ):  # GA10x: twice the vector rate, half the other
         most //= 2
-    hint = "halve it where the datasheet prints it with sparsity"
     if most and half > ABOVE * most * unit:
-        raise SpecError(
-            f"{path}: {half / unit:.0f} FLOP a clock of an SM are more than {most}, which "
-            f"{spec.architecture} does: bf16 looks like the sparse rate",
-            hint=hint,
+        words = (
+            f"{half / unit:.0f} FLOP a clock of an SM are more than {most}, which "
+            f"{spec.architecture} does: bf16 looks like the sparse rate"
         )
-    fp8 = spec.dense_flops_per_s.get("fp8")
-    if fp8 is not None and not 2 / ABOVE < fp8 / half < 2 * ABOVE:
-        raise SpecError(
-            f"{path}: fp8 over bf16 is {fp8 / half:.3g}, not 2: one of them looks like the sparse rate",
-            hint=hint,
-        )
+        found[words] = hint
+    return found
 
 
 def _keys(path: Path) -> dict[str, object]:

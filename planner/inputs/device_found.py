@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.device import DeviceSpec
+from planner.inputs.device import DEFAULTS, DeviceSpec
 from planner.inputs.files import documents_in
 from planner.units import GIB, MIB
 
@@ -40,6 +40,11 @@ class Found:
         return tuple(key for key in KEYS if key not in has)
 
     @property
+    def optional(self) -> dict[str, str]:
+        """Keys it does not say that a file may leave out, and what is taken then."""
+        return {key: taken for key, taken in DEFAULTS.items() if key not in self.values}
+
+    @property
     def words(self) -> str:
         """Say what was found, and what is missing."""
         said = [f"{k} {v}" for k, v in self.values.items()]
@@ -53,6 +58,8 @@ class Found:
                   for key, value in self.values.items()]  # fmt: skip
         lines += [f"# {key} =                    # missing" for key in self.missing
                   if key != "dense_flops_per_s"]  # fmt: skip
+        lines += [f"# {key} =                    # may be left out: {taken}"
+                  for key, taken in self.optional.items()]  # fmt: skip
         lines += [f"notes = {json.dumps(self.notes)}"] if self.notes else []
         lines += ["", "[dense_flops_per_s]"]
         lines += [f"{name} = {json.dumps(rate)}" for name, rate in self.rates.items()]

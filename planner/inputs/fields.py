@@ -1,5 +1,6 @@
 """Field types for quantities written as text with a unit, and the reading of TOML into models."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -115,6 +116,29 @@ def validate(
         hint = hint or getattr(cause, "hint", "")
         head = "".join(f"{part}: " for part in (where, key) if part)
         raise SpecError(head + message, hint=hint or "correct that line") from None
+
+
+def faults(model: type[BaseModel], values: Any) -> list[str]:
+    """Return everything that `validate` would refuse of `values`, as ``key: what``."""
+    try:
+        require_plausible(values, "")
+        model.model_validate(values)
+    except SpecError as error:
+        return [str(error)]
+    except ValidationError as error:
+        return [_fault(model, e) for e in error.errors()]
+    return []
+
+
+def _fault(model: type[BaseModel], error: Any) -> str:
+    key = ".".join(map(str, error["loc"]))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, model.model_fields, n=1)
+        message = "no such key" + (f", did you mean {close[0]}?" if close else "")
+    elif error["type"] == "missing":
+        message = "missing"
+    return f"{key}: {message}" if key else message
 
 
 def load_toml(model: type[M], path: Path, *, hint: str = "") -> M:

@@ -22,7 +22,15 @@ def catalogue_table() -> Table:
         half = d.dense_flops_per_s.get("bf16") or d.dense_flops_per_s.get("fp16")
         memory = (show(d.hbm_bytes, "byte"), show(d.hbm_bytes_per_s, "byte/s"))
         rate, link = show(half, "flop/s") if half else "–", show(d.link_bytes_per_s, "byte/s")
-        t.add_row(name, d.name, *memory, rate, link, show(d.tdp_w, "watt"), f"{d.checked}")
+        t.add_row(
+            name,
+            d.name,
+            *memory,
+            rate,
+            link,
+            show(d.tdp_w, "watt") if d.tdp_w else "–",
+            f"{d.checked}",
+        )
     for name in node_names():
         n = load_node(name)
         words, link = (
@@ -42,8 +50,12 @@ def spec_table(spec: Any) -> Table:
         if isinstance(value, dict):
             for dtype, rate in value.items():
                 t.add_row(f"{key}.{dtype}", show(rate, "flop/s", 4))
+        elif value is None:
+            t.add_row(key, "–")
         else:
             listed = ", ".join(value) if key == "aliases" else str(value)
             text = show(value, units[key], 4) if key in units else listed
             t.add_row(key, text.replace("/s", "Hz") if key.endswith("_hz") else text)
+    for key, words in getattr(spec, "unstated", {}).items():
+        t.add_row(f"{key} is not stated", words)
     return t

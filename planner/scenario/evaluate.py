@@ -116,8 +116,9 @@ class Evaluation:
 
     @property
     def tdp_w(self) -> float:
-        """Power limit of one device."""
-        return self.resolved.deployment.device.tdp_w
+        """Power limit of one device; NaN where its file does not say."""
+        watts = self.resolved.deployment.device.tdp_w
+        return float("nan") if watts is None else watts
 
     @property
     def usd_per_device_hour(self) -> float:

@@ -247,6 +247,10 @@ def resolve(c: Conditions) -> Deployment:
     held = device.runs(c.engine.dtype).name
     device.flops_per_s(held)
     engine, read_as = c.engine, [said_device(c.on)]
+    taken = device.unstated
+    read_as += [
+        f"{k} is not stated: {taken[k]}" for k in ("link_bytes_per_s", "tdp_w") if k in taken
+    ]
     if held != engine.dtype:
         engine = engine.model_copy(update={"dtype": held})
         read_as.append(f"{c.engine.dtype} read as {held}")
