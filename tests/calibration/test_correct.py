@@ -97,6 +97,20 @@ def test_three_runs_help_on_architectures_not_seen(truth, device):
     assert after.mape < before.mape / 2
 
 
+def test_efficiencies_stay_within_physics_however_fast_the_runs(truth, device, tmp_path):
+    """Weights read at 2.5 times the stated bandwidth: the profile loads all the same, and says what binds."""
+    store = tmp_path / "runs.jsonl"
+    fast = replace(truth[0], gemm_hbm_eff=2.5), truth[1]
+    for row in campaign(4, fast, device):
+        runs.append(store, row)
+    report = fit_command(
+        [store], name="fast", on=DEVICE, engine="", machine=None, prior=None, folder=tmp_path
+    )
+    kernels = load_profile(str(report.path)).kernels
+    assert all(v <= 1 for n, v in kernels.items() if n.endswith("_eff"))
+    assert report.fitted.corrected.at_bounds
+
+
 def test_held_out_error_is_of_architectures_the_fit_has_not_seen(truth, device):
     found = correct(campaign(6, truth, device), device)
     held, before = found.held_out["serve_offline"], found.before["serve_offline"]

@@ -1,5 +1,6 @@
 """Kernel timing: honest buffers, a known clock's truth, and a hardware file that loads."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,7 +13,10 @@ from planner_calibration.measure.machine import Machine, machine
 from planner_calibration.measure.timing import time_calls
 from planner_calibration.show import kernel_line
 
+from planner.cost.memory import usable_bytes
+from planner.data import catalogue
 from planner.inputs.device import load_device
+from planner.questions.validate.kernel_rows import kernel_system
 
 pytestmark = pytest.mark.torch
 
@@ -95,6 +99,20 @@ def test_a_proposed_hardware_file_loads(tmp_path):
     device = load_device(str(path))
     assert device.dense_flops_per_s == {"fp32": 6e10, "bf16": 1.2e11}
     assert device.hbm_bytes_per_s == 2e10 and device.n_sms == 2
+    on_it = kernel_system(device.columns("bf16"), [2.0] * 5)
+    assert float(usable_bytes(on_it)) == pytest.approx(
+        16e9, rel=0.001
+    )  # what a program found, once
+    board = replace(on, environment={"power_limit": "[N/A]"})
+    assert "100 W" in peaks.propose(board, found, threads=2, today=date(2026, 1, 1))
+
+
+def test_a_device_of_the_catalogue_keeps_its_file():
+    from planner_calibration.measure.kernels.command import _proposed
+
+    on = Machine("nvidia-h200", "cuda", "NVIDIA H200", 150e9, {})
+    text, words = _proposed(on, peaks.Peaks({"bfloat16": 8e14}, 4e12, 5e7))
+    assert text == catalogue("hardware")["h200-sxm"].read_text() and "h200-sxm" in words
 
 
 @pytest.mark.slow

@@ -126,8 +126,6 @@ def test_a_law_that_loses_to_size_alone_on_the_largest_models_is_refused(tmp_pat
         fit_csv(table(tmp_path, rows))
     assert "--force" in refused.value.hint
     assert "size alone" in fit_csv(table(tmp_path, rows), force=True).text()
-    few = [row for row in rows if not row.startswith(("r12", "r13"))]
-    fit_csv(table(tmp_path, few))  # one run of the largest size: nothing to judge by
     whole = [f"{k:g}{row}" for k in (10.0, 20.0, 40.0) for row in ladder(SIZES, tokens=k)]
     assert fit_csv(table(tmp_path, whole)).law  # where tokens count, the law does better
 

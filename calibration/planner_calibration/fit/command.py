@@ -91,6 +91,13 @@ class SpeedReport:
                     name, f"{row['value']:.3g}", f"{100 * row['ln_sd']:.0f} %", f"{prior[name]:.3g}"
                 )
         lines += ["constants the runs told about:", told, ""]
+        if c.at_bounds:
+            beaten = ", ".join(c.at_bounds)
+            lines += [
+                f"{beaten} would exceed 1: something here is faster than {f.device.name} states;",
+                "raise that rate in its file, and fit again",
+                "",
+            ]
         lines += [str(s) for s in f.skipped]
         lines.append(f"wrote {self.path}; use it with --profile {self.path}")
         return Group(*lines)

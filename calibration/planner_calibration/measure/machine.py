@@ -109,10 +109,15 @@ def _gpu(index: int) -> Machine:
     return Machine(slug(p.name), "cuda", p.name, float(p.total_memory), facts)
 
 
+def _visible() -> str:
+    """Return what nvidia-smi calls the first GPU that this process may use."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+
+
 def _nvidia_smi(field: str) -> str:
     try:
         return subprocess.run(
-            ["nvidia-smi", "-i", "0", f"--query-gpu={field}", "--format=csv,noheader"],
+            ["nvidia-smi", "-i", _visible(), f"--query-gpu={field}", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=10,

@@ -132,13 +132,14 @@ def _require_better(path: Path, runs: Runs, stages: Sequence[Stage]) -> None:
         SpecError: it does, and there are enough runs to tell.
 
     """
-    if len(runs) < LEAST_TO_REFUSE or not stages or stages[-1].law.n < LEAST_HELD_OUT:
+    several = len(set(runs.dataset)) > 1  # whose levels a held-out run does not say
+    if several or len(runs) < LEAST_TO_REFUSE or not stages or stages[-1].law.n < LEAST_HELD_OUT:
         return
     own = stages[-1].law
     alone = next(b for b in stages[-1].baselines if b.name == "size alone")
     if own.rmse >= alone.rmse:
         raise SpecError(
-            f"{path}: on the {own.n} runs of the largest size a law moved by the others errs by "
+            f"{path}: on the {own.n} runs of the largest models a law moved by the others errs by "
             f"{own.rmse:.4f} nats, and a straight line of ln L in ln N by {alone.rmse:.4f}",
             hint="these runs need no such law, or are of several recipes (--source); --force fits it all the same",
         )
@@ -185,9 +186,12 @@ def _said(law: LawSpec, moved: Update, runs: Runs, ill: Runs) -> tuple[str, ...]
 
 
 def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage], str]:
-    """Move the law by the smaller sizes, test it on the largest, against the law untouched."""
+    """Move the law by the smaller sizes, test it on the largest, three runs at least where there are."""
     label = sizes(runs)
-    small, large = runs[label < label.max()], runs[label == label.max()]
+    least = label.max()
+    while np.sum(label >= least) < LEAST_HELD_OUT and least > 1:
+        least -= 1
+    small, large = runs[label < least], runs[label >= least]
     if not len(small):
         return [], "the runs are of one size"
     moved = update_law(law, small, other_data=other_data).law
@@ -195,7 +199,7 @@ def _held_out(law: LawSpec, runs: Runs, *, other_data: bool) -> tuple[list[Stage
     seen = shapes_of(large, columns)
     return [
         Stage(
-            f"{len(small)} runs below the largest size, {law.name} as the prior",
+            f"{len(small)} runs below the largest size{'s' if least < label.max() else ''}, {law.name} as the prior",
             f"{len(large)} runs, N {large.n.min():.3g}-{large.n.max():.3g}",
             score("moved law", np.asarray(predict_loss(columns, seen)), large),
             (

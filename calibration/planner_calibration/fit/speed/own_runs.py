@@ -30,6 +30,7 @@ KEPT = {
     "quantise_launch_s", "quantise_hbm_eff", "link_eff", "link_latency_s", "link_peer_s",
     "sustained_clock", "ranks_s",
 }  # fmt: skip
+MOST = 1.0  # of an efficiency: above it the device's stated rate is too low
 TILE_ROWS = (1.0, 4.0, 16.0, 64.0)  # a CPU's tiles are unlike a GPU's: each is tried
 KERNEL_NOISE, SERVING_NOISE = 0.25, 0.06  # of ln time: one formula for many kernels; a whole batch
 FLOOR = 0.02  # no spread is claimed below this
@@ -62,6 +63,13 @@ class Corrected:
     gain_sd: float
     coverage: float  # of 80 % intervals made of it, on the same held-out runs
     n_shapes: int
+
+    @property
+    def at_bounds(self) -> tuple[str, ...]:
+        """Efficiencies that runs would have above one: something there beats the device's stated rate."""
+        return tuple(
+            n for n, v in self.posterior.values.items() if n.endswith("_eff") and v > 0.999
+        )
 
 
 def correct(
@@ -150,7 +158,7 @@ def _fit(
 ) -> _Fit:
     serving = any(g.kind == "serve_offline" for g in runs)
     priors = [
-        Prior(name, value, sd(name))
+        Prior(name, value, sd(name), high=MOST if name.endswith("_eff") else np.inf)
         for name, value in free_constants(kernels, overheads).items()
         if serving or hasattr(kernels, name)
     ]

@@ -2,6 +2,7 @@
 
 import math
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,6 +11,7 @@ from typing import Any
 
 from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec, load_device
+from planner.inputs.fields import validate
 from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
 from planner.writer import write_whole
@@ -164,5 +166,7 @@ def write(fitted: Fitted, folder: Path, today: date, memory: StartsFitted | None
 
     """
     path = folder / f"{fitted.name}.toml"
-    write_whole(path, to_toml(fitted, today, memory), folders=True)
+    text = to_toml(fitted, today, memory)
+    validate(ProfileSpec, tomllib.loads(text), f"profile {fitted.name}", hint="report this fit")
+    write_whole(path, text, folders=True)
     return path

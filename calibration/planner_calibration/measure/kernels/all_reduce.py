@@ -50,6 +50,8 @@ def _rank(
     on_gpu = kind == "cuda"
     device = torch.device("cuda", rank) if on_gpu else torch.device("cpu")
     torch.set_num_threads(1)
+    if on_gpu:
+        torch.cuda.set_device(device)  # else every rank synchronises the first
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
         init_method=f"tcp://127.0.0.1:{port}",

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import torch
 
+from planner.data import catalogue
+from planner.errors import UnknownName
+from planner.inputs.device import device_named
 from planner.inputs.measurement import Measurement
 from planner.units import show
 from planner.writer import write_whole
 from planner_calibration import runs
 from planner_calibration.measure.kernels import all_reduce, cases, measure, peaks
-from planner_calibration.measure.machine import machine
+from planner_calibration.measure.machine import Machine, machine
 from planner_calibration.words import choice
 
 SIZES = ("small", "full")
@@ -52,11 +55,9 @@ def run(
     say(f"{on.name}: {rates}")
     say(f"memory {show(found.bytes_per_s, 'byte/s')}, last cache {show(cache, 'byte')}")
     if propose is not None:
-        threads = torch.get_num_threads()
-        write_whole(
-            propose, peaks.propose(on, found, threads=threads, today=date.today()), folders=True
-        )
-        say(f"wrote {propose}")
+        text, words = _proposed(on, found)
+        write_whole(propose, text, folders=True)
+        say(f"wrote {propose}{words}")
     rows = measure.measure(
         cases.sweep(size, cache),
         on=on,
@@ -75,3 +76,15 @@ def run(
     say(
         f"{len(rows)} kernels in {store}" + (f", the clock drifted in {drifted}" if drifted else "")
     )
+
+
+def _proposed(on: Machine, found: peaks.Peaks) -> tuple[str, str]:
+    """Return a hardware file for a device: its own of the catalogue where there is one."""
+    try:
+        known = device_named(on.name)
+    except UnknownName:
+        text = peaks.propose(on, found, threads=torch.get_num_threads(), today=date.today())
+        return text, ""
+    return catalogue("hardware")[known].read_text(
+        encoding="utf-8"
+    ), f", as the catalogue has {known}"

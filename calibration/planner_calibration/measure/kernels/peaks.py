@@ -1,5 +1,6 @@
 """A machine's real peak and bandwidth, and the hardware file they make for a device nobody listed."""
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -7,7 +8,7 @@ from datetime import date
 import torch
 
 from planner.inputs.formats import format_named
-from planner.units import show
+from planner.units import GIB, show
 from planner.writer import toml
 from planner_calibration.measure.kernels import cases
 from planner_calibration.measure.machine import Machine, cache_bytes, clock_hz
@@ -61,7 +62,9 @@ def propose(on: Machine, peaks: Peaks, *, threads: int, today: date) -> str:
         "vendor": on.name.split()[0].lower(),
         "architecture": on.id,
         "form_factor": "socket" if on.kind == "cpu" else "unknown",
-        "hbm_bytes": show(on.memory_bytes, "byte"),
+        # Sheets say GB of what are GiB, and a program finds less: this is what one found.
+        "hbm_bytes": f"{on.memory_bytes / GIB:.2f} GB",
+        "hbm_offered": 1.0,
         "hbm_bytes_per_s": show(peaks.bytes_per_s, "byte/s"),
         "l2_bytes": show(peaks.cache_bytes, "byte"),
         "n_sms": on.environment.get("sms", threads),
@@ -82,5 +85,5 @@ def propose(on: Machine, peaks: Peaks, *, threads: int, today: date) -> str:
 
 
 def _power(on: Machine) -> str:
-    limit = str(on.environment.get("power_limit") or "").split()
+    limit = re.match(r"[\d.]+", str(on.environment.get("power_limit") or ""))  # "[N/A]" on some
     return f"{float(limit[0]):.0f} W" if limit else "100 W"

@@ -5,7 +5,8 @@ a mask over the bucket's unused end. On a CPU the cache is sliced to its exact l
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,17 @@ class Timed:
         return self.prefill_s + self.decode_s
 
 
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new tensors in `dtype`: a cache made in 32 bits first would take twice its room."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 class Engine:
     """One model on one device for batches of one size and length."""
 
@@ -56,11 +68,13 @@ class Engine:
         self.graphs = on_gpu if graphs is None else graphs
         self.batch, self.budget, self.n_positions = batch, budget_tokens, n_positions
         torch.manual_seed(seed)
-        with torch.device(self.device):
-            model = Model(spec, batch, n_positions)
-        angles = model.angles.clone()  # stay in full precision
-        self.model = model.to(DTYPES[dtype]).eval()
-        self.model.angles = angles
+        with torch.device(self.device), default_dtype(DTYPES[dtype]):
+            self.model = Model(spec, batch, n_positions).eval()
+        if self.compile:
+            # What was compiled for models before counts against the limit of recompilations, beyond
+            # which torch runs eagerly without a word.
+            torch._dynamo.reset()
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
         self.tokens = torch.zeros(batch, 1, dtype=torch.long, device=self.device)
         self.position = torch.zeros(1, dtype=torch.long, device=self.device)
         self._steps: dict[int, Callable[[], None]] = {}

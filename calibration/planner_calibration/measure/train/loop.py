@@ -116,6 +116,9 @@ def train(
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         state = _State(saved["step"], saved["smooth"], saved["best"], saved["curve"])
+    if recipe.compile:
+        torch._dynamo.reset()  # shapes trained before count against the limit of recompilations
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
     forward = torch.compile(model) if recipe.compile else model
     keep = max(1, recipe.steps // CURVE_POINTS)
     while state.step < recipe.steps:
