@@ -73,6 +73,34 @@ def glossary() -> str:
     )
 
 
+def bounds() -> str:
+    """Return every option with its kind and range, and what a command may take."""
+    from planner.limits import LIMITS
+    from planner.scenario.options import ASKED, OPTIONS
+
+    def row(o: Any) -> str:
+        low, high = (f"{v:g}" if abs(v) != float("inf") else "–" for v in (o.least, o.greatest))
+        number = o.kind in ("whole", "count", "real", "rate", "time", "bytes") and o.name != "model"
+        between = (f"above {low}" if o.open_least else low, high) if number else ("", "")
+        return f"| `{o.name}` | {o.group} | {o.kind} | {between[0]} | {between[1]} |"
+
+    known = ASKED | OPTIONS
+    lines = [
+        f"{NOTE}# Ranges and limits\n",
+        "Every option, which is also a flag, a keyword and a key; SI units. Relations: `tp` divides the heads; `pp` is at most the",
+        "layers; `ep` divides the experts and `tp`; a request is at most `max_model_len`. No number of any file is beyond 1e19, or nearer to zero than 1e-30.\n",
+        "| option | of | kind | least | greatest |",
+        "|---|---|---|---|---|",
+        *(row(o) for o in known.values()),
+        "\n## What a command may take\n",
+        "`planner --limit NAME=VALUE COMMAND …`, or `planner.limits.use(NAME=VALUE)` for `bytes`, `points` and `events`.\n",
+        "| limit | default | of |",
+        "|---|---|---|",
+        *(f"| `{x.name}` | {x.default:,.0f} | {x.words} |" for x in LIMITS.values()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def validation() -> str:
     """Return what the shipped profiles and laws scored, the peers beside it, and the notebook."""
     import tomllib
@@ -209,6 +237,7 @@ PAGES = {
     **{f"../planner/schemas/{k}.json": partial(schema, k) for k in KINDS},
     "reference/json-fields.md": fields,
     "reference/commands.md": commands,
+    "reference/bounds.md": bounds,
     "reference/glossary.md": glossary,
     "validation.md": validation,
 }

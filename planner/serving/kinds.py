@@ -71,10 +71,13 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _share(load: Load) -> tuple[Workload, Scalar]:
-    """Return one replica's requests, dealt evenly, and how many replicas have any."""
+    """Return the fullest replica's requests, and how many of it all of them make.
+
+    Requests are whole: three on two replicas are two on one of them, which is what users wait for.
+    """
     w = load.workload
-    each = replace(w, batch=np.maximum(w.batch / load.replicas, 1.0))
-    return each, np.minimum(w.batch, load.replicas)
+    each = np.maximum(np.ceil(w.batch / load.replicas - 1e-9), 1.0)
+    return replace(w, batch=each), w.batch / each
 
 
 def _whole(load: Load) -> Workload:
