@@ -88,7 +88,7 @@ class ModelSpec(Spec):
     # Layers that are not all alike: a table [[stacks]] for each stack of like ones. The fields above
     # are then those of most layers, and `other_params` what is neither in a layer nor an embedding.
     stacks: tuple[Stack, ...] = ()
-    other_params: int = 0
+    other_params: int = Field(0, ge=-(10**13), le=10**13)
     head: Literal["lm", "score", "none", "draft"] = "lm"  # what follows the layers
     weights_format: Stored = ""  # of a quantised checkpoint: what its matrices are stored in
     unread_format: str = ""  # what it says it is stored in, where we know no such format
@@ -103,7 +103,7 @@ class ModelSpec(Spec):
     max_position_embeddings: PositiveInt = 131072
     # Times it that angles are tabulated; 0: none are.
     rope_stretch: float = Field(1.0, ge=0, le=1e4)
-    rope_theta: float = Field(500000.0, gt=0)
+    rope_theta: float = Field(500000.0, gt=0, le=1e12)
     source: str = ""
 
     @model_validator(mode="after")

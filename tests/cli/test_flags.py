@@ -58,3 +58,9 @@ def test_the_library_takes_the_same_words():
     result = recommend(params="1B", tokens="100B", tp="2", kv_dtype="fp8", layers="20")
     assert result.inputs.engine.tp == 2 and result.inputs.engine.kv_dtype == "fp8"
     assert result.inputs.layers == (20,)
+
+
+def test_every_number_that_can_be_set_has_a_least_and_a_greatest():
+    numbers = ("whole", "count", "real", "rate", "time", "bytes")
+    known = [o for o in (*OPTIONS.values(), *ASKED.values()) if o.kind in numbers]
+    assert [o.name for o in known if not -1e19 < o.least <= o.greatest < 1e19] == []
