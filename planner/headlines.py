@@ -1,7 +1,9 @@
 """What each result concludes, in at most three lines: said first by every medium."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from planner.metrics import LATENCIES
 from planner.picks import SURE
 from planner.units import show
 
@@ -105,6 +107,110 @@ def gains(c: Any) -> str:
     g = c.gain
     speed = show(c.output_tokens_per_s.value)
     return f"{g.value:.2f}× the baseline's tokens/s ({g.low:.2f}× to {g.high:.2f}×): {speed}"
+
+
+def _within(value: Any, unit: str = "") -> str:
+    """Write a value with its interval, where it has one."""
+    low, high = getattr(value, "low", None), getattr(value, "high", None)
+    if low is None or high is None:
+        return show(value, unit)
+    return f"{show(value.value, unit)} ({show(low, unit)} to {show(high, unit)})"
+
+
+def prediction(p: Any) -> tuple[str, ...]:
+    """Return how fast a model is, and how many requests fit."""
+    m, c = p.candidate.metrics, p.candidate
+    speed, first, after = (m.get(n) for n in ("output_tokens_per_s", "ttft_s", "tpot_s"))
+    if speed is None or first is None or after is None:
+        return (f"{c.name or 'The model'}: what binds is {c.bound}.",)
+    return (
+        f"{c.name or 'The model'} serves {_within(speed)} output tokens/s on {p.inputs.on}.",
+        f"First token after {_within(first, 's')}, then one every {_within(after, 's')}.",
+        f"{m.get('max_concurrency') or 0:,.0f} such requests fit at once; {_bound(c.bound)}.",
+    )
+
+
+def _bound(name: str) -> str:
+    words = {"hbm": "memory bandwidth binds", "capacity": "requests wait for memory"}
+    words |= {"saturated": "more arrives than can be served", "link": "the link binds"}
+    return words.get(name, f"{name} binds")
+
+
+def what_if(w: Any) -> tuple[str, ...]:
+    """Return which setting serves most, which answers soonest, and where requests begin to wait."""
+    told = [p for p in w.points if not p.refused and _number(p, "output_tokens_per_s")]
+    if not told:
+        return ("No setting that was asked for can be served.",)
+    most = max(told, key=lambda p: _number(p, "output_tokens_per_s"))
+    speed = show(_number(most, "output_tokens_per_s"))
+    lines = [f"Most output tokens/s: {speed} at {_settings(most, w)}; {_bound(most.bound)}."]
+    if len(told) > 1:
+        soon = min(told, key=lambda p: _number(p, "tpot_s") or float("inf"))
+        times = f"{show(_number(soon, 'ttft_s'), 's')} to the first token"
+        times += f", {show(_number(soon, 'tpot_s'), 's')} a token"
+        lines.append(f"Soonest: {times}, at {_settings(soon, w)}.")
+    waits = [p for p in told if p.bound in ("capacity", "saturated")]
+    if waits and len(waits) < len(told):
+        first = waits[0]
+        wait = show(_number(first, "ttft_s"), "s")
+        lines.append(f"Requests wait from {_settings(first, w)} on: {wait} to the first token.")
+    return tuple(lines)
+
+
+def _number(p: Any, name: str) -> float:
+    value = p.metrics.get(name)
+    return float(getattr(value, "value", value) or 0.0)
+
+
+def _settings(p: Any, w: Any) -> str:
+    said = [f"{n.replace('_', ' ')} {_plain(p.settings.get(n))}" for n in w.vary]
+    return ", ".join(said) or "the setting asked for"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("name", value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def budget(b: Any) -> tuple[str, ...]:
+    """Return what to buy: the fewest devices, the cheapest, and what binds each."""
+    load = f"{show(b.inputs['rate_per_s'])} requests/s" if b.inputs["rate_per_s"] else ""
+    if b.fewest_gpus is None:
+        best = b.plans[0]
+        return (
+            f"Nothing carries {load or 'a request'} within the limits; {_binds(best)} binds first.",
+        )
+    lines = [f"Fewest GPUs{f' for {load}' if load else ''}: {_plan(b.fewest_gpus)}."]
+    if b.cheapest and b.cheapest.configuration != b.fewest_gpus.configuration:
+        lines.append(f"Cheapest: {_plan(b.cheapest)}.")
+    elif b.cheapest:
+        lines.append("It is the cheapest, too.")
+    return tuple(lines)
+
+
+def _plan(p: Any) -> str:
+    copies = f"{p.replicas} × " if p.replicas > 1 else ""
+    usd = p.metrics.get("usd_per_hour")
+    bill = f", ${show(_number(p, 'usd_per_hour'))}/h" if usd is not None else ""
+    gpus = _number(p, "n_devices")
+    each = f"; one carries {show(p.rate_per_s)}/s" if p.rate_per_s else ""
+    devices = f"{gpus:,.0f} GPU{'s' * (gpus != 1)}"
+    return f"{copies}{p.configuration}, {devices}{bill}{each}; {_binds(p)} binds"
+
+
+def _binds(p: Any) -> str:
+    return LATENCIES[p.binds].title if p.binds in LATENCIES else str(p.binds)
+
+
+def validation(v: Any) -> tuple[str, ...]:
+    """Return how far predictions are off."""
+    s = v.overall
+    if s.mean_ape is None:
+        return (f"{v.source}: {s.n:,} rows, none scored.",)
+    inside = f"; {s.coverage:.0%} lie inside 80 % intervals" if s.coverage is not None else ""
+    rows = f"{s.n:,} row{'s' * (s.n != 1)}"
+    return (f"Mean error {100 * s.mean_ape:.1f} % on {rows}{inside}.",)
 
 
 def _loss(c: Any, r: Any) -> str:

@@ -290,6 +290,10 @@ class Prediction(Result):
     inputs: Asked
     candidate: Candidate
 
+    def headline(self) -> tuple[str, ...]:
+        """Return how fast it is, and how many requests fit."""
+        return headlines.prediction(self)
+
     @property
     def shapes(self) -> dict[str, Candidate]:
         """The one predicted."""
@@ -488,6 +492,10 @@ class WhatIf(Result):
     timelines: tuple[dict[str, list[float]], ...] = ()  # of each point, where few were simulated
     elapsed_s: Positive = 0.0
 
+    def headline(self) -> tuple[str, ...]:
+        """Return which setting serves most, which answers soonest, and where requests wait."""
+        return headlines.what_if(self)
+
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a point."""
         return same_columns(p.row() for p in self.points)
@@ -524,6 +532,10 @@ class Budget(Result):
     operators: tuple[Attributed, ...]  # where its milliseconds go
     changes: tuple[Changed, ...]  # what would win them back
     elapsed_s: Positive = 0.0
+
+    def headline(self) -> tuple[str, ...]:
+        """Return what to buy: the fewest devices, the cheapest, and what binds each."""
+        return headlines.budget(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat CSV row a plan."""
@@ -613,6 +625,10 @@ class Validation(Result):
     cross_validated: bool = False
     started: Started | None = None  # where the measurements are a log's
     lines: tuple[Line, ...] = Field(default=(), alias="rows")
+
+    def headline(self) -> tuple[str, ...]:
+        """Return how far predictions are off."""
+        return headlines.validation(self)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return every measured number as a CSV row."""

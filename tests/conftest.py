@@ -8,9 +8,11 @@ in the last lines it prints. Markers and their commands stand in pyproject.toml.
 import os
 import re
 import site
+import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,34 @@ def pytest_unconfigure(config):
     for name, command in commands(config).items():
         if LEFT_OUT[name] and not WORKER:
             print(f"left out: {LEFT_OUT[name]} {name}: {command}")
+
+
+@dataclass
+class Run:
+    """What a shell would see."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def planner(capsys, monkeypatch):
+    """Return a function that runs `planner ARGV…`."""
+
+    def run(*argv, env=None):
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["planner", *map(str, argv)])
+        monkeypatch.setattr(sys, "warnoptions", ["error"])  # a fault of arithmetic fails the test
+        code = 0
+        try:
+            from planner.cli.app import main
+
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return Run(int(code), out, err)
+
+    return run

@@ -60,7 +60,12 @@ class Form:
     quiet: Quiet = False
 
     def show(
-        self, result: Any, top: int | None = None, serve: "ServeCommand | None" = None
+        self,
+        result: Any,
+        top: int | None = None,
+        serve: "ServeCommand | None" = None,
+        *,
+        details: bool = False,
     ) -> None:
         """Write a result as the flags ask; raises as `planner.cli.output.emit` does."""
         from planner.cli.output import emit
@@ -73,6 +78,7 @@ class Form:
             plot=self.plot,
             top=top,
             serve=serve,
+            details=details,
         )
 
 

@@ -31,11 +31,14 @@ def _print(data: Any, text: str, as_json: bool) -> None:
 @app.command("list")
 def list_laws(as_json: Json = False) -> None:
     """Print every law with its range, basis and data."""
+    from planner.cli.output import as_text
     from planner.inputs.law import law_names, load_law
     from planner.report.law import laws_table
 
     laws = {name: load_law(name) for name in law_names()}
-    _print({n: w.model_dump(mode="json") for n, w in laws.items()}, laws_table(laws), as_json)
+    _print(
+        {n: w.model_dump(mode="json") for n, w in laws.items()}, as_text(laws_table(laws)), as_json
+    )
 
 
 @app.command()

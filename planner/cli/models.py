@@ -29,7 +29,7 @@ def list_models(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     elif as_csv:
         output.write(output.as_csv(models_rows(specs)), None, plain=True)
     else:
-        output.write(models_table(specs), None)
+        output.write(output.as_text(models_table(specs)), None)
 
 
 @app.command()

@@ -85,6 +85,7 @@ def emit(
     kind: str = "",
     top: int | None = None,
     plot: bool = False,
+    details: bool = False,
     serve: "ServeCommand | None" = None,
 ) -> None:
     """Show a result in the form the flags ask for; `serve` is what it was asked by.
@@ -108,7 +109,7 @@ def emit(
     elif isinstance(result, Result):
         from planner.report.render import render
 
-        write(render(result, top=top) + (plots(result) if plot else ""), out)
+        write(render(result, top=top, details=details) + (plots(result) if plot else ""), out)
     else:
         write(as_text(result), out)
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from planner.results import Mix, Recommendation, Split
 
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to print.")]
+Details = Annotated[
+    bool, typer.Option("--details", help="Print all there is, more than one screen.")
+]
 ExportHf = Annotated[
     Path | None, typer.Option("--export-hf", metavar="DIR", help="Write each pick's config.json.")
 ]
@@ -44,6 +47,7 @@ CROSSED = ("on", "dtype", "concurrency", "batch", "tp", "input_tokens", "output_
 def recommend(
     form: Form,
     top: Top = 5,
+    details: Details = False,
     why_not: WhyNot = None,
     export_hf: ExportHf = None,
     scenarios: Scenarios = None,
@@ -71,7 +75,7 @@ def recommend(
     result = _search(settings, why_not or [], form.quiet).model_copy(update={"split": split})
     if export_hf:
         export(result, export_hf)
-    form.show(result, top)
+    form.show(result, top, details=details)
 
 
 @asking

@@ -6,7 +6,8 @@ from rich.table import Table
 
 from planner.inputs.device import DeviceSpec, device_names, load_device, load_node, node_names
 from planner.inputs.fields import units_of
-from planner.report.text import table
+from planner.report.parts import Cell, Grid
+from planner.report.text import Fitted, table
 from planner.units import show
 
 
@@ -15,30 +16,24 @@ def devices() -> dict[str, DeviceSpec]:
     return {name: load_device(name) for name in device_names()}
 
 
-def catalogue_table() -> Table:
+def catalogue_table() -> Fitted:
     """Return one line a device or node."""
-    t = table(["id", "name", "memory", "bandwidth", "bf16 dense", "link", "TDP", "read on"])
+    head = ["id", "name", "memory", "bandwidth", "bf16 dense", "link", "TDP", "read on"]
+    rows: list[list[Cell | str]] = []
     for name, d in devices().items():
         half = d.dense_flops_per_s.get("bf16") or d.dense_flops_per_s.get("fp16")
         memory = (show(d.hbm_bytes, "byte"), show(d.hbm_bytes_per_s, "byte/s"))
         rate, link = show(half, "flop/s") if half else "–", show(d.link_bytes_per_s, "byte/s")
-        t.add_row(
-            name,
-            d.name,
-            *memory,
-            rate,
-            link,
-            show(d.tdp_w, "watt") if d.tdp_w else "–",
-            f"{d.checked}",
-        )
+        tdp = show(d.tdp_w, "watt") if d.tdp_w else "–"
+        rows.append([name, d.name, *memory, rate, link, tdp, f"{d.checked}"])
     for name in node_names():
         n = load_node(name)
         words, link = (
             f"{n.name}: {n.n_devices} × {n.device}",
             show(n.node_link_bytes_per_s, "byte/s"),
         )
-        t.add_row(name, words, "", "", "", link, show(n.tdp_w, "watt"), f"{n.checked}")
-    return t
+        rows.append([name, words, "", "", "", link, show(n.tdp_w, "watt"), f"{n.checked}"])
+    return Fitted(Grid(head, rows, keep=[9, 5, 9, 9, 8, 7, 6, 4], left=2))
 
 
 def spec_table(spec: Any) -> Table:

@@ -25,7 +25,8 @@ def render(page: Page) -> str:
         version=esc(__version__),
         title=esc(page.title),
         subtitle=esc(page.subtitle),
-        facts=_facts(page),
+        facts="".join(f'<p class="headline">{esc(line)}</p>' for line in page.headline)
+        + _facts(page),
         links=" ".join(f'<a href="#{s.name}">{esc(s.title)}</a>' for s in page.sections),
         sections="\n".join(_section(s) for s in page.sections),
         figures=_json({f.name: _plain(f) for f in figures}),

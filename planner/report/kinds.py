@@ -86,12 +86,6 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     slo: Mapping[str, Any] = b.inputs["slo"]
     asked = [n for n in LATENCIES if n in slo]
     limits = ", ".join(f"{LATENCIES[n].title} ≤ {show(slo[n], 's')}" for n in asked)
-    load = rows.rate(b.inputs["rate_per_s"]) if b.inputs["rate_per_s"] else "its own load"
-    words = [
-        f"{name}: {_plan(p)} for {load}; what binds is {rows.binds(p.binds)}"
-        for name, p in (("fewest GPUs", b.fewest_gpus), ("cheapest", b.cheapest))
-        if p
-    ]
     named = {"fewest GPUs": b.fewest_gpus, "cheapest": b.cheapest}
     copies = {n: f"{n}, {p.replicas} of" for n, p in named.items() if p and p.replicas > 1}
     commands = {copies.get(n, n): p.serve for n, p in named.items() if p}
@@ -102,7 +96,7 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     first = b.plans[0].configuration
     text = f"Of the first plan, {first}, at the load it carries."
     sections = [
-        Section("answer", "What fits within the limits", items=words or ["Nothing does."],
+        Section("answer", "What fits within the limits", 
                 figures=[f for f in bars if f.data], grids=[plans]),
         serving("Serve it", commands),
         Section("relax", "Relaxing", (text,), grids=[grid(b.relax, RELAX)]),
@@ -113,13 +107,6 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     shared = _asked(b.inputs, ("on", "dtype", "tp", "rate"))
     subtitle = f"{shared}; simulated and searched in {show(b.elapsed_s, 's')}"
     return Page(title, subtitle, sections)
-
-
-def _plan(p: Plan) -> str:
-    copies = f"{p.replicas} × " if p.replicas > 1 else ""
-    usd = p.metrics.get("usd_per_hour")
-    bill = f", ${rows.metric(METRICS['usd_per_hour'], usd)}/h" if usd is not None else ""
-    return f"{copies}{p.configuration}, {rows.of(p, 'n_devices'):.0f} GPUs{bill}"
 
 
 RELAX = (

@@ -13,20 +13,22 @@ from planner.law.columns import LawColumns, NDefinition, Shapes
 from planner.law.compare import Comparison, Quality, quality
 from planner.law.evidence import LawWarning, warnings
 from planner.law.terms.shape import PaperCoefficients, Pinned
-from planner.report.parts import aligned
+from planner.report.parts import Grid, aligned
+from planner.report.text import Fitted
 from planner.units import show
 
 
-def laws_table(laws: Mapping[str, LawSpec]) -> str:
+def laws_table(laws: Mapping[str, LawSpec]) -> Fitted:
     """Return one line a law: what it was fitted on and what it says about shape."""
-    rows = [["law", "N counts", "range of N", "basis", "x_opt", "r_opt", "data"]]
+    head = ["law", "N counts", "range of N", "basis", "x_opt", "r_opt", "data"]
+    rows = []
     for name, law in laws.items():
         low, high = law.evidence.n
         c = law.conditional
         shape = [f"{c.x_opt:.4f}", f"{c.r_opt:.3f}"] if c else ["–", "–"]
         where = f"{show(low)} to {show(high)}"
         rows.append([name, law.n_definition, where, law.basis, *shape, law.evidence.data])
-    return aligned(rows, left=4)
+    return Fitted(Grid(head, rows, keep=[9, 8, 9, 7, 6, 6, 5], left=4))
 
 
 def law_text(law: LawSpec) -> str:

@@ -9,7 +9,8 @@ from planner.report.shell import shown
 
 def render(page: Page) -> str:
     """Return the page as GitHub-flavoured Markdown; names cannot add markup of their own."""
-    parts = [f"# {plain(page.title)}", plain(page.subtitle)]
+    parts = [f"# {plain(page.title)}", *(f"**{plain(line)}**" for line in page.headline)]
+    parts.append(plain(page.subtitle))
     if page.facts:
         parts.append("\n".join(f"- {plain(k)}: **{plain(v)}**" for k, v in page.facts.items()))
     parts += [_section(s) for s in page.sections]

@@ -13,7 +13,7 @@ FIGURES = ("output_tokens_per_s", "ttft_s", "tpot_s", "max_concurrency")
 
 def mix_page(m: Mix, figures: bool) -> Page:
     """Return the page of a mix."""
-    answer = Section("answer", "The recommendation", m.headline(), grids=[_regrets(m)])
+    answer = Section("answer", "The recommendation", grids=[_regrets(m)])
     regret = Section(
         "regret", "Regret, shape by scenario",
         ("How much more a shape costs in a scenario than the one that the scenario alone would choose.",),

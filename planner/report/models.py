@@ -5,19 +5,21 @@ from typing import Any
 
 from planner.inputs.model import ModelSpec
 from planner.inputs.presets import presets
-from planner.report.parts import aligned
+from planner.report.parts import Grid
+from planner.report.text import Fitted
 from planner.units import show, significant
 
 _COLUMNS = ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab_size")
 
 
-def models_table(specs: Mapping[str, ModelSpec]) -> str:
-    """Return one aligned line a model, by id."""
-    rows = [["model", "family", *_COLUMNS, "n_params"]]
+def models_table(specs: Mapping[str, ModelSpec]) -> Fitted:
+    """Return one line a model, by id."""
+    rows = []
     for name, spec in specs.items():
         shape = [str(getattr(spec, column)) for column in _COLUMNS]
         rows.append([name, spec.family, *shape, show(spec.n_params)])
-    return aligned(rows, left=2)
+    keep = [9, 5, 9, 9, 8, 8, 4, 9, 3, 9]
+    return Fitted(Grid(["model", "family", *_COLUMNS, "n_params"], rows, keep=keep, left=2))
 
 
 def models_rows(specs: Mapping[str, ModelSpec]) -> list[dict[str, Any]]:

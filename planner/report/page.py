@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from planner.errors import SpecError
-from planner.metrics import METRICS
 from planner.picks import title
 from planner.report import rows
 from planner.report.asked import evaluations, models, resolved
@@ -23,6 +22,7 @@ from planner.report.shell import serving
 from planner.results import (
     HINT,
     Budget,
+    Candidate,
     Dropped,
     Fit,
     Mix,
@@ -49,6 +49,7 @@ def build(
     *,
     figures: bool = True,
     top: int | None = None,
+    details: bool = True,
 ) -> Page:
     """Return the page of any result.
 
@@ -57,13 +58,18 @@ def build(
         usd_per_device_hour: price of one device, for the cost curve; default: the result's own.
         figures: whether figures are drawn, and tables made that only they need.
         top: rows of a front or of settings; default: all beside figures, few without.
+        details: all there is; else a recommendation is one screen.
 
     Raises:
         SpecError: the result is not one this version can show, or its inputs name something unknown.
 
     """
     if isinstance(result, Recommendation):
-        page = _recommend(result, usd_per_device_hour, figures, top)
+        page = (
+            _recommend(result, usd_per_device_hour, figures, top)
+            if details or result.kind != "recommend"
+            else brief(result)
+        )
     elif isinstance(result, Mix):
         page = mix_page(result, figures)
     elif isinstance(result, Prediction):
@@ -82,7 +88,8 @@ def build(
     else:
         raise SpecError(f"no page shows a {result.kind}", hint="see `planner report --help`")
     said = [s for s in page.sections if s.name != "serve" or s.code]
-    return replace(page, sections=[*said, *closing(result)])
+    last = [] if page.whole else closing(result)
+    return replace(page, sections=[*said, *last], headline=result.headline())
 
 
 def _looked_up(result: Result, usd: float | None) -> Resolved:
@@ -96,9 +103,7 @@ def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | N
     chosen = r.lead
     only_front = r.kind == "pareto" and not figures
     table = rows.candidates(r.shapes)
-    answer = Section(
-        "answer", "The recommendation", recommendation_text(r), items=_reasons(r), grids=[table]
-    )
+    answer = Section("answer", "The recommendation", items=_reasons(r), grids=[table])
     few = rows.spaced(r.pareto, top or (len(r.pareto) if figures or only_front else TOP))
     caption = "The whole front" if len(few) == len(r.pareto) else ""
     front = Section(
@@ -137,20 +142,12 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
     c = p.candidate
     name = c.name or "model"
 
-    def said(metric: str) -> str:
-        return str(rows.said(c, METRICS[metric]))
-
-    text = (
-        f"{name} runs at {said('output_tokens_per_s')} output tokens/s, with a first token after "
-        f"{said('ttft_s')} and one every {said('tpot_s')} after it. {said('max_concurrency')} such "
-        f"requests fit at once; what binds is {c.bound}."
-    )
     used = ", ".join(
         f"{k.replace('_', ' ')} {show(v, 'gibibyte')}" for k, v in c.memory_bytes.items()
     )
     in_use = [f"In use under this load: {used}."] if used else []
     sections = [
-        Section("answer", "The prediction", (text,), grids=[rows.candidates({name: c})]),
+        Section("answer", "The prediction", grids=[rows.candidates({name: c})]),
         Section(
             "step", "Where a step goes", grids=[rows.operators(c.breakdown)] if c.breakdown else []
         ),
@@ -187,9 +184,54 @@ def _serving(
     ]
 
 
-def recommendation_text(r: Recommendation) -> tuple[str, ...]:
-    """Say first what to train, what it gains, and how sure that is."""
-    return r.headline()
+def brief(r: Recommendation) -> Page:
+    """Return a recommendation as one screen: the answer, the picks, why, and what would change it."""
+    lead = r.picks.get(r.lead) or r.baseline
+    same = rows.merged(r.shapes)
+    bound = [f"if: {b.constraint}; {b.relaxing}." for b in r.binding[:MOST_BINDING]]
+    verify = [line.partition(": ")[2] for line in _verify(lead)]
+    items = [f"why: {lead.why}"] * bool(lead.why) + bound
+    items += [f"to make sure: {line}" for line in verify]
+    cautions = [w for w in r.warnings if w.code not in UNCHANGED]
+    short = [_first(str(w)) for w in cautions[:MOST_CAUTIONS]]
+    rest = len(r.warnings) - len(short)
+    more = f"{rest} more warning{'s' * (rest != 1)} and " * bool(rest)
+    sections = [
+        Section("answer", "The picks", grids=[rows.picks(same, r.lead), rows.pick_shapes(same, r.lead)],
+                items=items),
+        *(x for x in _limits(r) if x.name.startswith("why-not")),
+        Section("warnings", "Warnings", items=short),
+        Section("basis", "What this rests on", items=[_basis(r)]),
+        Section("more", "", items=[f"{more}the front: --details, --plot; planner report"]),
+    ]  # fmt: skip
+    size = f"{show(r.inputs.params)} {r.inputs.params_kind}, {show(r.inputs.tokens)} tokens"
+    counted = f"{r.n_evaluated:,} shapes, {len(r.pareto)} on the front"
+    base = f"baseline: {r.baseline_of}; {counted}; brackets: 80 %" if r.baseline_of else counted
+    shown = [s for s in sections if s.items or s.text or s.grids]
+    return Page(f"{size}; {rows.asked(r.inputs)}", base, shown, whole=True)
+
+
+MOST_BINDING, MOST_CAUTIONS = 2, 2  # on one screen
+UNCHANGED = ("law-spread",)  # warnings that no reader of one screen acts on
+
+
+def _first(text: str) -> str:
+    """Return the first clause of a warning."""
+    return text.partition("; ")[0].partition(": ")[0]
+
+
+def _basis(r: Recommendation) -> str:
+    speed = r.basis.get("speed", "").partition(",")[0]
+    return f"speed: {speed}; loss: {r.basis.get('loss', '').partition(':')[0]}"
+
+
+def _verify(c: Candidate) -> list[str]:
+    """Return what to train before committing to a shape."""
+    if not c.verify:
+        return []
+    steps = [f"GQA {v['gqa']:g} ({v['n_kv_heads']} KV heads, d_ff {v['d_ff']})" for v in c.verify]
+    stop = "; stop at the first that is worse." if len(steps) > 1 else "."
+    return [f"to verify {title(c.name)}: train {' → '.join(steps)}{stop}"]
 
 
 def _reasons(r: Recommendation) -> list[str]:
@@ -197,14 +239,7 @@ def _reasons(r: Recommendation) -> list[str]:
     picks = {name: p for name, p in r.picks.items() if p}
     lines = [f"{title(name)}: {p.why}" for name, p in picks.items()]
     lines += [f"binding: {b.constraint}; {b.relaxing}." for b in r.binding]
-    for name, p in picks.items():
-        if p.verify:
-            steps = [
-                f"GQA {v['gqa']:g} ({v['n_kv_heads']} KV heads, d_ff {v['d_ff']})" for v in p.verify
-            ]
-            stop = "; stop at the first that is worse." if len(steps) > 1 else "."
-            lines.append(f"to verify {title(name)}: train {' → '.join(steps)}{stop}")
-    return lines
+    return [*lines, *(line for p in picks.values() for line in _verify(p))]
 
 
 def _limits(r: Recommendation) -> list[Section]:

@@ -43,6 +43,8 @@ class Grid:
     # Of each column: where it is narrow, the lowest go first; empty: all stay.
     keep: Sequence[int] = ()
     sideways: bool = False  # a column a shape, a row a property
+    silent: bool = False  # of columns left out, which elsewhere stand
+    left: int = 1  # how many columns are words
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Page:
     subtitle: str
     sections: Sequence[Section]
     facts: Mapping[str, str] = field(default_factory=dict)  # the few numbers shown first
+    headline: Sequence[str] = ()  # what it concludes
+    whole: bool = False  # with its warnings and basis; else they follow
 
 
 def esc(text: object) -> str:

@@ -35,6 +35,7 @@ def render(
     top: int | None = None,
     usd_per_hour: float | None = None,
     width: int | None = None,
+    details: bool = True,
 ) -> str:
     """Return a result as text of one medium.
 
@@ -45,6 +46,7 @@ def render(
         top: rows of a front or of settings to show; default: as many as the medium has room for.
         usd_per_hour: price of one device for the cost curves; default: the result's own.
         width: columns of text; default: the terminal's, else COLUMNS, else 100.
+        details: in text all there is; else a recommendation is one screen.
 
     Raises:
         SpecError: the result's inputs name something this machine does not have.
@@ -66,7 +68,7 @@ def render(
     if medium in ("html", "markdown"):
         page = build(result, usd_per_hour, top=top)
         return html.render(page) if medium == "html" else markdown.render(page)
-    shown = text.render(build(result, usd_per_hour, figures=False, top=top))
+    shown = text.render(build(result, usd_per_hour, figures=False, top=top, details=details))
     if medium == "terminal":
         return as_text(shown, width=width)
     console = _Console(record=True, width=width or WIDTH, file=io.StringIO(), highlight=False)

@@ -174,6 +174,65 @@ def front(shapes: Sequence[Candidate], caption: str = "") -> Grid:
     return grid(shapes, columns, caption, fold=True)
 
 
+def merged(shapes: Mapping[str, Candidate]) -> dict[str, Candidate]:
+    """Return shapes by their names; those that are the same stand once, under all their names."""
+    found: dict[str, tuple[Candidate, list[str]]] = {}
+    for name, c in shapes.items():
+        found.setdefault(str(c.shape), (c, []))[1].append(title(name))
+    return {", ".join(names): c for c, names in found.values()}
+
+
+def _marked(shapes: Mapping[str, Candidate], lead: str) -> list[tuple[str, Candidate]]:
+    def mark(names: str) -> str:
+        return f"▶ {names}" if title(lead) in names.split(", ") else f"  {names}"
+
+    return [(mark(name), c) for name, c in shapes.items()]
+
+
+def picks(shapes: Mapping[str, Candidate], lead: str) -> Grid:
+    """Return a line a pick: loss and tokens/s with their intervals, the gain, and how sure it is."""
+
+    def written(record: tuple[str, Candidate], name: str, part: str) -> str:
+        cell = said(record[1], METRICS[name])
+        return str(getattr(cell, part))
+
+    def sure(record: tuple[str, Candidate]) -> str:
+        p = record[1].p_within_margin
+        return NONE if p is None else f"{p:.0%}"
+
+    def over(record: tuple[str, Candidate]) -> str:
+        g = record[1].gain
+        return "1×" if g is None else f"{g.value:.2f}×"
+
+    columns = [Column("pick", lambda r: r[0])]
+    for name, short in (("loss", "loss"), ("output_tokens_per_s", "tok/s")):
+        columns.append(Column(short, partial(written, name=name, part="value")))
+        columns.append(Column("80 %", partial(written, name=name, part="interval"), 5))
+    columns += [Column("gain", over), Column("sure", sure)]
+    return replace(grid(_marked(shapes, lead), columns), silent=True)
+
+
+def pick_shapes(shapes: Mapping[str, Candidate], lead: str) -> Grid:
+    """Return a line a pick: its shape, and what it is like to serve."""
+
+    def metric_of(record: tuple[str, Candidate], name: str) -> str:
+        return said(record[1], METRICS[name]).value
+
+    serving = (("ttft_s", "TTFT", 5), ("tpot_s", "TPOT", 8), ("kv_bytes_per_token", "KV/token", 6))
+    columns = [
+        Column("shape", lambda r: r[0]),
+        Column("layers", lambda r: f"{r[1].n_layers}"),
+        Column("d_model", lambda r: f"{r[1].d_model}"),
+        Column("d_ff", lambda r: f"{r[1].d_ff}"),
+        Column("heads", lambda r: f"{r[1].n_heads}/{r[1].n_kv_heads}"),
+        Column("r", lambda r: significant(r[1].mlp_attn_ratio, 2), 3),
+        *(Column(head, partial(metric_of, name=n), keep) for n, head, keep in serving),
+        Column("fits", partial(metric_of, name="max_concurrency"), 7),
+        Column("bound", lambda r: r[1].bound, 4),
+    ]
+    return replace(grid(_marked(shapes, lead), columns), silent=True)
+
+
 def facts(c: Candidate, name: str) -> dict[str, str]:
     """Return the few numbers of a shape that come first."""
     found = {"pick": title(name)} if c.gain else {}

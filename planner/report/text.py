@@ -13,7 +13,7 @@ from planner.report.parts import Cell, Grid, Page, Section
 GAP = 2  # columns between columns
 INDENT = 2  # of commands
 # Sections whose items are a line each with a word before them, and how they look.
-LABELLED = {"basis": ("basis", "dim"), "warnings": ("warning", "yellow")}
+LABELLED = {"basis": ("basis", "dim"), "warnings": ("warning", "yellow"), "more": ("more", "dim")}
 
 
 def table(head: Sequence[str], title: str = "") -> Table:
@@ -37,8 +37,12 @@ class Fitted:
         lay_out = self._sideways if self.grid.sideways else self._lines
         yield from lay_out(options.max_width)
 
-    def _lines(self, width: int) -> list[Table]:
-        """Return one table; of columns that may go, the lowest go first."""
+    def _lines(self, width: int) -> list[Any]:
+        """Return one table; of columns that may go, the lowest go first, and that is said.
+
+        No number is ever cut: where what must stay is too wide, words of the first column wrap, and
+        where that is not enough a row becomes a record, a line a column.
+        """
         g = self.grid
         shown = list(range(len(g.header)))
         wide = [
@@ -49,18 +53,38 @@ class Fitted:
         def spare(i: int) -> tuple[int, int]:
             return keep[i], -i
 
-        while (
-            sum(wide[i] + GAP for i in shown) - GAP > width
-            and keep[low := min(shown, key=spare)] < 9
-        ):
+        def needed(first: int) -> int:
+            return first + sum(wide[i] + GAP for i in shown[1:])
+
+        while needed(wide[0]) > width and keep[low := min(shown, key=spare)] < 9:
             shown.remove(low)
+        words = [w for row in [g.header, *(row for row in self.rows)] for w in str(row[0]).split()]
+        if needed(max(map(len, words), default=0)) > width:
+            return self._records(width)
         t = table([g.header[i] for i in shown])
+        t.columns[0].overflow = "fold"
         for column, i in zip(t.columns[1:], shown[1:], strict=True):
             column.no_wrap = True
-            column.justify = "right" if g.header[i] else "left"  # what has no title is drawn
+            column.min_width = wide[i]
+            # What has no title is drawn.
+            column.justify = "right" if g.header[i] and i >= g.left else "left"
         for row in self.rows:
-            t.add_row(*(Text(row[i].value) for i in shown))
-        return [t]
+            t.add_row(*(_cell(row[i].value) for i in shown))
+        out = [h for i, h in enumerate(g.header) if i not in shown and h]
+        said = f"left out for width: {', '.join(out)}"
+        return [t, *[Text(said, style="dim")] * bool(out and not g.silent)]
+
+    def _records(self, width: int) -> list[Any]:
+        """Return a row a record: its first cell, then a line a column."""
+        g = self.grid
+        head = max(map(len, g.header))
+        lines: list[Any] = []
+        for row in self.rows:
+            lines.append(_cell(row[0].value))
+            for name, cell in zip(g.header[1:], row[1:], strict=True):
+                if cell.value:
+                    lines.append(Text(f"  {name:{head}}  {cell.value}"))
+        return lines
 
     def _sideways(self, width: int) -> list[Any]:
         """Return the shapes beside each other, in as many blocks as the width takes."""
@@ -97,6 +121,11 @@ class Fitted:
         return t
 
 
+def _cell(text: str) -> Text:
+    """Return a cell; the line of the pick to train stands out."""
+    return Text(text, style="bold" if text.startswith("▶") else "")
+
+
 class Shell:
     """Commands in lines that a shell takes as one when they are copied."""
 
@@ -129,7 +158,8 @@ def _section(s: Section) -> list[Any]:
 
 def render(page: Page) -> Group:
     """Return a page for a console; a page built without figures takes no time."""
-    parts: list[Any] = [Text(page.title, style="bold")]
+    parts: list[Any] = [Text(line, style="bold") for line in page.headline]
+    parts += [Text("")] * bool(parts) + [Text(page.title, style="" if parts else "bold")]
     parts += [Text(page.subtitle)] * bool(page.subtitle) + [Text("")]
     # Who reads a terminal has just typed the command.
     shown = (s for s in page.sections if not s.code or s.name == "serve")

@@ -16,7 +16,7 @@ def flags(name):
 
 # What a command has besides the options of the specs.
 OWN = {
-    "recommend": "--why-not --export-hf --scenarios --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
+    "recommend": "--details --why-not --export-hf --scenarios --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
     "predict": "--from --json --csv --plot --out --hardware-path",
 }
 SPECS = {
@@ -50,7 +50,7 @@ def test_the_list_of_commands_says_what_their_docstrings_say():
 
 def test_pareto_asks_in_the_same_words():
     assert flags("recommend") - flags("pareto") == {
-        *["--export-hf", "--why-not", "--scenarios", "--train-flops", "--serve-tokens"]
+        *["--details", "--export-hf", "--why-not", "--scenarios", "--train-flops", "--serve-tokens"]
     }
 
 

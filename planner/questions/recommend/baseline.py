@@ -18,7 +18,7 @@ from planner.scenario.legal import HEAD_SIZES, whole_heads
 
 # One family at every size, which most others copy; beyond its ends the nearest one's ratios hold.
 FIELD = ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b")
-SAME = 0.01  # in ln N: then it is that model
+SAME, NEAR = 0.01, 0.1  # in ln N: then it is that model; then it is called after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,11 @@ def style_of(q: Question, n: float) -> Style:
 def baseline_words(q: Question, n: float) -> str:
     """Say whose ratios the baseline has."""
     names = style_of(q, n).names
+    for m in map(load_model, names):
+        if abs(np.log(n / m.n_params_non_embedding)) <= NEAR:
+            return f"{m.name}'s shape"
     if len(names) == 1:
-        m = load_model(names[0])
-        off = abs(np.log(n / m.n_params_non_embedding))
-        return f"{m.name}'s shape" if off <= 0.1 else f"the ratios of {m.name}"
+        return f"the ratios of {names[0]}"
     return f"ratios between {names[0]}'s and {names[1]}'s"
 
 
@@ -116,10 +117,12 @@ def baseline(space: Space, n: float) -> Arch:
                 units = (budget - attention) / (3 * d_model * q.align)
                 d_ff = max(1.0, np.rint(units)) * q.align
                 mine = n_layers * (attention + 3 * d_model * d_ff - budget) + q.params
-                # Nearest in N first (to half the tolerance), then in ratios: no one of them far off.
-                off = max(abs(np.log(mine / q.params)) - q.tolerance / 2, 0.0) * 100
-                ratios = d_ff / d_model / style.mlp_ratio, group / style.gqa
-                off += sum(np.log(x) ** 2 for x in (*ratios, n_heads * head_dim / d_model))
+                # Nearest in N first (to nearly the tolerance), then in ratios: no one of them far off.
+                off = max(abs(np.log(mine / q.params)) - 0.9 * q.tolerance, 0.0) * 100
+                # Heads as wide as d_model together weigh most: the field leaves that last.
+                off += np.log(d_ff / d_model / style.mlp_ratio) ** 2
+                off += np.log(group / style.gqa) ** 2
+                off += 3 * np.log(n_heads * head_dim / d_model) ** 2
                 if best is None or off < best[0]:
                     best = off, (float(d_model), float(n_heads), float(n_heads // group), d_ff)
     if best is None:

@@ -164,12 +164,10 @@ def cut(table: Table, ways: int | None, leads: Mapping[int, int | None]) -> list
     mine = rows[ways]
     other = 1 if ways > 1 else min(w for w in rows if w > 1)
     speed, loss = table["output_tokens_per_s"], table["loss"]
-    change = f"{speed[rows[other]] / speed[mine] - 1:+.1%} tokens/s, {loss[rows[other]] - loss[mine]:+.3f} nats"
-    text = (
-        f"--any-shape would give {change}"
-        if ways > 1
-        else f"--tp-ready {other} would give {change}"
-    )
+    faster = speed[rows[other]] / speed[mine] - 1
+    change = f"{faster:+.1%} tokens/s, {loss[rows[other]] - loss[mine]:+.3f} nats"
+    flag = "--any-shape" if ways > 1 else f"--tp-ready {other}"
+    text = f"{flag} would give {change}" if abs(faster) >= 5e-4 else f"{flag} would serve no faster"
     heads = f"{table['n_heads'][mine]:.0f} heads on {table['n_kv_heads'][mine]:.0f} KV heads"
     return [_bind(f"heads cut {ways} way{'s' * (ways > 1)}: {heads}", ways, ways, text)]
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.glossary import symbol
+from planner.metrics import METRICS
 from planner.report.explain.closed import ClosedForm
 from planner.report.explain.compare import Versus
 from planner.report.explain.derive import Derivation, Line
@@ -88,7 +89,11 @@ def as_text(
     for step in shown:
         cells = [Text(_bare(step.name, d.phase)), Text("= " + formula(step.formula, d.phase))]
         table.add_row(*cells, *([value(step), share(step)] if numeric else []))
+    top = d.steps[0]
     parts: list[Any] = [table]
+    if numeric and top.value is not None:
+        head = f"{top.name} is {value(top)}: {_words(top.name)}".removesuffix(": ") + "."
+        parts = [Text(head, "bold"), Text(""), table]
     if hidden := len(d.steps) - len(shown):
         left = "behind these: explain one of them, or ask for" if first else "of less than 1 %:"
         parts.append(Text(f"{hidden} steps {left} --all", "dim"))
@@ -100,6 +105,10 @@ def as_text(
         parts += [Text(""), _inputs(leaves if everything else leaves[:inputs])]
         parts += [Text(""), Text("share: how many percent the result moves for one percent", "dim")]
     return Group(*parts)
+
+
+def _words(name: str) -> str:
+    return METRICS[name].words if name in METRICS else ""
 
 
 def _inputs(lines: list[Line]) -> Table:
