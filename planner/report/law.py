@@ -106,9 +106,15 @@ def scores_text(rows: Iterable[Any], unit: str = "nats") -> str:
     """Return the lines of a check: error, rank within size, regret, coverage of 80 % intervals."""
     out = [["", "runs", f"mean |error| ({unit})", "bias", "Spearman", "regret", "covered"]]
     for r in rows:
-        figures = {".3f": r.mae, "+.3f": r.bias, ".2f": r.spearman, ".4f": r.regret}
+        figures = {
+            ".3f": r.mae,
+            "+.3f": r.bias,
+            ".2f": r.spearman,
+            ".4f": r.regret,
+            ".0%": r.coverage,
+        }
         cells = [format(v, f) if np.isfinite(v) else "–" for f, v in figures.items()]
-        out.append([r.what, str(r.n), *cells, f"{r.coverage:.0%}"])
+        out.append([r.what, str(r.n), *cells])
     return aligned(out)
 
 
