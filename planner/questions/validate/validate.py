@@ -91,8 +91,11 @@ def score(
         rank = float(np.corrcoef(_ranks(measured), _ranks(predicted))[0, 1])
     if ln_sd is not None and not np.isnan(ln_sd).all():
         covered = float(np.mean(np.abs(ln_error) <= Z * ln_sd))
-        told = interval_score(ln_error, Z * ln_sd)
-        flat = interval_score(ln_error, np.quantile(np.abs(ln_error), INTERVAL))
+        known = np.isfinite(ln_sd) & np.isfinite(ln_error)  # some rows claim no spread
+        if known.any():
+            own = ln_error[known]
+            told = interval_score(own, Z * ln_sd[known])
+            flat = interval_score(own, np.quantile(np.abs(own), INTERVAL))
     return Score(
         n=len(measured),
         refused=refused,
