@@ -58,11 +58,12 @@ def test_a_pipe_or_device_is_written_to_never_replaced(planner, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     got = []
-    reader = threading.Thread(target=lambda: got.append(fifo.read_text()))
+    reader = threading.Thread(target=lambda: got.append(fifo.read_text()), daemon=True)
     reader.start()
     run = planner("recommend", *ASK, "--json", "--out", fifo)
-    reader.join()
-    assert run.returncode == 0 and json.loads(got[0])["schema"] == 2
+    assert run.returncode == 0, run.stderr
+    reader.join(timeout=60)
+    assert json.loads(got[0])["schema"] == 2
     assert fifo.is_fifo()
 
 

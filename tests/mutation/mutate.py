@@ -271,10 +271,27 @@ def package_of(file: str) -> str:
     return next(name for name, folder in FOLDERS.items() if file.startswith(folder))
 
 
+def unchanged(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """Return no mutants: a file as it is, for each set of tests, which must pass with it."""
+    first = {m.tests: m.file for m in mutants}
+    texts = (
+        (tests, file, (ROOT / file).read_text(encoding="utf-8")) for tests, file in first.items()
+    )
+    return [Mutant(file, text, "nothing", tests) for tests, file, text in texts]
+
+
 def run(mutants: Sequence[Mutant], jobs: int) -> list[Fate]:
-    """Judge mutants side by side, and print each fate as it is known."""
+    """Judge mutants side by side, and print each fate as it is known.
+
+    Raises:
+        RuntimeError: tests fail without a mutant: they would seem to kill every one.
+
+    """
     fates = []
     with ThreadPoolExecutor(jobs) as pool:
+        for fate in pool.map(judge, unchanged(mutants)):
+            if fate.killer:
+                raise RuntimeError(f"{fate.killer} fails without a mutant")
         for fate in pool.map(judge, mutants):
             fates.append(fate)
             word = f"killed by {fate.killer}" if fate.killer else "LIVES"
