@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from planner.inputs.conditions import Conditions
 from planner.inputs.fields import COUNT
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
-from planner.law.compare import TIE_NATS
+from planner.interval import TIE_NATS
 
 MOST_SEARCHED = 10_000  # the largest depth, head or group, and how many of them
 Range = tuple[float, float]

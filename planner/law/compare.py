@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from planner.interval import ENDS
+from planner.interval import ENDS, TIE_NATS
 from planner.law.columns import LawColumns, Shapes
 from planner.law.evidence import widening_sd
 from planner.law.law import predict_loss
 from planner.law.posterior import draw_law
 from planner.units import Number
 
-TIE_NATS = 0.01  # law and run noise: smaller differences are unresolved
 TIE_PROBABILITY = 0.9
 
 

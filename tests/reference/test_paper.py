@@ -4,7 +4,7 @@ import pytest
 
 import planner as pl
 from planner.inputs.law import default_law
-from planner.law.compare import TIE_NATS
+from planner.interval import TIE_NATS
 from planner.law.law import loss
 from planner.law.terms.shape import shape_multiplier
 from planner.scenario.evaluate import evaluate

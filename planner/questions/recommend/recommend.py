@@ -337,8 +337,9 @@ def most_ready(table: Table, best_at: dict[int, At], at: Callable[[int], At]) ->
     free = lead_of(best_at[1][1])
     for ways in TP_DEGREES[:-1]:
         best_at[ways] = at(ways)
-        lead = lead_of(best_at[ways][1])
-        if lead is None or free is None:
+        left, picks = best_at[ways]
+        lead = lead_of(picks)
+        if lead is None or free is None or not len(left):  # the baseline alone is no choice
             continue
         dearer = table["loss"][lead] - table["loss"][free] >= READY_NATS
         slower = table["output_tokens_per_s"][lead] / table["output_tokens_per_s"][free]
