@@ -367,13 +367,15 @@ def _dense(codes: Any, most: int) -> tuple[Any, int]:
 class Program:
     """Outputs of a trace on the rows of a chunk: grids are filled at once, rows block by block."""
 
-    def __init__(self, grids: Grids, outputs: Mapping[Any, Any], known: dict[Any, Any]) -> None:
-        """Compile `outputs` (columns, or numbers) for `grids`; `known`: what is filled already."""
-        self.grids, self._known = grids, known
+    def __init__(self, grids: Grids, outputs: Mapping[Any, Any]) -> None:
+        """Compile `outputs` (columns, or numbers) for `grids`."""
+        self.grids = grids
+        self._known: dict[int, Any] = {}  # nodes on their grids
         self._cells: list[Any] = []  # constants and tables; None where a block's column goes
         self._steps: list[tuple[Any, tuple[int, ...], int]] = []
         self._at: dict[Any, int] = {}
         self.outputs = {name: self._cell(value) for name, value in outputs.items()}
+        self._known.clear()  # what is gathered from is in a cell, the way to it takes memory
         self._plan_buffers()
 
     def run(self, rows: Any, buffers: list[Any]) -> dict[Any, Any]:

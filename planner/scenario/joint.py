@@ -109,14 +109,13 @@ class Joint:
         names = self.trace.columns
         grids = Grids({n: shapes[n] for n in names})
         read = self.read(float(shapes["vocab_size"]))
-        known: dict[Any, Any] = {}
         always: dict[Any, Any] = {}
         for i, r in enumerate(read):
             if r is not None:
                 always |= {(i, n): v for n, v in r.stored.items()} | {(i, "fits"): r.fits}
         none: dict[str, Any] = {}
         programs = [
-            _Later(grids, outputs, known)
+            _Later(grids, outputs)
             for outputs in (always, *(getattr(r, k) if r else none for r in read for k in PATHS))
         ]
         for start in range(0, grids.rows, BLOCK_ROWS):
@@ -144,9 +143,9 @@ class Joint:
 class _Later:
     """A program that is made when it is first run, with buffers of its own."""
 
-    def __init__(self, grids: Grids, outputs: dict[Any, Any], known: dict[Any, Any]) -> None:
+    def __init__(self, grids: Grids, outputs: dict[Any, Any]) -> None:
         self._made: Program | None = None
-        self._of = grids, outputs, known
+        self._of = grids, outputs
         self._buffers: list[Any] = []
 
     def run(self, rows: Any) -> dict[Any, Any]:
@@ -230,7 +229,7 @@ def evaluate_joint(
         def start(n: int) -> list[Future[T]]:
             return [pool.submit(work, shapes) for shapes in islice(tables, n)]
 
-        waiting = start(threads + 1)
+        waiting = start(threads)
         while waiting:
             yield waiting.pop(0).result()
             waiting += start(1)
