@@ -7,6 +7,7 @@ import pytest
 from planner.inputs.question import Question
 from planner.questions.budget.budget import budget
 from planner.questions.predict import predict
+from planner.questions.recommend.mix import recommend_mix
 from planner.questions.recommend.recommend import recommend
 from planner.questions.what_if import what_if
 from planner.results import Fit, Line, Score, Validation, Worst, check_result
@@ -70,9 +71,17 @@ def budgeted():
 
 
 @pytest.fixture(scope="session")
-def samples(recommended, predicted, varied, budgeted):
+def mixed():
+    """Return one shape for two places."""
+    places = {"a": {"on": "a100-sxm-80gb", "batch": 16}, "b": {"on": "l4", "concurrency": 2}}
+    return recommend_mix(1e9, 1e11, places, align=256)
+
+
+@pytest.fixture(scope="session")
+def samples(recommended, mixed, predicted, varied, budgeted):
     """Return one result of every kind."""
-    return {r.kind: r for r in (recommended, predicted, varied, budgeted, VALIDATED, FIT)}
+    every = (recommended, mixed, predicted, varied, budgeted, VALIDATED, FIT)
+    return {r.kind: r for r in every}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -153,6 +152,8 @@ def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> 
     if memory:
         profile |= memory_of(memory)
     profile["posterior"] = posterior({"own runs": c.posterior}, digits=3, places=3)
+    said = {key: value for key, value in profile.items() if value is not None}
+    validate(ProfileSpec, said, f"profile {fitted.name}", hint="report this fit")
     return profile_toml(
         profile, "Written by planner calibrate fit; every constant's spread is in [posterior]."
     )
@@ -166,7 +167,5 @@ def write(fitted: Fitted, folder: Path, today: date, memory: StartsFitted | None
 
     """
     path = folder / f"{fitted.name}.toml"
-    text = to_toml(fitted, today, memory)
-    validate(ProfileSpec, tomllib.loads(text), f"profile {fitted.name}", hint="report this fit")
-    write_whole(path, text, folders=True)
+    write_whole(path, to_toml(fitted, today, memory), folders=True)
     return path

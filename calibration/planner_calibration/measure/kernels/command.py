@@ -9,6 +9,7 @@ import torch
 from planner.data import catalogue
 from planner.errors import UnknownName
 from planner.inputs.device import device_named
+from planner.inputs.files import Content
 from planner.inputs.measurement import Measurement
 from planner.units import show
 from planner.writer import write_whole
@@ -85,6 +86,5 @@ def _proposed(on: Machine, found: peaks.Peaks) -> tuple[str, str]:
     except UnknownName:
         text = peaks.propose(on, found, threads=torch.get_num_threads(), today=date.today())
         return text, ""
-    return catalogue("hardware")[known].read_text(
-        encoding="utf-8"
-    ), f", as the catalogue has {known}"
+    file = Content.of(catalogue("hardware")[known], hint="reinstall planner")
+    return file.text(hint="reinstall planner"), f", as the catalogue has {known}"
