@@ -227,7 +227,8 @@ class Evaluation:
         most = np.argmax(np.stack(np.broadcast_arrays(*time.values())), axis=0)
         bound = np.where(self["waits"], "capacity", np.array(RESOURCES)[most])
         late, used = self["late"], self["used"]
-        # A mean step's work at the rate of simulated ones may come out above what there is: a whole.
+        # A mix has one prompt a step; prompts that share one read the weights once, so near saturation
+        # the sum may exceed what there is.
         # Pipeline batches share the devices of all stages, each holding a pp-th of the layers.
         return {
             "bound": np.where(late, "saturated", bound),

@@ -177,7 +177,7 @@ def _open(s: System, load: Load) -> Means:
     engines = load.replicas * s.parallel.pp
     flow = Flow(load.rate_per_s / engines, load.burstiness, load.input_cv)
     found = _once(lambda: open_loop(s, load.workload, flow))
-    means = _opened(s, load, found, engines)
+    means = _opened(s, load, found, engines, lambda: found().prompt_share)
     means["prompt_share"] = lambda: found().prompt_share
     return means
 
@@ -197,14 +197,20 @@ def _closed_pools(s: System, load: Load) -> Means:
 def _pooled(s: System, load: Load, found: Callable[[], Any]) -> Means:
     """Open loops whose `found` speaks of both pools together."""
     share = load.prefill_replicas / (load.prefill_replicas + load.replicas)
-    means = _opened(s, load, found, 1.0)
+    means = _opened(s, load, found, 1.0, lambda: 0.0)
+    means["used"] = lambda: 1 - share  # what a decoding replica is told to do, all of them share
     means["in_flight"] = lambda: found().decoding * load.replicas * s.parallel.pp
     means["prompt_share"] = lambda: share
     return means
 
 
-def _opened(s: System, load: Load, found: Callable[[], Any], engines: Scalar) -> Means:
-    """Return what open loops share; `found` speaks of one of so many engines."""
+def _opened(
+    s: System, load: Load, found: Callable[[], Any], engines: Scalar, still: Callable[[], Any]
+) -> Means:
+    """Return what open loops share; `found` speaks of one of so many engines.
+
+    `still` is the share of the time that prompts take from those who decode.
+    """
     w = load.workload
     each = load.rate_per_s / (load.replicas * s.parallel.pp)
 
@@ -213,7 +219,7 @@ def _opened(s: System, load: Load, found: Callable[[], Any], engines: Scalar) ->
         context = closed_loop.mean_context(w)
         decode = Step(decode_seqs=np.maximum(o.decoding, 1.0), decode_context=context)
         prompt = closed_loop.prompt_step(s, w, o.decoding, 1.0)
-        busy = np.minimum(o.decoding, 1.0) * (1 - means["prompt_share"]())
+        busy = np.minimum(o.decoding, 1.0) * (1 - still())
         return {"prefill": (prompt, each), "decode": (decode, busy / np.maximum(o.tpot_s, 1e-12))}
 
     def step_s() -> Any:

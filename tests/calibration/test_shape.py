@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 from planner_calibration.fit.law.shape import fit_shape
 from planner_calibration.measure.train.sweep import cross
 
@@ -9,6 +12,8 @@ from planner.cli.output import as_text
 from planner.errors import SpecError
 from planner.inputs.measurement import Measurement
 from planner.law.terms.shape import phi
+
+pytestmark = pytest.mark.torch
 
 TRUTH = {"x_opt": 0.09, "k_x": 0.06, "r_opt": 1.3, "k_r": 0.02}
 

@@ -167,3 +167,14 @@ def test_10_claims_name_what_they_are_of():
         at = readme.find(figure)
         assert at < 0 or "0.6" in readme[max(0, at - 400) : at + 400]
     assert inspect.getdoc(pl)
+
+
+def test_pools_share_their_work_among_all_their_devices():
+    """Once 1.19 of three devices' arithmetic: 2 N FLOPs a prompt token, attention on top, over three."""
+    point = pl.what_if(
+        "llama-3.2-1b", {"concurrency": [64]}, on="a100-sxm-40gb", prefill_replicas=2,
+        input_tokens=4096, output_tokens=1,
+    ).points[0]  # fmt: skip
+    per_s = point.metrics["output_tokens_per_s"].value
+    products = per_s * 4096 * 2 * 0.973e9 / (3 * 312e12)
+    assert products < point.metrics["mfu"] < 1.3 * products
