@@ -65,6 +65,8 @@ def copy_project(to: Path) -> Path:
     for name in ("planner", "hardware", "calibration/planner_calibration", "calibration/fits"):
         shutil.copytree(ROOT / name, to / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", to)
+    for path in to.rglob("*"):  # of a checkout that nobody may write to, too
+        path.chmod(path.stat().st_mode | 0o200)
     return to
 
 
