@@ -256,17 +256,17 @@ def _table(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     head = next(lines)
     delimiter = max(",;\t", key=head.count)
-    header = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(itertools.chain([head], lines), delimiter=delimiter)
     try:
+        header = [name.strip() for name in next(reader, [])]
         for cells in reader:
             if any(cells):
                 yield (
-                    number + reader.line_num,
+                    number + reader.line_num - 1,
                     dict(itertools.zip_longest(header, cells[: len(header)], fillvalue="")),
                 )
     except csv.Error as error:
-        line = number + reader.line_num
+        line = number + reader.line_num - 1
         raise SpecError(f"{path}: line {line}: not CSV: {error}", hint=ASK) from None
 
 
