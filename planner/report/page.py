@@ -133,7 +133,7 @@ def _recommend(r: Recommendation, usd: float | None, figures: bool, top: int | N
         title=f"Which shape to train: {show(r.inputs.params)} {r.inputs.params_kind} parameters, "
         f"{show(r.inputs.tokens)} tokens",
         subtitle=rows.asked(r.inputs),
-        facts=rows.facts(r.picks.get(chosen) or r.baseline, chosen),
+        facts=rows.facts(r.picks.get(chosen) or r.baseline),
         sections=sections,
     )
 
@@ -157,7 +157,7 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
         shown = evaluations({name: c.model}, _looked_up(p, usd))
         sections = [sections[0], *_serving(shown, shown, name)]
     sections.append(serving("Serve it", {"": c.serve}))
-    return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c, name))
+    return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c))
 
 
 BUILD = "./NAME is what --export-hf . writes for the pick, its weights trained."

@@ -233,9 +233,9 @@ def pick_shapes(shapes: Mapping[str, Candidate], lead: str) -> Grid:
     return replace(grid(_marked(shapes, lead), columns), silent=True)
 
 
-def facts(c: Candidate, name: str) -> dict[str, str]:
+def facts(c: Candidate) -> dict[str, str]:
     """Return the few numbers of a shape that come first."""
-    found = {"pick": title(name)} if c.gain else {}
+    found = {}
     for m in known([c], HEAD):
         found[m.title] = said(c, m).value
         if m.name == "output_tokens_per_s" and c.gain:
