@@ -688,7 +688,7 @@ def json_schema(kind: str) -> dict[str, Any]:
         UnknownName: there is no such kind.
 
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UnknownName.among("kind of result", kind, KINDS)
     return KINDS[kind].model_json_schema()
 
@@ -720,7 +720,7 @@ def check_result(data: Any, where: str = "result") -> Result:
         raise SpecError(
             f"{where}: schema {schema} of planner {OLDER}", hint=f"run again: `{again}`"
         )
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SpecError(f"{where}: kind: {kind!r} is none of {', '.join(KINDS)}", hint=HINT)
     try:
         return KINDS[kind].model_validate(data)

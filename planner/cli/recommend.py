@@ -66,7 +66,9 @@ def recommend(
     split = _sized(settings, train_flops, serve_tokens)
     mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED)
     if mix is not None:
-        found = _mixed(settings, mix, form.quiet, beside={"--why-not": why_not})
+        found = _mixed(
+            settings, mix, form.quiet, beside={"--why-not": why_not, "--details": details}
+        )
         if export_hf:
             from planner.inputs.hf import export_hf as write
 

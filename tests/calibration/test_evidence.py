@@ -62,7 +62,7 @@ def here(tmp_path_factory):
 
 
 def show_and_check(name, measured, here, shapes):
-    """Fit on every other shape, predict the rest, print both and hold them to the issue's figures."""
+    """Fit on every other shape, predict the rest, print both and hold them to what was asked of them."""
     on, device, kernels = here
     assert [r.status for r in measured] == ["ok"] * len(POINTS) * len(shapes)
     order = list(dict.fromkeys(rows.shape_of(r) for r in measured))

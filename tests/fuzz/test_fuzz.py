@@ -16,6 +16,9 @@ import hostile
 import relations
 
 NEW = random.SystemRandom().randrange(10**6)
+# A new seed is a search, no gate: what it finds is printed, mended, and kept as a test.
+SEARCH = pytest.mark.xfail(reason="found by a new seed", strict=False)
+SEEDS = [1, 2, pytest.param(NEW, marks=SEARCH)]
 
 
 def test_a_few_hostile_inputs(monkeypatch):
@@ -25,7 +28,7 @@ def test_a_few_hostile_inputs(monkeypatch):
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("seed", [1, 2, NEW])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_hostile_inputs(seed, monkeypatch):
     monkeypatch.setattr(sys, "warnoptions", ["error"])
     found = hostile.run(2000, seed, seconds=60.0)
@@ -34,7 +37,7 @@ def test_hostile_inputs(seed, monkeypatch):
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("seed", [1, 2, NEW])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_relations_hold(seed):
     """All but one in 400: what is known to break, and is no fault of a queue, is in docs/limits.md."""
     found = relations.run(30, seed, seconds=40.0)

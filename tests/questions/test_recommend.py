@@ -22,7 +22,7 @@ def answer():
 
 
 def test_the_contract_holds(answer):
-    """Issue 2, item 8: the keys others read."""
+    """The keys others read."""
     result = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
     top = [
         "schema",

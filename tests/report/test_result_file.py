@@ -82,6 +82,7 @@ def test_an_older_schema_says_how_to_make_it_anew(tmp_path, recommended):
     ("keys", "value", "said"),
     [
         (["kind"], "recomend", "kind"),
+        (["kind"], {"a": 1}, "kind"),
         (["baseline", "d_model"], "wide", "baseline.d_model"),
         (["baseline", "d_model"], -5, "baseline: d_model is -5"),
         (["picks", "fastest", "loss", "value"], None, "picks.fastest.loss.value"),

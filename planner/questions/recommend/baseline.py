@@ -85,8 +85,9 @@ def baseline_words(q: Question, n: float) -> str:
     """Say whose ratios the baseline has."""
     names = style_of(q, n).names
     for m in map(load_model, names):
-        if abs(np.log(n / m.n_params_non_embedding)) <= NEAR:
-            return f"{m.name}'s shape"
+        off = abs(np.log(n / m.n_params_non_embedding))
+        if off <= NEAR:
+            return f"{m.name}'s shape" if off <= SAME else f"nearly {m.name}'s shape"
     if len(names) == 1:
         return f"the ratios of {names[0]}"
     return f"ratios between {names[0]}'s and {names[1]}'s"
