@@ -192,8 +192,9 @@ def brief(r: Recommendation) -> Page:
     verify = [line.partition(": ")[2] for line in _verify(lead)]
     items = [f"why: {lead.why}"] * bool(lead.why) + bound
     items += [f"to make sure: {line}" for line in verify]
-    cautions = [w for w in r.warnings if w.code not in UNCHANGED]
-    short = [_first(str(w)) for w in cautions[:MOST_CAUTIONS]]
+    spread = [str(w).partition("; ")[0] for w in r.warnings if w.code == "law-spread"]
+    others = [w for w in r.warnings if w.code != "law-spread"]
+    short = spread + [_first(str(w)) for w in others[:MOST_CAUTIONS]]
     rest = len(r.warnings) - len(short)
     more = f"{rest} more warning{'s' * (rest != 1)} and " * bool(rest)
     sections = [
@@ -212,7 +213,6 @@ def brief(r: Recommendation) -> Page:
 
 
 MOST_BINDING, MOST_CAUTIONS = 2, 2  # on one screen
-UNCHANGED = ("law-spread",)  # warnings that no reader of one screen acts on
 
 
 def _first(text: str) -> str:
@@ -221,7 +221,7 @@ def _first(text: str) -> str:
 
 
 def _basis(r: Recommendation) -> str:
-    speed = r.basis.get("speed", "").partition(",")[0]
+    speed = r.basis.get("speed", "").partition(":")[0]  # with whose overheads, where borrowed
     return f"speed: {speed}; loss: {r.basis.get('loss', '').partition(':')[0]}"
 
 
