@@ -52,7 +52,8 @@ def guarded(
             try:
                 with limits.bounded(process=process, long=long):
                     code = run() or 0
-                _flush()
+                with to_stdout():
+                    sys.stdout.flush()
             except BaseException as error:  # noqa: BLE001 - it is the boundary
                 code = _said(error)
     except Ended:
@@ -195,9 +196,11 @@ class _Closed:
         return getattr(self._beneath, name)
 
 
-def _flush() -> None:
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Say in words why stdout does not take what is written to it."""
     try:
-        sys.stdout.flush()
+        yield
     except BrokenPipeError:
         raise ReaderGone("") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import OutputError, ReaderGone
+from planner.cli.boundary import to_stdout
 from planner.writer import cell, in_lines, json_printable, printable, write_whole
 
 if TYPE_CHECKING:
@@ -43,14 +43,9 @@ def write(text: str, out: Path | None, *, plain: bool = False) -> None:
     text = printable(text, coloured=out is None and sys.stdout.isatty())
     if out is not None:
         return write_whole(out, text)
-    try:
+    with to_stdout():
         sys.stdout.write(text if plain else in_lines(text))
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGone("") from None
-    except OSError as error:
-        hint = "name a file in a folder you may write to"
-        raise OutputError(f"stdout: {error.strerror}", hint=hint) from None
 
 
 def as_json(result: Any) -> str:

@@ -18,7 +18,6 @@ from planner.inputs.files import documents_in
 from planner.units import GIB, MIB
 
 KEYS = tuple(n for n, f in DeviceSpec.model_fields.items() if f.is_required())
-RATES = ("bf16", "fp16", "tf32", "fp32", "fp8", "fp4", "int8", "int4")
 READS = "planner reads nvidia-smi, rocm-smi, and device files of calculon, aiconfigurator, llm-analysis and GenZ"
 # Memory that cards are sold with, GiB.
 _SIZES = (4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 144, 180, 192, 256, 288)  # fmt: skip

@@ -161,3 +161,9 @@ def test_flags_of_the_library_become_flags_of_the_server():
 def test_the_clients_milliseconds_become_seconds():
     found = {"output_throughput": 5, "completed": 3, "duration": 2, "median_ttft_ms": 12.0}
     assert values(found)["ttft_median_s"] == pytest.approx(0.012)
+
+
+def test_a_model_whose_points_are_all_on_record_starts_no_engine(fake):
+    options = fake("no start")
+    recorded = offline.keys(SPEC, POINTS, options, ON)
+    assert not list(offline.serve(SPEC, POINTS, options, ON, recorded))

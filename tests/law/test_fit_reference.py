@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planner_calibration.fit.law.data import Runs, sizes
+from planner_calibration.fit.law.data import OPTIONAL, Runs, sizes
 from planner_calibration.fit.law.evaluate import interval_coverage, progressive, stage
 from planner_calibration.fit.law.model import design, ln_loss
 from planner_calibration.fit.law.reference import bootstrap, fit
@@ -21,17 +21,7 @@ def runs_of(
 ) -> Runs:
     unknown = np.full(len(n), np.nan)
     blank = np.full(len(n), "")
-    names = (
-        "n_layers",
-        "d_model",
-        "head_dim",
-        "n_heads",
-        "n_kv_heads",
-        "r",
-        "x",
-        "n_experts",
-        "n_active_experts",
-    )
+    names = OPTIONAL
     return Runs(
         n=n, n_tokens=tokens, loss=loss, shape=shape, row=np.arange(2, len(n) + 2),
         n_definition=NDefinition.TOTAL, run_id=blank, source=blank, dataset=blank,

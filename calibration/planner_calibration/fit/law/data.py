@@ -32,7 +32,7 @@ ALIASES = {
 }
 ILL_TUNED = 0.01  # of ln L above the best of its cell: twice what seeds part by
 _REQUIRED = ("loss", "n_tokens")
-_OPTIONAL = (
+OPTIONAL = (
     "n_layers",
     "d_model",
     "head_dim",
@@ -121,7 +121,7 @@ def load_runs(
         )
         if not sheet.rows:
             raise SpecError(f"{path}: no row of source {source!r}", hint=f"has {', '.join(known)}")
-    known_as = {key: ALIASES.get(key, (key,)) for key in _REQUIRED + _OPTIONAL + _WORDS}
+    known_as = {key: ALIASES.get(key, (key,)) for key in _REQUIRED + OPTIONAL + _WORDS}
     names = {key: column_of(header, alias) for key, alias in known_as.items()}
     for key in _REQUIRED:
         if names[key] is None:
@@ -138,7 +138,7 @@ def load_runs(
         return np.array([row.get(column or "", "") for row in sheet.rows])
 
     definition, n = choose_n(path, header, lines, numbers, texts, n_definition)
-    values = {key: numbers(names[key]) for key in _REQUIRED + _OPTIONAL}
+    values = {key: numbers(names[key]) for key in _REQUIRED + OPTIONAL}
     runs = Runs(
         n=n,
         shape=np.zeros(len(n), dtype=int),
@@ -194,7 +194,7 @@ def _refuse_impossible(path: Path | str, runs: Runs) -> None:
                 f"{path}: {name} is {what} in {rows_named(runs.row[bad])}",
                 hint="loss is nats per token, counts are plain numbers; correct or drop those rows",
             )
-    for name in _OPTIONAL:
+    for name in OPTIONAL:
         value = getattr(runs, name)
         if np.any(bad := (np.isinf(value) | (value <= 0))) and name != "n_active_experts":
             raise SpecError(

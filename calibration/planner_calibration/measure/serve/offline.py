@@ -133,12 +133,15 @@ def serve(
 ) -> Iterator[Measurement]:
     """Measure every point of one model in a process of its own and yield a row for each, as it ends.
 
-    Points whose keys are `recorded` are left out; the engine is started as for all of them. The rows of a process that failed say how: the point under way carries its status, those before it
-    their results, those after it "failed".
+    Points whose keys are `recorded` are left out; the engine is started as for all of them. The rows
+    of a process that failed say how: the point under way carries its status, those before it their
+    results, those after it "failed".
     """
     flags, engine = engine_flags(options, points, on), engine_name(options)
     known = zip(points, keys(spec, points, options, on), strict=True)
     points = [p for p, key in known if key not in recorded]
+    if not points:
+        return
     with tempfile.TemporaryDirectory(prefix="planner-serve-") as name:
         folder = Path(name)
         export_hf(spec, folder / "model")
