@@ -113,6 +113,8 @@ def _out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == 12):
             return True
+        if isinstance(error, RuntimeError) and "start new thread" in str(error):
+            return True
         error = error.__cause__ or error.__context__
     return False
 

@@ -400,7 +400,7 @@ def group_evaluation(
 ) -> Evaluation:
     """Look at scenarios that share what `group_of` says, on their deployment, as columns."""
     first = rows[0]
-    law = trained(first) if quality else None
+    law = trained(first) if quality or first.law else None  # a law that is named must be there
     resolved = Resolved(deployment, load_of(rows), KINDS[first.workload.kind], law)
     arch = arch_of([s.model for s in rows])
     return Evaluation(resolved, arch, deployment.system(arch, [s.engine for s in rows]))

@@ -287,6 +287,7 @@ def simulate_all(jobs: Sequence[Job]) -> list[Seen]:
     if cores < 2 or len(jobs) < FEW:
         return [seen_of(*job) for job in jobs]
     _jobs = jobs
+    others = set(multiprocessing.active_children())
     try:
         context = multiprocessing.get_context("fork")
         began = (limits.counts(), os.getpid())
@@ -296,6 +297,9 @@ def simulate_all(jobs: Sequence[Job]) -> list[Seen]:
             return list(pool.map(_do, range(len(jobs)), chunksize=max(len(jobs) // cores // 8, 1)))
     finally:
         _jobs = ()
+        # A pool that a limit cut short may leave workers waiting for work, and Python waits for them.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
 
 
 def timeline(sim: Simulation, n: int = 200) -> dict[str, list[float]]:

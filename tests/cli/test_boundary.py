@@ -1,8 +1,10 @@
 """Whatever happens inside a command leaves as an `error:` line, a `hint:` line and an exit code."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,23 @@ def test_a_limit_holds_and_its_error_says_how_to_raise_it(planner, monkeypatch):
     monkeypatch.setattr(limits, "_asked", {})
     run = planner("--limit", "points=3", "what-if", "llama-3.2-1b", "--vary", "concurrency=1..64")
     assert run.returncode == 3 and "--limit points=" in run.stderr
+
+
+def test_workers_end_where_their_pool_cannot_be_made(planner, monkeypatch):
+    real = threading.Thread.start
+
+    def start(thread):  # what a limit of memory does to the thread that a pool is led by
+        if "Executor" in type(thread).__name__:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    run = planner("what-if", "llama-3.2-1b", "--vary", "concurrency=1..8")
+    left = multiprocessing.active_children()  # Python waits for these before it ends
+    for child in left:
+        child.kill()
+    assert run.returncode == 70 and "--limit memory" in run.stderr and not left
 
 
 def test_a_request_to_end_unwinds():

@@ -187,3 +187,9 @@ def test_more_of_anything_never_means_less_time():
     for knob in ("concurrency=1..64:7", "input_tokens=512..8192", "n_layers=0.5x,0.75x,1x"):
         tpot = [p["tpot_s"].value for p in what_if(MODEL, [knob]).points]
         assert np.all(np.diff(tpot) > 0), knob
+
+
+def test_a_law_that_is_named_must_be_there():
+    """Nothing that what-if prints depends on it, and yet a wrong name is no answer."""
+    with pytest.raises(UnknownName, match="no law called 'nan'"):
+        what_if(MODEL, {"law": ["nan"]})
