@@ -16,6 +16,7 @@ from planner.inputs.hf_export import to_hf as to_hf
 from planner.inputs.law import LawSpec as LawSpec
 from planner.inputs.law import load_law as load_law
 from planner.inputs.loading import load_model as load_model
+from planner.inputs.mix import read_mix as read_mix
 from planner.inputs.model import ModelSpec as ModelSpec
 from planner.inputs.question import Question as Question
 from planner.inputs.serve_command import ServeCommand as ServeCommand
@@ -25,6 +26,7 @@ from planner.inputs.training import TrainingSpec as TrainingSpec
 from planner.inputs.workload import WorkloadSpec as WorkloadSpec
 from planner.questions.budget.budget import budget as budget
 from planner.questions.predict import predict as predict
+from planner.questions.recommend.mix import recommend_mix as recommend_mix
 from planner.questions.recommend.recommend import recommend as recommend
 from planner.questions.validate.validate import validate_file as validate_file
 from planner.questions.what_if import what_if as what_if
@@ -36,6 +38,7 @@ from planner.results import Budget as Budget
 from planner.results import Candidate as Candidate
 from planner.results import Estimate as Estimate
 from planner.results import Fit as Fit
+from planner.results import Mix as Mix
 from planner.results import Plan as Plan
 from planner.results import Point as Point
 from planner.results import Prediction as Prediction

@@ -454,6 +454,11 @@ class Mix(Result):
         """The shape for all."""
         return self.choices[0]
 
+    @property
+    def shapes(self) -> dict[str, Candidate]:
+        """The shape for all, as the first scenario sees it."""
+        return {"mix": next(iter(self.pick.scenarios.values()))}
+
     def headline(self) -> tuple[str, ...]:
         """Return what to train, what it costs each scenario, and which one drives the choice."""
         return (*headlines.split(self.split), *headlines.mix(self))

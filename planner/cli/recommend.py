@@ -9,7 +9,7 @@ from planner.cli.flags import SERVING, Form, takes
 
 if TYPE_CHECKING:
     from planner.inputs.mix import MixSpec
-    from planner.results import Mix, Recommendation, Split
+    from planner.results import Mix, Recommendation
 
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to print.")]
 Details = Annotated[
@@ -63,18 +63,13 @@ def recommend(
     """
     from planner.inputs.mix import crossed, read_mix
 
-    split = _sized(settings, train_flops, serve_tokens)
+    require_size(settings, train_flops)
+    settings |= {"train_flops": train_flops, "serve_tokens": serve_tokens}
     mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED)
-    if mix is not None:
-        found = _mixed(
-            settings, mix, form.quiet, beside={"--why-not": why_not, "--details": details}
-        )
-        if export_hf:
-            from planner.inputs.hf import export_hf as write
-
-            write(found.pick.model, export_hf / "mix")
-        return form.show(found.model_copy(update={"split": split}), top)
-    result = _search(settings, why_not or [], form.quiet).model_copy(update={"split": split})
+    if mix is None:
+        result = _search(settings, why_not or [], form.quiet)
+    else:
+        result = _mixed(settings, mix, form.quiet, {"--why-not": why_not, "--details": details})
     if export_hf:
         export(result, export_hf)
     form.show(result, top, details=details)
@@ -89,7 +84,7 @@ def pareto(form: Form, top: Top = 1000, **settings: Any) -> None:
     form.show(_search(settings, [], form.quiet).model_copy(update={"kind": "pareto"}), top)
 
 
-def _search(settings: dict[str, Any], why_not: list[str], quiet: bool) -> "Recommendation":
+def _search(settings: dict[str, Any], why_not: list[str], quiet: bool) -> "Recommendation | Mix":
     from planner.allocator import keep_freed_memory
     from planner.cli.output import command_line, counting
     from planner.questions.recommend.recommend import recommend
@@ -99,52 +94,38 @@ def _search(settings: dict[str, Any], why_not: list[str], quiet: bool) -> "Recom
         return recommend(**settings, why_not=why_not, command=command_line(), progress=progress)
 
 
-def _sized(
-    settings: dict[str, Any], train_flops: str | None, serve_tokens: str | None
-) -> "Split | None":
-    """Take the size from a training budget, where one is given; else it must be given."""
+def require_size(settings: dict[str, Any], train_flops: str | None) -> None:
+    """Refuse a command that says no size and no budget.
+
+    Raises:
+        UsageError: names the option that is missing.
+
+    """
     from planner.cli.app import UsageError
-    from planner.errors import SpecError
 
-    if train_flops is None:
-        for name in SIZE:
-            if name not in settings:
-                raise UsageError(f"Missing option '--{name}'.")
-        if serve_tokens is not None:
-            raise SpecError("--serve-tokens is of a budget", hint="give --train-flops too")
-        return None
-    if given := [f"--{name}" for name in SIZE if name in settings]:
-        raise SpecError(
-            f"--train-flops chooses {' and '.join(given)}", hint="leave one of them out"
-        )
-    from planner.questions.recommend.budgeted import split
-
-    found = split(train_flops, serve_tokens or 0.0, settings.get("law"))
-    settings |= {"params": found.n_params, "tokens": found.n_tokens}
-    return found
+    for name in SIZE:
+        if train_flops is None and name not in settings:
+            raise UsageError(f"Missing option '--{name}'.")
 
 
-def _mixed(settings: dict[str, Any], mix: "MixSpec", quiet: bool, beside: dict[str, Any]) -> "Mix":
+def _mixed(settings: dict[str, Any], mix: "MixSpec", quiet: bool, of_one: dict[str, Any]) -> "Mix":
     from planner.allocator import keep_freed_memory
     from planner.cli.output import command_line, counting
     from planner.errors import SpecError
     from planner.questions.recommend.mix import recommend_mix
 
-    for flag, value in beside.items():
+    for flag, value in of_one.items():
         if value:
             raise SpecError(f"{flag} is of one scenario", hint="ask without --scenarios and commas")
-    given = {*settings} & {name for own in mix.scenarios.values() for name in own}
-    shared = {name: value for name, value in settings.items() if name not in given}
+    asked = dict.fromkeys(SIZE) | settings
     keep_freed_memory()
     with counting("rows", quiet=quiet) as progress:
-        asked = shared.pop("params"), shared.pop("tokens")
-        return recommend_mix(*asked, mix, command=command_line(), progress=progress, **shared)
+        return recommend_mix(scenarios=mix, command=command_line(), progress=progress, **asked)
 
 
-def export(result: "Recommendation", folder: Path) -> None:
-    """Write the baseline's and each pick's config.json, a folder each."""
+def export(result: "Recommendation | Mix", folder: Path) -> None:
+    """Write the config.json of every shape that has a name, a folder each."""
     from planner.inputs.hf import export_hf
 
-    for name, c in {"baseline": result.baseline, **result.picks}.items():
-        if c is not None:
-            export_hf(c.model, folder / name)
+    for name, c in result.shapes.items():
+        export_hf(c.model, folder / name)

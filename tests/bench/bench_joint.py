@@ -15,8 +15,9 @@ import numpy as np
 
 from planner.allocator import keep_freed_memory
 from planner.columns import Arch
+from planner.questions.recommend.choice import OBJECTIVES
 from planner.questions.recommend.pareto import Front, rows
-from planner.questions.recommend.recommend import OBJECTIVES, resolve_question
+from planner.questions.recommend.recommend import resolve_question
 from planner.questions.recommend.space import space_for
 from planner.scenario.evaluate import evaluate_all
 from planner.scenario.joint import Block, evaluate_joint

@@ -11,8 +11,9 @@ import time
 
 from planner.allocator import keep_freed_memory
 from planner.inputs.question import Question
+from planner.questions.recommend.choice import OBJECTIVES
 from planner.questions.recommend.limits import Tally, limits_of
-from planner.questions.recommend.recommend import OBJECTIVES, resolve_question, search
+from planner.questions.recommend.recommend import resolve_question, search
 from planner.questions.recommend.space import space_for
 from planner.scenario.evaluate import evaluate_all
 

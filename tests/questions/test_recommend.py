@@ -10,7 +10,8 @@ import planner as pl
 from planner.errors import Infeasible, SpecError, UnknownName
 from planner.law.law import loss as law_loss
 from planner.questions.recommend.baseline import baseline, baseline_words
-from planner.questions.recommend.recommend import OBJECTIVES, resolve_question
+from planner.questions.recommend.choice import OBJECTIVES
+from planner.questions.recommend.recommend import resolve_question
 from planner.questions.recommend.space import space_for
 from planner.scenario.evaluate import Evaluation
 from planner.scenario.options import question

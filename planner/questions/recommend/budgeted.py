@@ -1,6 +1,8 @@
 """A training budget in FLOPs in place of a size: N and D, with the serving volume in the balance."""
 
-from planner.errors import Infeasible
+from typing import Any
+
+from planner.errors import Infeasible, SpecError, WrongType
 from planner.inputs.law import law_for
 from planner.inputs.training import MAX_TOKENS, MIN_TOKENS
 from planner.law import ask
@@ -9,6 +11,36 @@ from planner.units import count, show
 
 MIN_PARAMS, MAX_PARAMS = 1e6, 1e13
 MIN_FLOPS, MAX_FLOPS = (6 * n * d for n, d in ((MIN_PARAMS, MIN_TOKENS), (MAX_PARAMS, MAX_TOKENS)))
+
+
+def sized(
+    params: Any,
+    tokens: Any,
+    train_flops: str | float | None,
+    serve_tokens: str | float | None,
+    law: str | None = None,
+) -> tuple[Any, Any, Split | None]:
+    """Return size and tokens: as given, or what a budget is best spent on, with the split it is.
+
+    Raises:
+        Infeasible: the budget buys no model that can be asked about.
+        SpecError: a size and a budget, or what is served without one.
+        WrongType: neither.
+
+    """
+    if train_flops is None:
+        if params is None:
+            raise WrongType("neither a size nor a budget", hint='write recommend("3B", "100B")')
+        if serve_tokens is not None:
+            raise SpecError("--serve-tokens is of a budget", hint="give --train-flops too")
+        return params, tokens, None
+    size = {"--params": params, "--tokens": tokens}
+    if given := [flag for flag, value in size.items() if value is not None]:
+        raise SpecError(
+            f"--train-flops chooses {' and '.join(given)}", hint="leave one of them out"
+        )
+    found = split(train_flops, serve_tokens or 0.0, law)
+    return found.n_params, found.n_tokens, found
 
 
 def split(

@@ -22,19 +22,13 @@ from planner.inputs.mix import MixSpec, mix_of
 from planner.inputs.model import ModelSpec, llama_candidate
 from planner.inputs.question import Question
 from planner.metrics import SERVING
+from planner.questions.asking import asked
 from planner.questions.recommend.baseline import baseline
+from planner.questions.recommend.budgeted import sized
+from planner.questions.recommend.choice import OBJECTIVES, among, choose, lead_of, on_front
 from planner.questions.recommend.limits import Tally, limits_of
 from planner.questions.recommend.pareto import Front, join
-from planner.questions.recommend.recommend import (
-    OBJECTIVES,
-    Progress,
-    among,
-    choose,
-    lead_of,
-    on_front,
-    require_sense,
-    resolve_question,
-)
+from planner.questions.recommend.recommend import Progress, require_sense, resolve_question
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Mix, MixedShape, Regret
 from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, see
@@ -84,11 +78,16 @@ class Purpose:
         return np.sum(self.weights[:, None] * values[list(self.places)], axis=0)
 
 
+@asked(
+    'recommend_mix("3B", "100B", {"chat": {"on": "h100-sxm"}, "batch": {"on": "a100-sxm-80gb"}})'
+)
 def recommend_mix(
-    params: Any,
-    tokens: Any,
+    params: str | float | None,
+    tokens: str | float | None,
     scenarios: MixSpec | Mapping[str, Mapping[str, Any]],
     *,
+    train_flops: str | float | None = None,
+    serve_tokens: str | float | None = None,
     command: str = "",
     progress: Progress | None = None,
     **settings: Any,
@@ -96,44 +95,57 @@ def recommend_mix(
     """Choose the shape that serves several scenarios best together, and say what that costs each.
 
     Args:
-        params: the size, ``"3B"`` or a number.
-        tokens: training tokens, ``"100B"`` or a number.
-        scenarios: by name, options of the place (device, engine, workload, limits) and a weight.
+        params: the size, ``"3B"`` or a number; None where a budget chooses it.
+        tokens: training tokens, ``"100B"`` or a number; None where a budget chooses them.
+        scenarios: by name, options of the place (device, engine, workload, limits) and a weight; or
+            what `planner.inputs.mix.read_mix` read of a file.
+        train_flops: of the whole training, ``"1e22"``, in place of size and tokens.
+        serve_tokens: to be served after such a training, which moves its choice.
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of rows evaluated so far: shapes times scenarios.
-        settings: options that all scenarios share.
+        settings: options that all scenarios share, but for those that state their own.
+
+    Returns:
+        A frozen result: `.pick.model`, `.pick.regret["chat"]`, `.drives`, `.rows()`.
 
     Raises:
         Infeasible: a scenario that nothing fits, named; or nothing meets all limits together.
         SpecError: a value is malformed; says which.
         UnknownName: no such option, hardware, law or profile.
 
+    Example:
+        >>> places = {"chat": {"on": "h100-sxm"}, "batch": {"on": "a100-sxm-80gb"}}
+        >>> m = recommend_mix("1B", "100B", places)
+        >>> sum(m.weights.values()), min(m.pick.regret.values()) >= 0
+        (1.0, True)
+
     """
     started = time.perf_counter()
     mix = scenarios if isinstance(scenarios, MixSpec) else mix_of(scenarios)
-    asked = {
+    params, tokens, split = sized(params, tokens, train_flops, serve_tokens, settings.get("law"))
+    questions = {
         name: _question(name, own, params, tokens, settings) for name, own in mix.scenarios.items()
     }
-    first = next(iter(asked.values()))
-    least_tp = min(q.engine.tp for q in asked.values())
+    first = next(iter(questions.values()))
+    least_tp = min(q.engine.tp for q in questions.values())
     whole = first.model_copy(update={"engine": first.engine.model_copy(update={"tp": least_tp})})
     space = space_for(whole)
     n = space.n_non_embedding(whole.params)
-    resolved = {name: _resolve(name, q, n) for name, q in asked.items()}
+    resolved = {name: _resolve(name, q, n) for name, q in questions.items()}
     objective = mix.objective or ("cost" if all(map(_price, resolved.values())) else "speed")
     if objective == "cost" and (lacking := [n for n, r in resolved.items() if not _price(r)]):
         raise SpecError(
-            f"no price is listed for {', '.join(asked[n].on for n in lacking)}",
+            f"no price is listed for {', '.join(questions[n].on for n in lacking)}",
             hint='give one, e.g. usd_per_hour = 2.5 in its scenario, or objective = "speed"',
         )
     places = tuple(
         Place(
             name,
             mix.shares[name],
-            asked[name],
+            questions[name],
             r,
             _price(r) / HOUR_S * MTOK if objective == "cost" else 1.0,
-            Tally(limits_of(asked[name])),
+            Tally(limits_of(questions[name])),
         )
         for name, r in resolved.items()
     )
@@ -156,6 +168,7 @@ def recommend_mix(
         basis={p.name: p.resolved.basis["speed"] for p in places},
         n_evaluated=found.n_evaluated,
         elapsed_s=time.perf_counter() - started,
+        split=split,
     )
 
 

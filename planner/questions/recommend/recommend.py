@@ -24,6 +24,8 @@ from planner.metrics import SERVING
 from planner.picks import SURE, title
 from planner.questions.asking import asked, several
 from planner.questions.recommend.baseline import baseline, baseline_words
+from planner.questions.recommend.budgeted import sized
+from planner.questions.recommend.choice import OBJECTIVES, among, lead_of
 from planner.questions.recommend.limits import (
     Tally,
     binding,
@@ -33,29 +35,28 @@ from planner.questions.recommend.limits import (
     limits_of,
     shape_asked,
 )
-from planner.questions.recommend.pareto import Front, front, join, rows
+from planner.questions.recommend.pareto import Front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
 from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, see
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
 from planner.scenario.joint import Block, evaluate_joint
-from planner.scenario.legal import TP_DEGREES, require_weights_fit, too_long
+from planner.scenario.legal import require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms
 from planner.warnings import serving_warnings
 
-OBJECTIVES = ("loss", "output_tokens_per_s", "gqa")
-# What readiness for tensor parallelism may cost the best shape, where nobody asked for it.
-READY_NATS, READY_SPEED = 0.002, 0.02
 Progress = Callable[[int], None]
 
 
 @asked('recommend("3B", "100B", on="h100-sxm")')
 def recommend(
-    params: Question | str | float,
+    params: Question | str | float | None = None,
     tokens: str | float | None = None,
     *,
+    train_flops: str | float | None = None,
+    serve_tokens: str | float | None = None,
     command: str = "",
     progress: Progress | None = None,
     why_not: str | Sequence[str] = (),
@@ -66,6 +67,8 @@ def recommend(
     Args:
         params: the size, ``"3B"`` or a number; or a whole question.
         tokens: training tokens, ``"100B"`` or a number.
+        train_flops: of the whole training, ``"1e22"``, in place of size and tokens, which it chooses.
+        serve_tokens: to be served after such a training, which moves its choice.
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of shapes evaluated so far.
         why_not: shapes to explain: which limit each breaks, its value and the bound.
@@ -90,7 +93,13 @@ def recommend(
 
     """
     started = time.perf_counter()
-    q = params if isinstance(params, Question) else question(params, tokens, **settings)
+    if isinstance(params, Question):
+        q, split = params, None
+    else:
+        params, tokens, split = sized(
+            params, tokens, train_flops, serve_tokens, settings.get("law")
+        )
+        q = question(params, tokens, **settings)
     if refused := too_long(q):
         raise refused.error()
     space = space_for(q)
@@ -146,6 +155,7 @@ def recommend(
         n_evaluated=tally.n_evaluated,
         n_feasible=tally.n_feasible,
         elapsed_s=time.perf_counter() - started,
+        split=split,
     )
 
 
@@ -305,54 +315,6 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
     return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen)
 
 
-def among(
-    table: Table, q: Question, base_legal: bool, p_target: Any, p_margin: Any, target: float,
-    legal: Any = True,
-) -> tuple[int | None, Mapping[int, int | None], Any, dict[str, int | None]]:  # fmt: skip
-    """Choose among the rows of a table (row 0 the baseline), of those that are `legal`.
-
-    Returns how many ways heads of the picks divide, the pick to train by that, the front, the picks.
-    """
-    ready = np.where(legal, table["ready"], 0.0)
-
-    def at(least: int) -> tuple[Any, dict[str, int | None]]:
-        finalists = on_front(table, ready >= least)
-        sure = p_target, p_margin, target, q.confidence
-        return finalists, choose(table, finalists, base_legal, *sure)
-
-    best_at = {1: at(1)}
-    tp_ready = q.tp_ready
-    if not (q.tp_ready or q.any_shape):
-        tp_ready = most_ready(table, best_at, at)
-    finalists, chosen = best_at[1 if q.any_shape or q.tp_ready else tp_ready or 1]
-    leads = {ways: lead_of(picks) for ways, (_, picks) in best_at.items()}
-    return tp_ready, leads, finalists, chosen
-
-
-At = tuple[Any, dict[str, int | None]]
-
-
-def most_ready(table: Table, best_at: dict[int, At], at: Callable[[int], At]) -> int:
-    """Return the most ways heads may divide for next to nothing; `best_at` gets what was looked at."""
-    free = lead_of(best_at[1][1])
-    for ways in TP_DEGREES[:-1]:
-        best_at[ways] = at(ways)
-        left, picks = best_at[ways]
-        lead = lead_of(picks)
-        if lead is None or free is None or not len(left):  # the baseline alone is no choice
-            continue
-        dearer = table["loss"][lead] - table["loss"][free] >= READY_NATS
-        slower = table["output_tokens_per_s"][lead] / table["output_tokens_per_s"][free]
-        if not dearer and slower > 1 - READY_SPEED:
-            return ways
-    return 1
-
-
-def lead_of(chosen: Mapping[str, int | None]) -> int | None:
-    """Return the row of the pick to train: the recommended, else the first there is."""
-    return next((row for row in chosen.values() if row is not None), None)
-
-
 def require_sense(table: Table, q: Question) -> None:
     """Refuse a question so far outside the law that it predicts worse than guessing.
 
@@ -367,47 +329,6 @@ def require_sense(table: Table, q: Question) -> None:
             f"({guess:.1f})",
             hint="give more --tokens: public laws hold from some tokens a parameter on",
         )
-
-
-def on_front(table: Table, among: Any) -> Any:
-    """Return the rows that no other `among` them beats in loss and speed; the baseline, row 0, apart."""
-    found = 1 + np.flatnonzero(among[1:])
-    return found[front(table["loss"][found], table["output_tokens_per_s"][found])]
-
-
-def choose(
-    table: Table,
-    finalists: Any,
-    base_legal: bool,
-    p_target: Any,
-    p_margin: Any,
-    target: float,
-    confidence: float,
-) -> dict[str, int | None]:
-    """Return the row of each pick, the one to train first; None where no row qualifies.
-
-    All are on the front, or the baseline: it competes where it is legal, so that no pick is worse
-    than it for nothing. Ties in speed go to the lower loss: the order of rows changes nothing.
-    """
-    loss, speed = table["loss"], table["output_tokens_per_s"]
-    rows = np.array([*[0] * base_legal, *finalists], dtype=int)
-
-    def best(by: Any, among: Any) -> int | None:
-        good = rows[among[rows]]
-        return int(good[np.lexsort((loss[good], by[good]))[0]]) if len(good) else None
-
-    every = np.ones(len(loss), bool)
-    # The paper's own rule is on the mean, and the least confidence asked for.
-    as_low = (loss <= target + 1e-12) & (p_target >= confidence - 1e-9)
-    picks = {
-        "recommended": best(-speed, p_margin >= SURE - 1e-9),
-        "lowest_loss": best(loss, every),
-        "fastest": best(-speed, as_low),
-    }
-    if "lifetime_usd" in table:
-        # At one N the cheapest shape is on the front: serving cost falls with throughput.
-        picks["cheapest"] = best(table["lifetime_usd"], as_low)
-    return picks
 
 
 def explain(w: Weighed, tally: Tally, lead: Candidate | None, text: str) -> WhyNot:
