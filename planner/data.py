@@ -65,6 +65,17 @@ def catalogue(kind: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def is_own(kind: str, path: Path) -> bool:
+    """Whether a file is the user's: of none of our folders of `kind`."""
+    return not path.is_relative_to(bundled(kind))
+
+
+def own_folder(kind: str) -> Path:
+    """Return the user's own folder of `kind`, where commands look without being told."""
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    return Path(config) / "planner" / kind.rpartition("/")[2]
+
+
 def find(kind: str, what: str, name: str, *, see: str = "") -> Path:
     """Return the file called `name`, which may also be a path to one.
 

@@ -53,15 +53,19 @@ class Report:
         from planner.inputs.device import load_device
         from planner.inputs.profile import load_profile, profile_for
         from planner_calibration.fit.speed import rows
+        from planner_calibration.fit.speed.profile import generation, own_id
 
         device = load_device(on)
-        stem = Path(on).stem if on.endswith(".toml") else on
-        chosen = load_profile(profile) if profile else profile_for(stem, device, "vllm")[0]
+        chosen, basis = (
+            (load_profile(profile), f"profile {profile}, as asked") if profile else (None, "")
+        )
+        if chosen is None:
+            chosen, _, basis = profile_for(own_id(on), device, generation(loaded.rows))
         found: dict[str, float] = {}
         for group in rows.groups(loaded.rows, device):
             logs = np.log(group.measured_s / group.predict(*chosen.columns()))
             found |= {r.key: float(v) for r, v in zip(group.rows, logs, strict=True)}
-        return cls(loaded, found, f"profile {chosen.name} on {device.name}")
+        return cls(loaded, found, f"{basis}, on {device.name}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

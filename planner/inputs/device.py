@@ -104,6 +104,8 @@ class DeviceSpec(Spec):
     def columns(self, dtype: str = "bf16", node: "NodeSpec | None" = None) -> Device:
         """Return the columns equations look at, for weights in `dtype`."""
         half = "bf16" if "bf16" in self.dense_flops_per_s else "fp16"
+        if FORMATS[dtype].bytes > 2.0:  # attention computes in what the cache holds
+            half = dtype
         return Device(
             flops_per_s=self.flops_per_s(dtype),
             attention_flops_per_s=self.flops_per_s(half),

@@ -326,12 +326,13 @@ class EngineSpec(EngineLimits, EngineChoice):
         return self.tp * self.pp
 
     def precision(self) -> Precision:
-        """Bytes an element; embeddings, LM head and activations stay at 16 bits."""
+        """Bytes an element; embeddings, LM head and activations stay at 16 bits, or are at 32 as all is."""
+        whole = max(2.0, FORMATS[self.dtype].bytes)
         return Precision(
             weight_bytes=FORMATS[self.dtype].bytes,
-            embedding_bytes=2.0,
-            kv_bytes=FORMATS[self.kv_dtype].bytes if self.kv_dtype else 2.0,
-            activation_bytes=2.0,
+            embedding_bytes=whole,
+            kv_bytes=FORMATS[self.kv_dtype].bytes if self.kv_dtype else whole,
+            activation_bytes=whole,
             gemm_input_bytes=FORMATS[self.dtype].input_bytes,
             expert_multiple=FORMATS[self.dtype].expert_multiple,
         )

@@ -134,7 +134,7 @@ _ALL = (
     Format("fp8-w8a16", 1.0, "bf16", served=False),
     Format("nvfp4-w4a16", 0.5625, "bf16", served=False),
     Format("mxfp4-w4a16", 0.53125, "bf16", served=False, expert_multiple=256),
-    Format("fp32", 4.0, "fp32", ("float32",), ("fp32", "float32"), torch="float32", served=False),
+    Format("fp32", 4.0, "fp32", ("float32",), ("fp32", "float32"), torch="float32"),
 )
 FORMATS = {f.name: f for f in _ALL}
 SERVED = tuple(f.name for f in _ALL if f.served)

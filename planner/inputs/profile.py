@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from planner.columns import Footprint, Kernels, Overheads
-from planner.data import catalogue, find
+from planner.data import catalogue, find, is_own
 from planner.inputs.device import DeviceSpec
 from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import Spec, load_toml
+from planner.inputs.front_end import FrontEndVersion, LoadSpread
 
 BORROWED_DEVICE = 1.5  # how much wider intervals get for a device of the same architecture
 BORROWED_ENGINE = 1.5  # and with constants of another engine, or of another generation of it
@@ -90,6 +91,9 @@ class ProfileSpec(Spec):
     overheads: dict[str, float]
     # What start-up logs say of the engine's footprint here, by `columns.Footprint`, in place of its file.
     memory: dict[str, float] = Field(default_factory=dict)
+    # What a server adds to the engine here, and how sure loads are told, in place of the shipped ones.
+    front_end: FrontEndVersion | None = None
+    load_spread: LoadSpread | None = None
     spread: Spread
     held_out: HeldOut | None = None
     posterior: Posterior | None = None
@@ -140,26 +144,32 @@ def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[Profil
     """Return the nearest profile, how much wider its spread becomes here, and the basis in words.
 
     Nearest: fitted on this device, then on its architecture, then the class default; among those, of
-    this generation of the engine, of the one nearest to it in time, then of vLLM.
+    this generation of the engine, of the one nearest to it in time, then of vLLM. The user's own go
+    before ours, the newest first.
     """
-    profiles = [load_profile(name) for name in catalogue("calibration")]
+    known = catalogue("calibration")
+    profiles = [load_profile(name) for name in known]
+    own = {p.name for p, path in zip(profiles, known.values(), strict=True)
+           if is_own("calibration", path)}  # fmt: skip
     of_engine = next(
         filter(lambda own: engine in own, map(_generations, engines().values())), [engine]
     )
 
-    def distance(p: ProfileSpec) -> tuple[int, int, int]:
+    def distance(p: ProfileSpec) -> tuple[int, int, int, bool, int]:
         near = 0 if device_id in p.devices else 1 if p.architecture == device.architecture else 2
         here = of_engine.index(engine)
         apart = [abs(i - here) for i, own in enumerate(of_engine) if own == p.engine]
         other = min(apart, default=len(of_engine))
-        return near if p.architecture != "any" else 2, other, p.engine != "vllm"
+        near = near if p.architecture != "any" else 2
+        return near, other, p.engine != "vllm", p.name not in own, -p.fitted.toordinal()
 
     best = min((p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance)
-    near, other_engine, _ = distance(best)
+    near, other_engine, *_ = distance(best)
     if best.architecture == "any":
         return best, 1.0, f"class default {best.name}: not calibrated on {device.name}"
     wider = best.wider * (1.0, BORROWED_DEVICE)[near] * (BORROWED_ENGINE if other_engine else 1.0)
-    notes = [f"borrowed for {device.name}"] if near else []
+    notes = ["your own measurements"] if best.name in own else []
+    notes += [f"borrowed for {device.name}"] if near else []
     notes += [f"engine constants of {best.engine}"] if other_engine else []
     notes += [best.borrowed] if best.borrowed else []
     return best, wider, ", ".join([f"calibrated {best.name} ({best.fitted})", *notes])

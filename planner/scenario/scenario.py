@@ -140,12 +140,16 @@ class Deployment:
     @property
     def front_end(self) -> FrontEnd:
         """What the server around the engine takes of its CPU; nothing where none was measured."""
+        if self.profile.front_end:
+            return self.profile.front_end.columns(self.endpoint)
         known = front_end_of(self.engine)
         return known.at(self.engine.version).columns(self.endpoint) if known else FrontEnd()
 
     @property
     def load_spread(self) -> LoadSpread:
         """How sure services under load are told."""
+        if self.profile.load_spread:
+            return self.profile.load_spread
         known = front_end_of(self.engine)
         return known.spread if known else LoadSpread()
 

@@ -127,7 +127,7 @@ def test_measurements_are_of_what_the_command_started(planner, tmp_path):
         (["what-if", "--from", "make me a sandwich"], 3, "no serve command"),
         (["budget", "--from", "vllm serve 'm"], 3, "no closing quotation"),
         (["predict", "--from", "vllm serve lama-3-8b"], 3, "lama-3-8b"),
-        (["predict", "--from", "vllm serve llama-3-8b --dtype float32"], 3, "fp32"),
+        (["predict", "--from", "vllm serve llama-3-8b --dtype fp8-w8a16"], 3, "fp8-w8a16"),
         (["validate", "no.csv", "--from", "no.sh"], 3, "no.sh"),
     ],
 )

@@ -66,6 +66,16 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def last_cores(n: int) -> list[int]:
+    """Return `n` cores this process may run on, the last ones: the system's own work is on the first."""
+    able = (
+        sorted(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else list(range(usable_cpus()))
+    )
+    return able[-n:]
+
+
 def free_port() -> int:
     """Return a port nobody listens on."""
     with socket.socket() as probe:

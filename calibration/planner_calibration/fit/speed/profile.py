@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import SpecError
-from planner.inputs.device import DeviceSpec, load_device
+from planner.inputs.device import DeviceSpec, device_id, load_device
+from planner.inputs.engine import engine_named, engines
 from planner.inputs.fields import validate
 from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec, load_profile, profile_for
@@ -51,9 +52,24 @@ def check_name(name: str) -> None:
         )
 
 
+def own_id(on: str) -> str:
+    """Return what profiles call a device, named by id, by any other name or by the path of its file."""
+    found = device_id(on)
+    return Path(found).stem if found.endswith(".toml") else found
+
+
+def generation(found: Sequence[Measurement], default: str = "vllm") -> str:
+    """Return the name under which fits know the engine of serving runs; the default where none is known."""
+    for row in found:
+        if row.kind.startswith("serve"):
+            name, version = engine_named(row.engine)
+            return engines()[name].at(version).generation
+    return default
+
+
 def fit(
     paths: Sequence[Path],
-    device_id: str,
+    on: str,
     *,
     name: str,
     engine: str = "",
@@ -61,11 +77,11 @@ def fit(
     machine: str | None = None,
     n_starts: int = 3,
 ) -> Fitted:
-    """Correct the profile nearest to `device_id` and `engine` with the runs in `paths`.
+    """Correct the profile nearest to `on` and `engine` with the runs in `paths`.
 
     Args:
         paths: run files, or folders of them.
-        device_id: the hardware the runs were made on, an id or a TOML.
+        on: the hardware the runs were made on, an id or a TOML.
         name: of the new profile.
         engine: whose serving runs count: "vllm", "torch", …; empty takes the only one there is.
         prior: a profile to start from instead of the nearest.
@@ -77,7 +93,7 @@ def fit(
 
     """
     check_name(name)
-    device = load_device(device_id)
+    device = load_device(on)
     loaded = runs.load(paths)
     serving = [r for r in loaded.rows if r.kind == "serve_offline" and r.status == "ok"]
     engines = sorted({r.engine.split()[0] for r in serving})
@@ -99,15 +115,16 @@ def fit(
             f"these runs are of several machines: {', '.join(machines)}",
             hint="choose one with --machine",
         )
-    stem = Path(device_id).stem if device_id.endswith(".toml") else device_id
-    start = load_profile(prior) if prior else profile_for(stem, device, engine)[0]
+    stem = own_id(on)
+    known_as = generation(chosen, engine)
+    start = load_profile(prior) if prior else profile_for(stem, device, known_as)[0]
     same = stem in start.devices
     tile_rows = TILE_ROWS if machines and machines[0].startswith("cpu") else None
     corrected = correct(
         rows.groups(chosen, device), start, same_device=same, n_starts=n_starts, tile_rows=tile_rows
     )
     return Fitted(
-        name, stem, device, engine, start, corrected, tuple(chosen), tuple(loaded.skipped)
+        name, stem, device, known_as, start, corrected, tuple(chosen), tuple(loaded.skipped)
     )
 
 

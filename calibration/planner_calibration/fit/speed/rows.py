@@ -1,6 +1,5 @@
 """Recorded runs as columns, and what the cost model says of each of them."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.columns import Arch, Device, Kernels, Limits, Overheads, System, Workload, as_columns
+from planner.columns import (
+    Arch,
+    Device,
+    Kernels,
+    Limits,
+    Overheads,
+    Parallel,
+    System,
+    Workload,
+    as_columns,
+)
 from planner.cost.operators.attention.prefill import prefill_attention_s
 from planner.cost.operators.elementwise import elementwise_s
 from planner.errors import SpecError
@@ -24,6 +33,7 @@ Vector = NDArray[np.float64]
 # Constants may be columns of shape (m, 1): m sets of them give m rows of predictions.
 Predict = Callable[[Kernels, Overheads], Vector]
 
+IQR_SD = 1.349  # sds between the quartiles of a normal
 KERNELS = ("gemm", "attention_prefill", "attention_decode", "elementwise")
 
 
@@ -48,18 +58,15 @@ class Group:
         return Group(self.kind, rows, self.measured_s[index], predict)
 
 
-def seconds(row: Measurement, reference_s: float = math.nan) -> float:
-    """Return the time a row stands for.
+def seconds(row: Measurement) -> float:
+    """Return the time a row stands for: the median of its repeats, as the clock on the wall has it."""
+    return row.values["e2e_s" if row.kind == "serve_offline" else "median_s"]
 
-    A GPU is ours alone: the median. On a CPU other work only ever adds time: the least disturbed repeat, or,
-    where reference work ran beside it, the ratio to that at the machine's best (`reference_s`).
-    """
-    quiet = row.machine.startswith("cpu")
-    if row.kind == "serve_offline":
-        if quiet and (ratio := row.values.get("e2e_per_reference")) is not None:
-            return ratio * reference_s
-        return row.values["e2e_min_s" if quiet else "e2e_s"]
-    return row.values["min_s" if quiet else "median_s"]
+
+def repeat_sd(row: Measurement) -> float:
+    """Return how far a row's repeats scatter, as the sd of a logarithm: no prediction errs less."""
+    iqr, median = ("e2e_iqr_s", "e2e_s") if row.kind == "serve_offline" else ("iqr_s", "median_s")
+    return row.values.get(iqr, 0.0) / row.values[median] / IQR_SD
 
 
 def shape_of(row: Measurement) -> str:
@@ -83,14 +90,11 @@ def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
             "none of these runs is a finished kernel or serving run",
             hint="measure first: planner calibrate kernels, planner calibrate serve",
         )
-    best = min(
-        (r.values["reference_s"] for r in rows if "reference_s" in r.values), default=math.nan
-    )
     return [
         Group(
             kind,
             tuple(part),
-            np.array([seconds(r, best) for r in part]),
+            np.array([seconds(r) for r in part]),
             (_serving if kind == "serve_offline" else _kernel)(kind, part, dtype, device),
         )
         for (kind, dtype), part in sorted(found.items())
@@ -128,21 +132,38 @@ def _column(rows: Sequence[Measurement], name: str, default: float | None = None
 
 def _async(r: Measurement) -> bool:
     """Whether the engine of a run schedules ahead: on a CPU there is nobody else to work."""
+    if r.machine.startswith("cpu"):
+        return False
     name, version = engine_named(r.engine)
-    return engines()[name].at(version).async_scheduling and not r.machine.startswith("cpu")
+    own = r.environment.get("engine_async_scheduling")
+    return engines()[name].at(version).async_scheduling if own is None else bool(own)
+
+
+def _chosen(rows: Sequence[Measurement], name: str, default: float) -> Vector:
+    """Return what the engine of each run settled on, else what it was told, else a default."""
+
+    def read(row: Measurement) -> float:
+        own = row.environment.get(f"engine_{name}")
+        told = row.what.get(f"flag_{name}")
+        return float(next((v for v in (own, told) if v is not None), default))
+
+    return np.array([read(row) for row in rows])
 
 
 def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
     columns: dict[str, Any] = {name: _column(rows, name) for name in FIELDS}
     arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
     limits = Limits(
-        max_num_seqs=_column(rows, "flag_max_num_seqs", 4096.0),
-        max_batched_tokens=_column(rows, "flag_max_num_batched_tokens", 8192.0),
+        max_num_seqs=_chosen(rows, "max_num_seqs", 4096.0),
+        max_batched_tokens=_chosen(rows, "max_num_batched_tokens", 8192.0),
+        block_tokens=_chosen(rows, "block_size", 16.0),
         reserve_bytes=0.0,
+        cache_bytes=_cache_bytes(arch, rows, _format(dtype).bytes),
         chunked_prefill=np.array([float(not r.engine.startswith("torch")) for r in rows]),
         async_scheduling=np.array([float(_async(r)) for r in rows]),
     )
-    system = replace(_system(dtype, device), arch=arch, limits=limits)
+    parallel = Parallel(tp=_chosen(rows, "tensor_parallel_size", 1.0))
+    system = replace(_system(dtype, device), arch=arch, limits=limits, parallel=parallel)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
 
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:
@@ -150,6 +171,13 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
         return np.asarray(batch_s(served, work), dtype=np.float64)
 
     return predict
+
+
+def _cache_bytes(arch: Arch, rows: Sequence[Measurement], element_bytes: float) -> Vector:
+    """Return the cache each engine had, of keys and values of all layers; 0 where no row says."""
+    blocks, tokens = _chosen(rows, "num_gpu_blocks", 0.0), _chosen(rows, "block_size", 16.0)
+    token_bytes = 2.0 * arch.n_layers * arch.n_kv_heads * arch.head_dim * element_bytes
+    return np.asarray(blocks * tokens * token_bytes / _chosen(rows, "tensor_parallel_size", 1.0))
 
 
 def _kernel(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:

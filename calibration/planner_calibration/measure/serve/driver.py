@@ -18,7 +18,7 @@ from reference import Reference  # type: ignore[import-not-found] # beside this 
 
 Job = dict[str, Any]
 Point = dict[str, int]
-Started = tuple[Callable[[list[list[int]], int], int], dict[str, str]]
+Started = tuple[Callable[[list[list[int]], int], int], dict[str, str], dict[str, object]]
 
 
 def main() -> None:
@@ -32,8 +32,8 @@ def main() -> None:
         os.fsync(events.fileno())
 
     start, parent = time.perf_counter(), os.getppid()
-    generate, versions = ENGINES[job["engine"]](job)
-    tell(event="ready", versions=versions, start_s=time.perf_counter() - start)
+    generate, versions, runs_with = ENGINES[job["engine"]](job)
+    tell(event="ready", versions=versions, engine=runs_with, start_s=time.perf_counter() - start)
     pick = random.Random(job["seed"])
     core = Reference() if job["reference"] else None
     vocab = job["vocab_size"]
@@ -88,7 +88,28 @@ def vllm(job: Job) -> Started:
         done = llm.generate(prompts, sampling, use_tqdm=False)
         return sum(len(request.outputs[0].token_ids) for request in done)
 
-    return generate, {"vllm": vllm.__version__, "torch": torch.__version__}
+    versions = {"vllm": vllm.__version__, "torch": torch.__version__}
+    return (
+        generate,
+        versions,
+        chosen(getattr(getattr(llm, "llm_engine", None), "vllm_config", None)),
+    )
+
+
+def chosen(config: Any) -> dict[str, object]:
+    """Return what vLLM settled on, asked or not: limits, blocks and how it schedules."""
+    kept = {
+        "parallel_config": ("tensor_parallel_size", "pipeline_parallel_size"),
+        "scheduler_config": ("max_num_batched_tokens", "max_num_seqs", "async_scheduling"),
+        "cache_config": ("block_size", "num_gpu_blocks"),
+        "model_config": ("enforce_eager",),
+    }
+    found = {
+        name: getattr(getattr(config, part, None), name, None)
+        for part, names in kept.items()
+        for name in names
+    }
+    return {name: value for name, value in found.items() if isinstance(value, int)}
 
 
 def sglang(job: Job) -> Started:
@@ -103,7 +124,16 @@ def sglang(job: Job) -> Started:
         done = engine.generate(input_ids=batch, sampling_params=sampling)
         return sum(int(request["meta_info"]["completion_tokens"]) for request in done)
 
-    return generate, {"sglang": sglang.__version__, "torch": torch.__version__}
+    args = getattr(engine, "server_args", None)
+    names = {
+        "tensor_parallel_size": "tp_size",
+        "max_num_batched_tokens": "chunked_prefill_size",
+        "max_num_seqs": "max_running_requests",
+        "block_size": "page_size",
+    }
+    found = {ours: getattr(args, theirs, None) for ours, theirs in names.items()}
+    runs_with: dict[str, object] = {k: v for k, v in found.items() if isinstance(v, int)}
+    return generate, {"sglang": sglang.__version__, "torch": torch.__version__}, runs_with
 
 
 ENGINES = {"vllm": vllm, "sglang": sglang}

@@ -15,7 +15,7 @@ from typing import Any
 from planner.inputs.hf_export import export_hf
 from planner.inputs.measurement import Measurement, content_key
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.machine import Machine
+from planner_calibration.measure.machine import Machine, last_cores
 from planner_calibration.measure.serve import process
 from planner_calibration.measure.timing import Timing
 
@@ -202,7 +202,8 @@ class Told:
     def common(self, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return what every row says; `seconds` is the time since the one before."""
         ready: dict[str, Any] = next(
-            (e for e in events if e["event"] == "ready"), {"versions": {}, "start_s": None}
+            (e for e in events if e["event"] == "ready"),
+            {"versions": {}, "engine": {}, "start_s": None},
         )
         took, self.before = time.monotonic() - self.before, time.monotonic()
         return {
@@ -211,6 +212,7 @@ class Told:
             "environment": {
                 **self.on.environment,
                 **{f"version_{k}": v for k, v in ready["versions"].items()},
+                **{f"engine_{k}": v for k, v in ready["engine"].items()},
                 "start_s": ready["start_s"] and round(ready["start_s"], 1),
             },
             "seconds": round(took, 2),
@@ -262,7 +264,7 @@ def environment(on: Machine, threads: int = 0) -> dict[str, str]:
     if on.kind == "cpu":
         env |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
         if threads:
-            cores = ",".join(map(str, range(threads)))
+            cores = ",".join(map(str, last_cores(threads)))
             env |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": cores}
     return env
 

@@ -13,7 +13,7 @@ from planner.inputs.model import ModelSpec
 from planner_calibration.measure.machine import Machine, torch_name
 from planner_calibration.measure.serve.offline import Options, Point, settings, summary
 from planner_calibration.measure.serve.reference import Reference
-from planner_calibration.measure.torch_engine.run import Engine
+from planner_calibration.measure.torch_engine.run import BUDGET_TOKENS, Engine
 
 
 def keys(spec: ModelSpec, points: Sequence[Point], options: Options, on: Machine) -> list[str]:
@@ -41,7 +41,12 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
     common: dict[str, Any] = {
         "engine": torch_name(),
         "machine": on.id,
-        "environment": {**on.environment, "threads": torch.get_num_threads()},
+        "environment": {
+            **on.environment,
+            "threads": torch.get_num_threads(),
+            "engine_max_num_batched_tokens": options.flags.get("budget_tokens", BUDGET_TOKENS),
+            "engine_tensor_parallel_size": 1,
+        },
     }
     random = torch.Generator().manual_seed(0)
     start = time.perf_counter()

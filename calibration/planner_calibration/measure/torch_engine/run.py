@@ -17,6 +17,7 @@ from planner_calibration.measure.kernels.cases import DTYPES
 from planner_calibration.measure.timing import captured
 from planner_calibration.measure.torch_engine.model import Model
 
+BUDGET_TOKENS = 8192  # prompt tokens computed at once
 BUCKET = 512  # cached positions a CUDA graph is made for at a time
 
 
@@ -57,7 +58,7 @@ class Engine:
         *,
         device: str = "cpu",
         dtype: str = "float32",
-        budget_tokens: int = 8192,
+        budget_tokens: int = BUDGET_TOKENS,
         compile: bool | None = None,
         graphs: bool | None = None,
         seed: int = 0,
