@@ -232,7 +232,7 @@ def _type(p: Any) -> str:
     return str(p.get("type", "any"))
 
 
-KINDS = ("recommend", "pareto", "mix", "predict", "what-if", "budget", "validate", "fit")
+KINDS = ("recommend", "pareto", "mix", "edits", "predict", "what-if", "budget", "validate", "fit")
 PAGES = {
     **{f"../planner/schemas/{k}.json": partial(schema, k) for k in KINDS},
     "reference/json-fields.md": fields,

@@ -26,6 +26,7 @@ from planner.inputs.training import TrainingSpec as TrainingSpec
 from planner.inputs.workload import WorkloadSpec as WorkloadSpec
 from planner.questions.budget.budget import budget as budget
 from planner.questions.predict import predict as predict
+from planner.questions.recommend.edits import edits as edits
 from planner.questions.recommend.mix import recommend_mix as recommend_mix
 from planner.questions.recommend.recommend import recommend as recommend
 from planner.questions.validate.validate import validate_file as validate_file
@@ -36,6 +37,8 @@ from planner.report.explain.derive import derive as derive
 from planner.report.render import render as render
 from planner.results import Budget as Budget
 from planner.results import Candidate as Candidate
+from planner.results import Edit as Edit
+from planner.results import Edits as Edits
 from planner.results import Estimate as Estimate
 from planner.results import Fit as Fit
 from planner.results import Mix as Mix

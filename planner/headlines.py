@@ -37,6 +37,49 @@ def recommendation(r: Any) -> tuple[str, ...]:
     return f"Train {shape(c)}.", f"{gains(c)}; {_loss(c, r)}."
 
 
+FIELDS = {
+    "n_heads": "heads", "n_kv_heads": "KV heads", "d_ff_expert": "d_ff of an expert",
+    "vocab_size": "vocabulary",
+}  # fmt: skip
+
+
+def changes(e: Any) -> str:
+    """Write what an edit changes: ``8 → 4 KV heads, d_ff 8192 → 8448``."""
+    said = []
+    for name, (was, now) in e.changes.items():
+        words = FIELDS.get(name, name)
+        if name in ("n_heads", "n_kv_heads"):
+            said.append(f"{was} → {now} {words}")
+        else:
+            said.append(f"{words} {was} → {now}" if was is not None else f"{words} {now}")
+    return ", ".join(said)
+
+
+def edits(r: Any) -> tuple[str, ...]:
+    """Return the edit that gains most, what it gains, and how sure that is."""
+    name, margin = r.like.name, r.inputs.margin
+    first = next((e for e in r.faster if e.sure), None)
+    if first is None:
+        told = f"No edit of {name} that serves faster is {SURE:.0%} sure to lose at most {margin:g} nats."
+        if not r.faster:
+            return (told,)
+        surest = max(r.faster, key=lambda e: e.certainty or 0.0)
+        return (
+            told,
+            f"The surest, {surest.certainty:.0%}: {changes(surest)}; {_faster(surest)}.",
+        )
+    by = round(first.candidate.loss.value, 3) - round(r.like.loss.value, 3)
+    return (
+        f"Edit {name}: {changes(first)}.",
+        f"{_faster(first)}; loss {by:+.3f} nats, {first.certainty:.0%} sure to lose at most {margin:g}.",
+    )
+
+
+def _faster(e: Any) -> str:
+    g = e.candidate.gain
+    return f"{g.value:.2f}× its tokens/s ({g.low:.2f}× to {g.high:.2f}×)"
+
+
 def split(s: Any) -> tuple[str, ...]:
     """Return in one line what size a training budget is best spent on, and how flat that is."""
     if s is None:

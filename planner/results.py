@@ -414,6 +414,54 @@ class Recommendation(Result):
         return [c.row() for c in self.pareto]
 
 
+class Edit(Record):
+    """A change of a model's fields, and what becomes of it."""
+
+    changes: dict[str, tuple[int | None, int | None]]  # by field: what it was, what it is
+    candidate: Candidate  # its gain and losses are over the model as it was
+    gain_an_edit: float  # of tokens/s, a field that changes
+    nats_an_edit: float | None = None  # of loss, below zero is better; None: the law says nothing
+    # Of what it is listed for: to lose no more than the margin, or to lose less; None likewise.
+    certainty: float | None = Field(default=None, ge=0, le=1)
+    sure: bool = False  # enough to be advised
+
+
+class Edits(Result):
+    """The answer of `recommend --like`: the smallest edits of a model that there is."""
+
+    kind: Literal["edits"] = "edits"
+    inputs: Question
+    target_loss: float = Field(gt=0)
+    like: Candidate  # the model as it is
+    faster: tuple[Edit, ...]  # those that are sure first, then most by the edit
+    lower_loss: tuple[Edit, ...]  # at no loss of speed
+    unsaid: tuple[Edit, ...] = ()  # of which the loss law says nothing: the vocabulary, a window
+    n_evaluated: int = Field(ge=0)
+    elapsed_s: Positive = 0.0
+
+    def headline(self) -> tuple[str, ...]:
+        """Return the edit that gains most, what it gains, and how sure that is."""
+        return headlines.edits(self)
+
+    @property
+    def shapes(self) -> dict[str, Candidate]:
+        """The model, then what its edits make of it."""
+        every = (*self.faster, *self.lower_loss, *self.unsaid)
+        return {"like": self.like} | {e.candidate.name: e.candidate for e in every}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a CSV row an edit."""
+        kinds = {"faster": self.faster, "lower loss": self.lower_loss, "unsaid": self.unsaid}
+        return same_columns(
+            {"for": kind, "edit": headlines.changes(e), "fields": len(e.changes)}
+            | {"gain_an_edit": e.gain_an_edit, "nats_an_edit": e.nats_an_edit}
+            | {"certainty": e.certainty, "sure": e.sure}
+            | e.candidate.row()
+            for kind, found in kinds.items()
+            for e in found
+        )
+
+
 class MixedShape(Record):
     """A shape in every scenario of a mix."""
 
@@ -678,6 +726,7 @@ KINDS: dict[str, type[Result]] = {
     "recommend": Recommendation,
     "pareto": Recommendation,
     "mix": Mix,
+    "edits": Edits,
     "predict": Prediction,
     "what-if": WhatIf,
     "budget": Budget,

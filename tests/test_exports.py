@@ -13,7 +13,7 @@ import planner as pl
 from planner.errors import MissingExtra, PlannerError, WrongType
 from planner.results import KINDS, json_schema
 
-EXAMPLES = ("recommend", "recommend_mix", "predict", "what_if", "budget", "render")
+EXAMPLES = ("recommend", "recommend_mix", "edits", "predict", "what_if", "budget", "render")
 LIBRARY = Path(__file__).parents[1] / "docs/reference/library.md"
 
 

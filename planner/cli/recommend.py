@@ -9,7 +9,7 @@ from planner.cli.flags import SERVING, Form, takes
 
 if TYPE_CHECKING:
     from planner.inputs.mix import MixSpec
-    from planner.results import Mix, Recommendation
+    from planner.results import Edits, Mix, Recommendation
 
 Top = Annotated[int, typer.Option("--top", min=1, help="Rows of the front to print.")]
 Details = Annotated[
@@ -37,6 +37,12 @@ ServeTokens = Annotated[
     str | None,
     typer.Option("--serve-tokens", metavar="COUNT", help="Tokens served after a --train-flops."),
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like", metavar="MODEL", help="A model there is: its smallest edits, N and depth kept."
+    ),
+]
 SIZE = ("tokens", "params")
 CROSSED = ("on", "dtype", "concurrency", "batch", "tp", "input_tokens", "output_tokens")
 
@@ -53,16 +59,27 @@ def recommend(
     scenarios: Scenarios = None,
     train_flops: TrainFlops = None,
     serve_tokens: ServeTokens = None,
+    like: Like = None,
     **settings: Any,
 ) -> None:
     """Choose the shape to train: accurate, fast to serve, and how sure.
 
     With --scenarios, or several values with commas (--on a100-sxm-80gb,h100-sxm), one for all of them.
+    With --like, the smallest edits of a model there is, in place of a choice.
 
     Example: planner recommend --params 3e9 --tokens 1e11
     """
     from planner.inputs.mix import crossed, read_mix
 
+    if like is not None:
+        others = {
+            "--why-not": why_not, "--scenarios": scenarios, "--train-flops": train_flops,
+            "--serve-tokens": serve_tokens, "--details": details,
+        }  # fmt: skip
+        found = _edits(like, settings, others)
+        if export_hf:
+            export(found, export_hf)
+        return form.show(found)
     require_size(settings, train_flops)
     settings |= {"train_flops": train_flops, "serve_tokens": serve_tokens}
     mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED)
@@ -108,6 +125,20 @@ def require_size(settings: dict[str, Any], train_flops: str | None) -> None:
             raise UsageError(f"Missing option '--{name}'.")
 
 
+def _edits(like: str, settings: dict[str, Any], others: dict[str, Any]) -> "Edits":
+    from planner.cli.app import UsageError
+    from planner.cli.output import command_line
+    from planner.errors import SpecError
+    from planner.questions.recommend.edits import edits
+
+    for flag, value in others.items():
+        if value:
+            raise SpecError(f"{flag} is of a choice, --like of one model", hint=f"leave {flag} out")
+    if "tokens" not in settings:
+        raise UsageError("Missing option '--tokens'.")
+    return edits(like, **settings, command=command_line())
+
+
 def _mixed(settings: dict[str, Any], mix: "MixSpec", quiet: bool, of_one: dict[str, Any]) -> "Mix":
     from planner.allocator import keep_freed_memory
     from planner.cli.output import command_line, counting
@@ -123,7 +154,7 @@ def _mixed(settings: dict[str, Any], mix: "MixSpec", quiet: bool, of_one: dict[s
         return recommend_mix(scenarios=mix, command=command_line(), progress=progress, **asked)
 
 
-def export(result: "Recommendation | Mix", folder: Path) -> None:
+def export(result: "Recommendation | Mix | Edits", folder: Path) -> None:
     """Write the config.json of every shape that has a name, a folder each."""
     from planner.inputs.hf import export_hf
 

@@ -9,6 +9,7 @@ from planner.errors import SpecError
 from planner.picks import title
 from planner.report import rows
 from planner.report.asked import evaluations, models, resolved
+from planner.report.edits import edits_page
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.contours import contours
 from planner.report.figures.operating import operating
@@ -24,6 +25,7 @@ from planner.results import (
     Budget,
     Candidate,
     Dropped,
+    Edits,
     Fit,
     Mix,
     Prediction,
@@ -70,6 +72,8 @@ def build(
             if details or result.kind != "recommend"
             else brief(result)
         )
+    elif isinstance(result, Edits):
+        page = edits_page(result)
     elif isinstance(result, Mix):
         page = mix_page(result, figures)
     elif isinstance(result, Prediction):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Arch, Table, stack
+from planner.columns import Arch, Table, shared, stack
 from planner.columns import take as take_rows
 from planner.cost.money import lifetime_usd, train_usd
 from planner.inputs.model import ModelSpec
@@ -188,7 +188,7 @@ def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candid
         return {}
     assert r.trained
     archs = [m.arch() for m in models.values()]
-    arch = stack(archs)
+    arch = shared(stack(archs))  # a model with experts beside dense ones would slow them
     draws = draw_losses(Evaluation(r, arch).table((*SHAPE, *CANDIDATE)), arch, r.trained)
     return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}
 

@@ -14,7 +14,9 @@ from planner.questions.recommend.choice import OBJECTIVES
 from planner.questions.recommend.recommend import resolve_question
 from planner.questions.recommend.space import space_for
 from planner.scenario.evaluate import Evaluation
+from planner.scenario.intervals import candidates
 from planner.scenario.options import question
+from planner.scenario.scenario import Resolved
 
 
 @pytest.fixture(scope="module")
@@ -383,3 +385,14 @@ def test_a_baseline_is_named_and_gains_are_against_it():
     assert r.picks["recommended"].gain.value == pytest.approx(ratio)
     with pytest.raises(SpecError, match="dense"):
         pl.recommend(3e9, 1e11, baseline="mixtral-8x7b")
+
+
+def test_a_shape_that_stands_beside_others_serves_as_alone():
+    """Known models on a front, and shapes asked about, are no slower for standing in one table."""
+    q = question("1B", "100B", on="h100-sxm", batch=32)
+    models = {n: pl.load_model(n) for n in ("llama-3.2-1b", "surefire-1b", "llama-2-7b")}
+    found = candidates(models, Resolved.of(q, 1e9))
+    for name, m in models.items():
+        alone = pl.predict(m, tokens="100B", on="h100-sxm", batch=32).candidate
+        assert found[name].output_tokens_per_s == alone.output_tokens_per_s
+        assert found[name].loss.value == pytest.approx(alone.loss.value, abs=1e-12)

@@ -129,3 +129,22 @@ def test_10_explain_a_surprising_number(screen, planner, tmp_path):
     lines = screen("explain", "decode_step_s", "--at", str(result))
     (value,) = re.findall(r"_step_s is ([\d.]+) ms", lines[0])
     assert float(value) == pytest.approx(1e3 * told, rel=1e-3)
+
+
+def test_11_edits_of_a_model_there_is(screen, tmp_path):
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048,
+                "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32,
+                "num_key_value_heads": 32, "vocab_size": 32000, "head_dim": 64,
+            }
+        )
+    )  # fmt: skip
+    lines = screen("recommend", "--like", str(tmp_path), "--tokens", "1e11")
+    told = first(lines)
+    assert re.match(r"Edit .*: .*32 → \d+ KV heads", told)
+    assert re.search(
+        r"× its tokens/s \(.*\); loss [+-]0.\d+ nats, \d+% sure to lose at most 0.01", told
+    )
+    assert len(lines) <= 2 * SCREEN and any(line.startswith("▶ 32 →") for line in lines)

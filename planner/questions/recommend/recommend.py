@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Table, stack, take
+from planner.columns import Table, shared, stack, take
 from planner.errors import SpecError
 from planner.inputs.hf_export import to_hf
 from planner.inputs.law import SETS, load_law
@@ -341,7 +341,7 @@ def explain(w: Weighed, tally: Tally, lead: Candidate | None, text: str) -> WhyN
     """
     m = shape_asked(text, w.model("baseline", 0))
     pair = w.model("baseline", 0).arch(), m.arch()
-    arch = stack(pair)
+    arch = shared(stack(pair))
     assert w.resolved.trained
     table = Evaluation(w.resolved, arch).table((*RATIOS, *CANDIDATE))
     draws = draw_losses(table, arch, w.resolved.trained)
