@@ -50,7 +50,15 @@ def test_the_list_of_commands_says_what_their_docstrings_say():
 
 def test_pareto_asks_in_the_same_words():
     assert flags("recommend") - flags("pareto") == {
-        *["--details", "--export-hf", "--why-not", "--scenarios", "--train-flops", "--serve-tokens"]
+        *[
+            "--details",
+            "--export-hf",
+            "--why-not",
+            "--like",
+            "--scenarios",
+            "--train-flops",
+            "--serve-tokens",
+        ]
     }
 
 

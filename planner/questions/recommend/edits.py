@@ -65,7 +65,7 @@ def edits(
         >>> found = edits("llama-3.2-3b", "100B", on="h100-sxm")
         >>> best = found.faster[0]
         >>> sorted(best.changes), best.candidate.gain.value > 1
-        (['d_ff', 'n_kv_heads'], True)
+        (['d_model', 'n_kv_heads'], True)
 
     """
     started = time.perf_counter()
