@@ -58,10 +58,13 @@ def _places(kind: str, named: str, config: str) -> tuple[Path, ...]:
 
 def catalogue(kind: str) -> dict[str, Path]:
     """Return every TOML of `kind` by its stem, the user's before ours."""
+    *users, ours = search_path(kind)
     found: dict[str, Path] = {}
-    for folder in search_path(kind):
-        for path in sorted(folder.rglob("*.toml")) if is_folder(folder) else ():
-            found.setdefault(path.stem, path)
+    for folder in users:
+        if is_folder(folder):
+            found = _by_stem(folder) | found
+    if is_folder(ours):
+        found = _shipped(ours, ours.stat().st_mtime_ns) | found
     return dict(sorted(found.items()))
 
 
@@ -74,6 +77,15 @@ def own_folder(kind: str) -> Path:
     """Return the user's own folder of `kind`, where commands look without being told."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
     return Path(config) / "planner" / kind.rpartition("/")[2]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.rglob("*.toml"), reverse=True)}
+
+
+@functools.lru_cache(maxsize=64)  # asked for every row of a grid
+def _shipped(folder: Path, _modified: int) -> dict[str, Path]:
+    return _by_stem(folder)
 
 
 def find(kind: str, what: str, name: str, *, see: str = "") -> Path:

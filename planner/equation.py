@@ -170,9 +170,9 @@ def _numpy() -> Any:
     return numpy
 
 
-def _is_symbolic(*values: Any) -> bool:
+def _is_symbolic(a: Any, b: Any = None) -> bool:
     sympy = sys.modules.get("sympy")  # symbols exist only once someone imported sympy
-    return sympy is not None and any(isinstance(v, sympy.Basic) for v in values)
+    return sympy is not None and (isinstance(a, sympy.Basic) or isinstance(b, sympy.Basic))
 
 
 def maximum(a: Any, b: Any) -> Any:

@@ -30,7 +30,9 @@ def test_an_unknown_name_is_an_attribute_error():
         pl.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "budget")) for n in EXAMPLES]
+)
 def test_the_example_of_a_question_runs(name):
     function = getattr(pl, name)
     names = {name: function}
@@ -93,6 +95,7 @@ def test_a_wrong_type_is_a_type_error_with_what_to_write(call, words):
     assert words in f"{caught.value} {caught.value.hint}"
 
 
+@pytest.mark.slow
 def test_one_alone_is_a_list_of_one():
     kwargs = {"tpot": "20ms", "rate": 1.0}
     one = pl.budget("llama-3.2-1b", on="h100-sxm", dtypes="bf16", tps=1, **kwargs)

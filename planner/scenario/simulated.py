@@ -300,6 +300,7 @@ def simulate_all(jobs: Sequence[Job]) -> list[Seen]:
         # A pool that a limit cut short may leave workers waiting for work, and Python waits for them.
         for worker in set(multiprocessing.active_children()) - others:
             worker.kill()
+            worker.join()
 
 
 def timeline(sim: Simulation, n: int = 200) -> dict[str, list[float]]:

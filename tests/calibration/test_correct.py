@@ -97,6 +97,7 @@ def test_three_runs_help_on_architectures_not_seen(truth, device):
     assert after.mape < before.mape / 2
 
 
+@pytest.mark.slow
 def test_efficiencies_stay_within_physics_however_fast_the_runs(truth, device, tmp_path):
     """Weights read at 2.5 times the stated bandwidth: the profile loads all the same, and says what binds."""
     store = tmp_path / "runs.jsonl"
@@ -123,6 +124,7 @@ def test_held_out_error_is_of_architectures_the_fit_has_not_seen(truth, device):
     assert sum(len(g.rows) for g in unseen) == 3 and sum(len(g.rows) for g in seen) == 15
 
 
+@pytest.mark.slow
 def test_a_written_profile_is_one_the_planner_reads(truth, device, tmp_path):
     store = tmp_path / "runs.jsonl"
     for row in campaign(4, truth, device):

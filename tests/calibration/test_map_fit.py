@@ -22,6 +22,7 @@ def fit_to(work, log_time, **options):
     return map_fit(lambda c: log_time - np.log(c[0] + work / c[1]), PRIORS, **options)
 
 
+@pytest.mark.slow
 def test_constants_come_back_within_their_stated_errors():
     """Over many synthetic campaigns the pull has unit spread: neither shy nor boastful."""
     pulls = []

@@ -30,7 +30,7 @@ def numbers(result, path=""):
     [
         ("predict", []),
         ("what-if", ["--vary", "concurrency=1,64"]),
-        ("budget", ["--ttft", "1s", "--at", "mean"]),
+        pytest.param("budget", ["--ttft", "1s", "--at", "mean"], marks=pytest.mark.slow),
     ],
 )
 def test_a_serve_command_answers_as_its_flags_do(planner, command, more, tmp_path):
@@ -73,6 +73,7 @@ def test_flags_beside_it_win_and_that_is_said(planner):
     assert "ignored, costing nothing: --port" in lines and "unknown: --fooo" in lines
 
 
+@pytest.mark.slow
 def test_what_is_varied_and_how_many_copies_are_not_the_commands(planner):
     run = planner("what-if", "--from", COMMAND, *ON, "--vary", "tp=1,2,4")
     result = json.loads(run.stdout)

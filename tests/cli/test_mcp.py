@@ -32,7 +32,9 @@ WRONG = [
 AGAIN = "elapsed_s"  # differs from run to run
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "budget")) for n in ASKED]
+)
 def test_a_tool_answers_what_the_command_answers(name, planner):
     text, plain = answer(name, ASKED[name])
     assert plain is not None, text

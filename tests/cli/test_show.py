@@ -13,6 +13,7 @@ def result(planner, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_report_writes_each_form(planner, result, tmp_path):
     html, md = tmp_path / "r.html", tmp_path / "r.md"
     assert planner("report", result, "--html", html, "--md", md).returncode == 0
@@ -43,6 +44,7 @@ def test_what_is_wrong_is_said_in_one_line(planner, result, tmp_path, argv, code
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 def test_png_without_a_browser_says_what_to_install(planner, result, tmp_path):
     env = {"PATH": str(tmp_path)}
     run = planner("report", result, "--png", tmp_path / "r.png", env=env)

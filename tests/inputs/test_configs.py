@@ -114,6 +114,7 @@ MORE = ["layer_types", "layers_block_type", "hybrid_override_pattern", "quantiza
         "num_experts_per_tok", "v_head_dim", "intermediate_size", "dflash_config"]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(data=st.data())
 def test_any_value_in_any_key_of_any_type_is_read_or_refused_in_words(data):

@@ -20,6 +20,7 @@ def names(tmp_path_factory):
     return zipfile.ZipFile(wheel).namelist()
 
 
+@pytest.mark.slow
 def test_the_wheel_owns_two_names(names):
     tops = {n.partition("/")[0] for n in names if ".dist-info/" not in n}
     assert tops == {"planner", "planner_calibration"}

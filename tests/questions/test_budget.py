@@ -20,6 +20,7 @@ def answer():
     return budget(MODEL, Slo(ttft_s=0.2, tpot_s=0.008), rate=60.0, **ASK)
 
 
+@pytest.mark.slow
 def test_plans_keep_the_limits_at_the_load_they_carry(answer):
     for plan in answer.plans:
         assert plan["ttft_s"].value <= 0.2 and plan["tpot_s"].value <= 0.008
@@ -29,6 +30,7 @@ def test_plans_keep_the_limits_at_the_load_they_carry(answer):
         assert plan["n_devices"] == plan["replicas"] * plan["tp"]
 
 
+@pytest.mark.slow
 def test_a_fifth_more_load_breaks_what_binds(answer):
     plan = next(p for p in answer.plans if p["binds"] != "saturation")
     more = what_if(

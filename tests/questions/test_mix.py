@@ -35,6 +35,7 @@ def test_a_mix_of_one_scenario_is_that_scenario(own):
     assert np.isclose(found, alone.output_tokens_per_s.value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_weights_times_a_number_and_equal_weights_for_none_change_nothing():
     plain = mixed({"a": BATCH, "b": CHAT})
     for w in (1e-3, 7e5):
@@ -44,6 +45,7 @@ def test_weights_times_a_number_and_equal_weights_for_none_change_nothing():
         assert same.weights == plain.weights
 
 
+@pytest.mark.slow
 def test_the_order_of_scenarios_changes_nothing():
     named = {"a": {**BATCH, "weight": 5}, "b": {**CHAT, "weight": 2}, "c": {**EDGE, "weight": 3}}
     found = [mixed(dict(order)) for order in itertools.permutations(named.items())][::3]
@@ -86,6 +88,7 @@ def test_more_shapes_are_never_worse():
     assert more.pick.price <= fewer.pick.price * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_a_limit_holds_in_its_scenario_and_the_speed_of_a_mix_needs_no_price():
     free = mixed({"a": BATCH, "b": CHAT})
     tpot = free.pick.scenarios["a"].tpot_s.value

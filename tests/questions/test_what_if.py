@@ -183,6 +183,7 @@ def test_a_batch_of_experts_covers_more_of_them_so_each_token_reads_less():
     assert slower(a) > 1.5 * slower(dense)
 
 
+@pytest.mark.slow
 def test_more_of_anything_never_means_less_time():
     for knob in ("concurrency=1..64:7", "input_tokens=512..8192", "n_layers=0.5x,0.75x,1x"):
         tpot = [p["tpot_s"].value for p in what_if(MODEL, [knob]).points]

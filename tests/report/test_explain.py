@@ -46,10 +46,10 @@ def presets(*names, on="a100-sxm-40gb", **more):
     return evaluations(known, Resolved.of(conditions(on=on, **more), size))
 
 
-TTFT = pytest.param("ttft_s", marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("name", [TTFT if n == "ttft_s" else n for n in MAIN])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in ("ttft_s", "tpot_s"))) for n in MAIN],
+)
 def test_every_line_computes_its_own_value(name, fastest):
     """The printed formula of a step, at the printed values of its terms, gives its printed value."""
     phase = "decode"

@@ -158,6 +158,7 @@ def test_markup_in_names_is_shown_and_never_run(which, samples, spoiled):
     assert "<img" not in body and "<script" not in body
 
 
+@pytest.mark.slow
 def test_plotly_takes_every_figure(samples):
     """The Python twin of Plotly.js knows every attribute; a misspelt one is an error there."""
     go = pytest.importorskip("plotly.graph_objects")
@@ -173,6 +174,7 @@ def with_depth():
     return recommend(asked, command="planner recommend --layers auto")
 
 
+@pytest.mark.slow
 def test_every_medium_shows_the_results_own_loss(with_depth):
     """Recomputed for a page, a derivation or the sliders, it is the result's to the last digit."""
     pick = with_depth.picks["fastest"]
@@ -225,6 +227,7 @@ assert "operating-sevens" in render(one, "html")
 """
 
 
+@pytest.mark.slow
 def test_a_metric_added_to_the_table_shows_everywhere():
     """One record, and terminal, CSV, JSON, its schema, page, hover and sliders have it."""
     run = subprocess.run([sys.executable, "-c", ADDED], capture_output=True, text=True, check=False)

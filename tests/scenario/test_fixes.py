@@ -26,6 +26,7 @@ def hinted(error):
     return {name.replace("-", "_"): value or True for name, value in named}
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples // 2)  # an example costs up to a second
 @given(
     st.sampled_from(MODELS),

@@ -42,6 +42,7 @@ def off(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(a), 1e-300), initial=0.0))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_random_rows_are_as_row_by_row():
     """Rows that fit, that wait and that have no room, under a batch and a loop, in 8 and 16 bits."""
     shapes = random_shapes(ROWS)

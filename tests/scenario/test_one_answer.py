@@ -89,6 +89,7 @@ def test_predict_and_what_if(model, options):
 ENGINES = ["vllm==0.6.0", "vllm==0.9", "vllm==0.13", "vllm==0.14", "sglang", "tensorrt-llm"]
 
 
+@pytest.mark.slow
 @FEW
 @given(model=st.sampled_from(MODELS), options=scenarios())
 def test_engines_beside_each_other(model, options):
@@ -118,6 +119,7 @@ def test_predict_and_what_pages_and_derivations_look_at(model, options):
             assert math.isclose(float(seen[name]), value, rel_tol=1e-9), name
 
 
+@pytest.mark.slow
 @settings(FEW, max_examples=MOST // 12)
 @given(options=scenarios(kinds=("rate",)), model=st.sampled_from(MODELS[:2]))
 def test_budget_and_what_if(options, model):
@@ -136,6 +138,7 @@ def test_budget_and_what_if(options, model):
     assert plan.configuration.startswith(on)
 
 
+@pytest.mark.slow
 @FEW
 @given(
     options=scenarios(),

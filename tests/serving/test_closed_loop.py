@@ -97,6 +97,7 @@ def errors(engine):
     return np.abs(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine", ["asynchronous", *(pytest.param(n, marks=pytest.mark.slow) for n in [*ENGINES][1:])]
 )

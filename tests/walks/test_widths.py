@@ -27,7 +27,12 @@ NUMBER = re.compile(r"[$+-]?(?:\d[\d.,]*\d|\d)[%k×MBTx]?")
 VOLATILE = re.compile(r"\b[\d.,]+ m?s(?=; (?:varied|\d)|, [\d,]+ within)|(?<=in)\s+[\d.]+\s+m?s")
 
 
-@pytest.mark.parametrize("name", ASKED)
+SECONDS = {"budget", "priced", "what-if", "pareto", "details"}  # that these take
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SECONDS)) for n in ASKED]
+)
 def test_a_number_on_any_screen_stands_on_the_widest_too(planner, name):
     texts = {}
     for width in (*WIDTHS, 400):
