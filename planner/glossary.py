@@ -389,8 +389,9 @@ saturation_per_s | \lambda_{max} | 1/s | most requests per second an engine comp
 
 # Money and energy
 usd_per_request | u_r | usd | price of a request
-usd_per_input_mtok | u_{in} | usd | price of a million prompt tokens
-usd_per_output_mtok | u_{out} | usd | price of a million generated tokens
+usd_per_input_mtok | u_{in} | usd | price of a million prompt tokens: the time that goes to prompts
+usd_per_output_mtok | u_{out} | usd | price of a million generated tokens: the time that does not go to prompts
+usd_per_generated_mtok | u_{gen} | usd | the whole bill over a million generated tokens: their prompts are paid with them
 train_flops | C_{train} | flop | FLOPs of training
 train_device_s | t_{train} | s | device seconds of training
 train_usd | u_{train} | usd | price of training

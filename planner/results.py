@@ -462,15 +462,32 @@ class Edits(Result):
         )
 
 
+class Layout(Record):
+    """How a model is laid out on devices: split tp ways, in pp stages, and copied."""
+
+    tp: int = Field(ge=1)
+    pp: int = Field(ge=1)
+    replicas: int = Field(ge=1)
+    n_devices: int = Field(ge=1)
+
+    def __str__(self) -> str:
+        """Write it as people do: 2 × tp 4."""
+        split = " ".join(f"{name} {n}" for name, n in (("tp", self.tp), ("pp", self.pp)) if n > 1)
+        copies = f"{self.replicas} ×" if self.replicas > 1 else ""
+        return " ".join(filter(None, (copies, split or "1 GPU")))
+
+
 class MixedShape(Record):
     """A shape in every scenario of a mix."""
 
     name: str  # "the mix", a scenario that alone would choose it, or "baseline"
     model: ModelSpec
     scenarios: dict[str, Candidate]  # the shape's figures in each
+    layouts: dict[str, Layout] = {}  # the devices it takes in each
+    closed: dict[str, dict[str, Value]] = {}  # where figures are simulated: what it was ranked by
     regret: dict[str, float]  # how much more it costs in each than what that one alone would choose
     meets: dict[str, bool]  # whether it meets each one's limits
-    prices: dict[str, float]  # in each: dollars a million generated tokens, or seconds a token
+    prices: dict[str, float]  # in each, by closed forms: usd_per_generated_mtok, or seconds a token
     price: float  # of the mix: what is minimised
     p_within_margin: float = Field(ge=0, le=1)  # of the target loss, in the scenario least sure
 
@@ -491,6 +508,7 @@ class Mix(Result):
     share: Literal["tokens", "money"]
     weights: dict[str, float]  # of which the sum is one
     scenarios: dict[str, dict[str, Any]]  # options by scenario
+    devices: dict[str, int] = {}  # the most a scenario may take, where it says so
     choices: tuple[MixedShape, ...]  # the pick first, what each alone would choose, the baseline
     drives: tuple[Regret, ...] = ()  # scenarios by what the choice gives up elsewhere for them
     n_evaluated: int = Field(ge=0)  # shapes times scenarios

@@ -43,6 +43,16 @@ Like = Annotated[
         "--like", metavar="MODEL", help="A model there is: its smallest edits, N and depth kept."
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        "--devices",
+        metavar="COUNT",
+        min=1,
+        max=256,
+        help="Most devices of a scenario: tp, pp and replicas that are not given are chosen.",
+    ),
+]
 SIZE = ("tokens", "params")
 CROSSED = ("on", "dtype", "concurrency", "batch", "tp", "input_tokens", "output_tokens")
 
@@ -57,6 +67,7 @@ def recommend(
     why_not: WhyNot = None,
     export_hf: ExportHf = None,
     scenarios: Scenarios = None,
+    devices: Devices = None,
     train_flops: TrainFlops = None,
     serve_tokens: ServeTokens = None,
     like: Like = None,
@@ -74,7 +85,7 @@ def recommend(
     if like is not None:
         others = {
             "--why-not": why_not, "--scenarios": scenarios, "--train-flops": train_flops,
-            "--serve-tokens": serve_tokens, "--details": details,
+            "--serve-tokens": serve_tokens, "--details": details, "--devices": devices,
         }  # fmt: skip
         found = _edits(like, settings, others)
         if export_hf:
@@ -82,11 +93,12 @@ def recommend(
         return form.show(found)
     require_size(settings, train_flops)
     settings |= {"train_flops": train_flops, "serve_tokens": serve_tokens}
-    mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED)
+    mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED, devices)
     if mix is None:
         result = _search(settings, why_not or [], form.quiet)
     else:
-        result = _mixed(settings, mix, form.quiet, {"--why-not": why_not, "--details": details})
+        of_one = {"--why-not": why_not, "--details": details}
+        result = _mixed(settings | {"devices": devices}, mix, form.quiet, of_one)
     if export_hf:
         export(result, export_hf)
     form.show(result, top, details=details)

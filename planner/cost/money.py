@@ -54,6 +54,19 @@ def usd_per_output_mtok(b: Bill) -> Usd:
     return usd_per_request(b) * (1 - b.prompt_share) / b.output_tokens * MTOK
 
 
+@equation
+def usd_per_generated_mtok(b: Bill) -> Usd:
+    """Million generated tokens, charged with all of the time: their prompts are paid with them.
+
+    What those tokens cost whoever pays the bill, where `usd_per_output_mtok` is their share of it.
+
+    Args:
+        b: USD an hour and device, devices, requests a second, tokens.
+
+    """
+    return usd_per_request(b) / b.output_tokens * MTOK
+
+
 @dataclass(frozen=True, slots=True)
 class Life:
     """A model from its first training token to its last served one.  [Sardana 2024]."""

@@ -14,6 +14,7 @@ from planner.inputs.files import read_toml
 
 HINT = 'write e.g. [scenarios.chat] with on = "h100-sxm", concurrency = 8, weight = 0.3'
 MOST = 24  # scenarios: each is computed for every shape
+MOST_DEVICES = 256  # of a scenario, where they are arranged by the search
 Objective = Literal["cost", "speed"]
 Share = Literal["tokens", "money"]
 
@@ -28,6 +29,10 @@ class MixSpec(Spec):
     share: Share = Field("tokens", description="What weights are shares of: tokens or money.")
     scenarios: dict[str, dict[str, Any]]
     weights: dict[str, float]
+
+    devices: dict[str, int] = Field(
+        default_factory=dict
+    )  # the most a scenario may take, where it says so
 
     @property
     def shares(self) -> dict[str, float]:
@@ -89,16 +94,29 @@ def mix_of(
     weights = {n: float(stated.get(n, 1.0)) for n in scenarios}
     if not sum(weights.values()) > 0:
         raise SpecError(f"{where}: the weights sum to nothing", hint="give one a weight above 0")
-    options = {n: {k: v for k, v in own.items() if k != "weight"} for n, own in scenarios.items()}
-    return MixSpec(objective=objective, share=share, scenarios=options, weights=weights)
+    devices = {n: own["devices"] for n, own in scenarios.items() if "devices" in own}
+    for name, most in devices.items():
+        if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_DEVICES:
+            raise SpecError(
+                f"{where}: devices of {name}: {most!r}",
+                hint=f"write a whole number, the most it may take: 1 to {MOST_DEVICES}",
+            )
+    apart = ("weight", "devices")
+    options = {n: {k: v for k, v in own.items() if k not in apart} for n, own in scenarios.items()}
+    return MixSpec(
+        objective=objective, share=share, scenarios=options, weights=weights, devices=devices
+    )
 
 
-def crossed(settings: Mapping[str, Any], names: Sequence[str]) -> MixSpec | None:
+def crossed(
+    settings: Mapping[str, Any], names: Sequence[str], devices: int | None = None
+) -> MixSpec | None:
     """Return the mix of every combination of options that list several values; None where none does.
 
     Args:
         settings: options as they were given; text with commas lists values.
         names: options that may list.
+        devices: the most to choose an arrangement of; with it one scenario is a mix, too.
 
     """
     listed = {
@@ -107,7 +125,9 @@ def crossed(settings: Mapping[str, Any], names: Sequence[str]) -> MixSpec | None
         if isinstance(v := settings.get(n), str) and "," in v
     }
     if not listed:
-        return None
+        return (
+            None if devices is None else mix_of({settings.get("on", "served"): {}}, where="flags")
+        )
     scenarios = {}
     for values in itertools.product(*listed.values()):
         own = dict(zip(listed, values, strict=True))

@@ -148,7 +148,7 @@ def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[Profil
     before ours, the newest first.
     """
     known = catalogue("calibration")
-    profiles = [load_profile(name) for name in known]
+    profiles = [_read(path, path.stat().st_mtime) for path in known.values()]
     own = {p.name for p, path in zip(profiles, known.values(), strict=True)
            if is_own("calibration", path)}  # fmt: skip
     of_engine = next(

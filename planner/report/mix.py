@@ -1,11 +1,15 @@
 """The page of a mix: regret by shape and scenario, and the pick's figures in each."""
 
+import math
+from collections.abc import Mapping
+
 from planner import headlines
 from planner.metrics import METRICS
 from planner.report import rows
 from planner.report.figures.style import axis, layout
 from planner.report.parts import Cell, Figure, Grid, Page, Section
-from planner.results import Mix, MixedShape
+from planner.report.shell import BUILD, serving
+from planner.results import Candidate, Mix, MixedShape, Value
 from planner.units import show
 
 FIGURES = ("output_tokens_per_s", "ttft_s", "tpot_s", "max_concurrency")
@@ -22,10 +26,13 @@ def mix_page(m: Mix, figures: bool) -> Page:
     each = Section("scenarios", "The pick in each scenario", grids=[_each(m)])
     moved = [f"{d.scenario}: the others cost {d.regret:.1%} more for its sake" for d in m.drives]
     drives = Section("drives", "Which scenario drives the choice", items=moved)
-    sections = [answer, *([regret] if figures else []), each, *([drives] if moved else [])]
+    commands = {name: c.serve for name, c in m.pick.scenarios.items()}
+    serve = serving("Serve it", commands, BUILD)
+    sections = [answer, *([regret] if figures else []), each, *([drives] if moved else []), serve]
     asked = ", ".join(f"{name} {share:.0%}" for name, share in m.weights.items())
     return Page(
-        title=f"One shape for {len(m.weights)} scenarios: {show(m.inputs.params)} parameters, "
+        title=f"One shape for {len(m.weights)} scenario{'s' * (len(m.weights) > 1)}: "
+        f"{show(m.inputs.params)} parameters, "
         f"{show(m.inputs.tokens)} tokens",
         subtitle=asked,
         sections=sections,
@@ -67,17 +74,38 @@ def _regrets(m: Mix) -> Grid:
 
 
 def _each(m: Mix) -> Grid:
-    price = (
-        "$/M tokens" if m.objective == "cost" else "s/token"
-    )  # the whole bill, of those generated
+    price = "$/M whole" if m.objective == "cost" else "s/token"
+    several = any(x.n_devices > 1 for s in m.choices for x in s.layouts.values())
     body: list[list[Cell | str]] = []
     own = {s.name: s for s in m.choices}
     for name in m.weights:
-        for s in (m.pick, own[name]):
+        mine, alone = m.pick, own[name]
+        for s in (
+            (mine,)
+            if alone.model == mine.model.model_copy(update={"name": name})
+            else (mine, alone)
+        ):
             c = s.scenarios[name]
-            known = [rows.said(c, METRICS[k]) if k in c.metrics else "" for k in FIGURES]
-            body.append([name, _title(s), headlines.price(m, s.prices[name]), *known, c.bound])
-    return Grid(["scenario", "shape", price, *(METRICS[k].title for k in FIGURES), "bound"], body)
+            on = [str(s.layouts[name])] * several
+            body.append([name, _title(s), *on, _price(m, c), *_figures(c.metrics), c.bound])
+            if rough := s.closed.get(name):
+                cost = headlines.price(m, s.prices[name])
+                body.append([name, "  by closed form", *on, cost, *_figures(rough), ""])
+    devices = ["devices"] * several
+    return Grid(
+        ["scenario", "shape", *devices, price, *(METRICS[k].title for k in FIGURES), "bound"], body
+    )
+
+
+def _price(m: Mix, c: Candidate) -> str:
+    """Return what a token costs, of the figures beside it."""
+    if m.objective == "cost":
+        return headlines.price(m, rows.of(c, "usd_per_generated_mtok"))
+    return headlines.price(m, 1 / (rows.of(c, "output_tokens_per_s") or math.inf))
+
+
+def _figures(metrics: Mapping[str, Value]) -> list[Cell | str]:
+    return [rows.metric(METRICS[k], metrics[k]) if k in metrics else "" for k in FIGURES]
 
 
 def _drawn(m: Mix) -> Figure:

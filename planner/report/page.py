@@ -19,7 +19,7 @@ from planner.report.figures.sensitivity import sensitivity
 from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
 from planner.report.mix import mix_page
 from planner.report.parts import Column, Grid, Page, Section, grid
-from planner.report.shell import serving
+from planner.report.shell import BUILD, serving
 from planner.results import (
     HINT,
     Budget,
@@ -162,9 +162,6 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
         sections = [sections[0], *_serving(shown, shown, name)]
     sections.append(serving("Serve it", {"": c.serve}))
     return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c))
-
-
-BUILD = "./NAME is what --export-hf . writes for the pick, its weights trained."
 
 
 def _serving(

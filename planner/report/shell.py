@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from planner.report.parts import Section
 
+BUILD = "./NAME is what --export-hf . writes for the pick, its weights trained."
 WIDTH = 72  # of commands on a page, where pictures are as wide
 
 

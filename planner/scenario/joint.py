@@ -8,7 +8,7 @@ conditions.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ from planner.scenario.scenario import Resolved
 
 T = TypeVar("T")
 CHUNK_ROWS = 2**19  # of shapes: their columns, and a dozen indices, take 100 MB
+FEW = 2**14  # shapes that are evaluated row by row before the equations are read
 # What is looked at of the cache itself, whether it binds or not.
 STORED = frozenset(
     {n for n, m in METRICS.items() if m.group == "memory"} | {"kv_utilisation", *QUALITY, *RATIOS}
@@ -99,6 +100,14 @@ class Joint:
         at_once = memory.max_concurrency(s, w) >= most
         return np.logical_and(at_once, memory.kv_tokens(s, w) >= w.batch * length)
 
+    def row_by_row(self, shapes: Table) -> Iterator[Block]:
+        """Evaluate a chunk of shapes as they are, block by block: of few, sooner than equations are read."""
+        rows = _rows(shapes)
+        for start in range(0, rows, BLOCK_ROWS):
+            block = slice(start, min(start + BLOCK_ROWS, rows))
+            own = {name: _of(shapes[name], block, block.stop - start) for name in SHAPE}
+            yield Block(own, [self._plain(i, own) for i in range(len(self.resolved))])
+
     def blocks(self, shapes: Table) -> Iterator[Block]:
         """Evaluate a chunk of shapes, block by block.
 
@@ -170,6 +179,10 @@ def _roomy(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     return np.inf if fn.__name__ in ROOMY else fn(*args)
 
 
+def _rows(shapes: Table) -> int:
+    return max(np.size(column) for column in shapes.values())
+
+
 def _of(column: Any, rows: slice, n: int) -> Any:
     return column[rows] if np.ndim(column) else np.broadcast_to(float(column), (n,))
 
@@ -219,7 +232,14 @@ def evaluate_joint(
         threads: chunks under way at once.
 
     """
-    joint, tables = Joint(resolved, names), joined(chunks)
+    joint = Joint(resolved, names)
+    tables: Iterator[Table] = joined(chunks)
+
+    first = next(tables, None)
+    if first is not None and _rows(first) <= FEW:
+        yield then(joint.row_by_row(first))  # and there are no others
+        return
+    tables = chain([] if first is None else [first], tables)
 
     def work(shapes: Table) -> T:
         return then(joint.blocks(shapes))

@@ -22,7 +22,7 @@ from planner.columns import Step, System, Workload
 from planner.cost.memory import max_concurrency
 from planner.equation import EQUATIONS
 from planner.serving import batch, closed_loop
-from planner.serving.open_loop import Flow, open_loop
+from planner.serving.open_loop import Flow, open_loop, saturation_per_s
 from planner.serving.pools import Pools, closed, disaggregated
 from planner.serving.speculative import engine_step_s
 from planner.units import PerS, Scalar
@@ -179,6 +179,8 @@ def _open(s: System, load: Load) -> Means:
     found = _once(lambda: open_loop(s, load.workload, flow))
     means = _opened(s, load, found, engines, lambda: found().prompt_share)
     means["prompt_share"] = lambda: found().prompt_share
+    # How much is served needs no search for how many decode at once.
+    means["saturation_per_s"] = _once(lambda: saturation_per_s(s, load.workload) * engines)
     return means
 
 

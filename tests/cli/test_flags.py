@@ -16,7 +16,7 @@ def flags(name):
 
 # What a command has besides the options of the specs.
 OWN = {
-    "recommend": "--details --why-not --export-hf --scenarios --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
+    "recommend": "--details --why-not --export-hf --like --scenarios --devices --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
     "predict": "--from --json --csv --plot --out --hardware-path",
 }
 SPECS = {
@@ -56,6 +56,7 @@ def test_pareto_asks_in_the_same_words():
             "--why-not",
             "--like",
             "--scenarios",
+            "--devices",
             "--train-flops",
             "--serve-tokens",
         ]

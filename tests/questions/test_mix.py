@@ -10,6 +10,9 @@ from planner.inputs.mix import crossed, mix_of, read_mix
 from planner.questions.recommend.mix import recommend_mix
 from planner.questions.recommend.recommend import recommend
 from planner.results import check_result
+from planner.scenario.evaluate import evaluate
+from planner.scenario.legal import NO_ROOM, REFUSED
+from planner.scenario.scenario import Scenario, conditions
 
 BATCH = {"on": "a100-sxm-80gb", "batch": 256, "input_tokens": 1024, "output_tokens": 512}
 CHAT = {"on": "h100-sxm", "concurrency": 8, "input_tokens": 512, "output_tokens": 256}
@@ -134,6 +137,9 @@ def test_flags_that_list_values_are_crossed():
         ('[scenarios.a]\nparams = 3', "params", ""),
         ('[scenarios.a]\non = "h900"', "scenario a", ""),
         ('[scenarios.a]\nbatch = "many"', "scenario a", ""),
+        ('[scenarios.a]\ndevices = "two"', "devices of a", "1 to 256"),
+        ('[scenarios.a]\ndevices = 0', "devices of a", "1 to 256"),
+        ('[scenarios.a]\ntp = 4\ndevices = 2', "takes more than its devices", "raise devices"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_error(tmp_path, text, word, hint):
@@ -142,6 +148,80 @@ def test_a_wrong_file_is_one_error(tmp_path, text, word, hint):
     with pytest.raises(PlannerError) as caught:
         recommend_mix(*ASKED, read_mix(path), align=512)
     assert word in str(caught.value) and hint in str(caught.value.hint)
+
+
+def brute(choice, own, most):
+    """Every arrangement of at most so many devices, one by one: devices, price of a token, legal."""
+    tries = [
+        {"tp": tp, "pp": pp, "replicas": copies}
+        for tp in (1, 2, 4, 8)
+        for pp in (1, 2, 4, 8)
+        for copies in range(1, most + 1)
+        if tp * pp * copies <= most
+    ]
+    options = {k: v for k, v in own.items() if k not in ("devices", "tpot")}
+    asked = [Scenario.of(choice.model, conditions(**options, **t)) for t in tries]
+    found = evaluate(asked)
+    limit = own.get("tpot", np.inf)
+    for row, t in enumerate(tries):
+        fits = found.table["bound"][row] not in (NO_ROOM, REFUSED)
+        met = fits and found.table["tpot_s"][row] <= limit
+        n, price = t["tp"] * t["pp"] * t["replicas"], found.table["usd_per_generated_mtok"][row]
+        yield n, float(price), bool(met), t
+
+
+def test_devices_are_arranged_for_the_least_money_as_by_trying_every_way():
+    chat = {**EDGE, "tpot": 0.0055, "devices": 4}
+    places = {"chat": chat, "batch": {**BATCH, "devices": 4}}
+    m = mixed(places, align=512)
+    for choice in m.choices[:-1]:
+        for name, own in places.items():
+            served = [x for x in brute(choice, own, 4) if x[2]]
+            assert bool(served) == choice.meets[name]
+            if served:
+                n, price, _, how = min(served, key=lambda x: x[1])
+                laid = choice.layouts[name].model_dump()
+                assert np.isclose(choice.prices[name], price, rtol=1e-9)
+                assert laid == how | {"n_devices": n}
+    assert m.pick.layouts["chat"].n_devices > 1, "one device is too slow"
+
+
+def test_where_one_device_is_not_enough_the_fewest_are_taken():
+    chat = {**EDGE, "tpot": 0.0055}
+    m = mixed({"chat": chat, "batch": BATCH}, align=512)
+    assert m.pick.layouts["batch"].n_devices == 1
+    (n,) = {c.layouts["chat"].n_devices for c in m.choices}
+    ways = [x for c in m.choices for x in brute(c, chat, n)]
+    assert n > 1 and any(met for k, _, met, _ in ways if k == n)
+    assert not any(met for k, _, met, _ in ways if k < n)
+    served = {"on": "l4", "rate": 40.0, "input_tokens": 512, "output_tokens": 128}
+    all_served = mixed({"chat": served}, align=512).pick
+    assert all_served.layouts["chat"].n_devices > 1
+    assert all_served.scenarios["chat"].metrics["saturation_per_s"].value > 40.0
+
+
+def test_where_the_parallelism_is_stated_it_stays_and_the_speed_of_devices_is_used():
+    m = mixed({"a": {**BATCH, "tp": 2}}, align=512)
+    assert m.pick.layouts["a"].model_dump() == {"tp": 2, "pp": 1, "replicas": 1, "n_devices": 2}
+    asked = mix_of({"a": {**CHAT, "replicas": 1, "devices": 4}}, objective="speed")
+    fast = recommend_mix(*ASKED, asked, align=512).pick
+    assert fast.layouts["a"].replicas == 1 and fast.layouts["a"].n_devices == 4
+
+
+def test_what_is_ranked_by_stands_beside_what_is_simulated_and_has_one_name():
+    m = mixed({"a": BATCH, "b": CHAT}, align=512)
+    assert "a" not in m.pick.closed, "a batch is told by its closed form"
+    ranked, seen = m.pick.closed["b"], m.pick.scenarios["b"].metrics
+    assert np.isclose(
+        ranked["output_tokens_per_s"].value, seen["output_tokens_per_s"].value, rtol=0.1
+    )
+    usd = seen["usd_per_hour"] / 3600 * 1e6
+    assert np.isclose(m.pick.prices["b"], usd / ranked["output_tokens_per_s"].value, rtol=1e-9)
+    whole = seen["usd_per_generated_mtok"]
+    assert np.isclose(whole, usd / seen["output_tokens_per_s"].value, rtol=1e-9)
+    parts = seen["usd_per_input_mtok"] * CHAT["input_tokens"] / CHAT["output_tokens"]
+    assert np.isclose(whole, seen["usd_per_output_mtok"] + parts, rtol=1e-9)
+    assert m.pick.scenarios["b"].serve.startswith("vllm serve ./mix")
 
 
 def test_a_scenario_that_nothing_fits_is_named_with_the_nearest():
