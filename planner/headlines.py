@@ -131,7 +131,7 @@ def _less(rise: float) -> str:
 def objective(m: Any) -> str:
     """Return in words what a mix is chosen by."""
     what = (
-        "a million generated tokens of the mix cost"
+        "a million generated tokens of the mix, prompts included, cost"
         if m.objective == "cost"
         else "a token takes, in the mix,"
     )

@@ -31,7 +31,7 @@ PICKS: dict[str, Pick] = {
              "R", "diamond", "#a356c9", "bottom left"),
         Pick("lowest_loss", "lowest loss", "the lowest loss",
              "L", "triangle-up", "#2e9150", "bottom right"),
-        Pick("fastest", "fastest", "the fastest whose loss is at most the target, as the paper has it",
+        Pick("fastest", "fastest", "the fastest that is as likely as not to lose no more than a tie",
              "F", "star", "#d9630b", "top right"),
         Pick("cheapest", "cheapest", "the lowest cost of training and serving together",
              "C", "hexagon", "#12929e", "middle right"),

@@ -3,7 +3,7 @@
 They stay plain dictionaries; a result file in which one holds anything else is refused.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -96,6 +96,9 @@ class Changed(TypedDict):
     saturation_gain: float | None
     n_params: int
     n_params_gain: float
+    loss_more: NotRequired[
+        float | None
+    ]  # nats, trained on as many tokens; None: the law says nothing
 
 
 class InStep(TypedDict):

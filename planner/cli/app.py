@@ -51,6 +51,7 @@ class Lazy(TyperGroup):
             found = alone
         command = typer.main.get_command(found)
         command.name = cmd_name
+        _in_our_words(command)
         return command
 
     def invoke(self, ctx: Any) -> Any:
@@ -70,11 +71,35 @@ class Lazy(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+# What a flag takes, in the words of all others, where it says nothing itself.
+METAVARS = {"int": "COUNT", "int range": "COUNT", "float": "NUMBER", "float range": "NUMBER",
+            "str": "TEXT", "path": "PATH"}  # fmt: skip
+
+
+def _in_our_words(command: Any) -> None:
+    """Name what each flag of a command, and of those below it, takes."""
+    for parameter in command.params:
+        if (
+            parameter.param_type_name == "option"
+            and not parameter.metavar
+            and not parameter.is_flag
+        ):
+            parameter.metavar = METAVARS.get(parameter.type.name)
+    for below in getattr(command, "commands", {}).values():
+        _in_our_words(below)
+
+
 HELP = {"help_option_names": ["-h", "--help"]}
+CODES = (
+    "Exit codes: 0 answered, 1 no answer within the limits, 2 a flag that cannot be read, 3 a value, file "
+    "or name that cannot be, 4 an extra is not installed, 5 what cannot be written, 70 a fault of planner's "
+    "own."
+)
 app = typer.Typer(
     name="planner",
     cls=Lazy,
     help="Which language-model shape to train: accurate, cheap to serve, and how sure we are.",
+    epilog=CODES,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

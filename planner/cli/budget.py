@@ -27,7 +27,7 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="HARDWARE[,…]",
-        help=f"Devices to consider, ids or paths; repeatable. [default: {DEFAULT_DEVICE}]",
+        help=f"Devices to consider, ids or paths; repeatable; all: every one. [default: {DEFAULT_DEVICE}]",
         show_default=False,
     ),
 ]
@@ -59,7 +59,7 @@ Rate = Annotated[
 OWN = ("on", "dtype", "tp", "rate", "batch", "concurrency", "burst", "requests")
 
 
-@takes(*SERVING, form=("json_", "csv_", "out"), without=OWN)
+@takes(*SERVING, form=("json_", "csv_", "out", "quiet"), without=OWN)
 def budget(
     form: Form, model: Model = None, from_: From = None,
     ttft: Ttft = None, tpot: Tpot = None, itl: Itl = None, e2e: E2e = None, at: At = "p99",
@@ -70,7 +70,7 @@ def budget(
 
     Example: planner budget llama-3-8b --on h100-sxm --ttft 500ms --tpot 25ms --at p99 --rate 12/s
     """
-    from planner.cli.output import command_line
+    from planner.cli.output import command_line, counting
     from planner.cli.serve import served
     from planner.inputs.loading import load_model
     from planner.questions.budget.budget import budget as run
@@ -89,5 +89,7 @@ def budget(
         "tps": [whole(degree, "--tp") for degree in degrees.split(",")],
     }
     rate = given.pop("rate", rate)
-    found = run(model, rate=rate, command=command_line(), **limits, **grid, **given)
+    with counting("configurations", quiet=form.quiet) as progress:
+        asked = limits | grid | given
+        found = run(model, rate=rate, command=command_line(), progress=progress, **asked)
     form.show(found, serve=serve)

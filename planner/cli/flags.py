@@ -1,6 +1,7 @@
 """Flags of a command, made from the options its question takes: the same words everywhere."""
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,6 +60,20 @@ class Form:
     out: Out = None
     quiet: Quiet = False
 
+    def require_one(self) -> None:
+        """Refuse two forms at once, before anything is computed.
+
+        Raises:
+            SpecError: JSON and CSV are both asked for.
+
+        """
+        if self.json_ and self.csv_:
+            from planner.errors import SpecError
+
+            raise SpecError(
+                "--json and --csv: one answer has one form", hint="leave one of them out"
+            )
+
     def show(
         self,
         result: Any,
@@ -67,7 +82,12 @@ class Form:
         *,
         details: bool = False,
     ) -> None:
-        """Write a result as the flags ask; raises as `planner.cli.output.emit` does."""
+        """Write a result as the flags ask; raises as `planner.cli.output.emit` does.
+
+        Raises:
+            SpecError: it is asked for in two forms.
+
+        """
         from planner.cli.output import emit
 
         emit(
@@ -108,6 +128,7 @@ def takes(
         def run(hardware_path: Path | None = None, **flags: Any) -> None:
             settings = {o.name: flags.pop(o.name) for o in options}
             shown = Form(**{name: flags.pop(name) for name in form})
+            shown.require_one()
             use_hardware_path(hardware_path)
             command(shown, **flags, **{n: v for n, v in settings.items() if v is not None})
 
@@ -135,6 +156,8 @@ def _parameter(o: "Option", *, needed: bool = True) -> inspect.Parameter:
 
     usual = "the engine's" if o.field in EngineLimits.model_fields else _shown(o.default)
     shown = f" [default: {usual}]" if o.default not in (None, ()) else ""
+    if o.name == "engine_version" and {"-h", "--help"} & {*sys.argv}:
+        shown = f" Known: {_versions()}."
     no = f"{o.flag}/--no-{o.flag[2:]}"
     made: Any = typer.Option(
         *([no] if o.kind == "flag" else [o.flag, *("--" + a.replace("_", "-") for a in o.aliases)]),
@@ -146,6 +169,14 @@ def _parameter(o: "Option", *, needed: bool = True) -> inspect.Parameter:
     must = needed and o.group == "question" and o.required
     default = inspect.Parameter.empty if must else None
     return _keyword(o.name, Annotated[kind, made], default)
+
+
+def _versions() -> str:
+    from planner.inputs.engine import engines
+
+    return "; ".join(
+        f"{n} from {', '.join(v.since for v in e.versions)}" for n, e in engines().items()
+    )
 
 
 def _shown(default: Any) -> str:

@@ -19,9 +19,12 @@ def list_models(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     Example: planner models list --csv
     """
     from planner.cli import output
+    from planner.errors import SpecError
     from planner.inputs.loading import load_model, model_names
     from planner.report.models import models_rows, models_table
 
+    if as_json and as_csv:
+        raise SpecError("--json and --csv: one answer has one form", hint="leave one of them out")
     specs = {name: load_model(name) for name in model_names()}
     if as_json:
         found = {name: spec.summary() for name, spec in specs.items()}

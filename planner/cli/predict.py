@@ -5,7 +5,7 @@ from typing import Any
 from planner.cli.flags import SERVING, Form, From, Model, takes
 
 
-@takes(*SERVING, "training", form=("json_", "csv_", "plot", "out"))
+@takes(*SERVING, "training", form=("json_", "csv_", "plot", "out", "quiet"))
 def predict(form: Form, model: Model = None, from_: From = None, **settings: Any) -> None:
     """Predict speed, memory, loss and accuracy of one model, operator by operator.
 

@@ -17,12 +17,12 @@ class PricesSpec(Spec):
     source: str
     checked: date
     notes: str = ""
+    sources: dict[str, str] = Field(default_factory=dict)  # of devices priced by another list
     usd_per_hour: dict[str, Annotated[float, Field(gt=0)]]
 
-    @property
-    def basis(self) -> str:
-        """Where the prices are from and when, in words."""
-        return f"list prices of {self.source}, {self.checked}"
+    def basis(self, device: str = "") -> str:
+        """Where a device's price is from and when, in words."""
+        return f"list prices of {self.sources.get(device) or f'{self.source}, {self.checked}'}"
 
 
 def load_prices(path: str | Path | None = None) -> PricesSpec:

@@ -89,10 +89,16 @@ class Question(Conditions):
         0.4, gt=0, le=1, description="Share of the matrix rate that training reaches."
     )
     confidence: float = Field(
-        0.5, ge=0, lt=1, description="Least P(loss ≤ target) of the fastest and the cheapest pick."
+        0.5,
+        ge=0,
+        lt=1,
+        description="How sure the fastest and the cheapest pick are at least, of losing no more than --margin.",
     )
     margin: float = Field(
-        TIE_NATS, ge=0, le=1, description="Nats the recommended pick may lose: those of a tie."
+        TIE_NATS,
+        ge=0,
+        le=1,
+        description="Nats a pick may lose against the target: those of a tie; with 0 the fastest is the paper's.",
     )
 
     @model_validator(mode="after")

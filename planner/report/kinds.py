@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from planner.inputs.model import ModelSpec
+from planner.inputs.training import TrainingSpec
 from planner.metrics import LATENCIES, METRICS, Metric
 from planner.report import rows
 from planner.report.figures.curves import Line, curves, metric_axis, panels
@@ -40,10 +41,26 @@ def what_if_sections(w: WhatIf, figures: bool, top: int | None) -> Page:
     drawn = _curves(w.points, w.vary) if figures and n > 1 else []
     refused = [f"{_setting(p, w.vary)}: {p.refused.message}" for p in w.points if p.refused]
     grid = rows.points(few, w.vary, bars=not figures, only=w.shown)
-    parts = [Section("answer", "The curves", (said,), figures=drawn, grids=[grid])]
+    notes = [ALIKE] if any(_alike(p) for p in few) and "ttft_s" not in w.shown else []
+    parts = [Section("answer", "The curves", (said,), figures=drawn, grids=[grid], items=notes)]
     if refused:
         parts.append(Section("refused", "Settings that may not be asked", items=refused))
     return Page(f"What if: {_name(w.inputs)}", _asked(w.inputs, w.vary), parts)
+
+
+ALIKE = (
+    "Where p99 is the mean, all requests are alike and none waits for another: --input-cv and "
+    "--output-cv, or --rate, spread them."
+)
+
+
+def _alike(p: Point) -> bool:
+    """Whether every request of a setting sees the same."""
+    times = [
+        (rows.number(p.metrics.get(n)), rows.number(p.metrics.get(f"{n}_p99")))
+        for n in ("ttft_s", "tpot_s")
+    ]
+    return all(mean and p99 and abs(p99 / mean - 1) < 0.01 for mean, p99 in times)
 
 
 def _setting(p: Point, names: Iterable[str]) -> str:
@@ -91,17 +108,31 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     commands = {copies.get(n, n): p.serve for n, p in named.items() if p}
     if b.cheapest == b.fewest_gpus:
         commands.popitem()
-    bars = [_bars(b.plans, METRICS["usd_per_output_mtok"])] if figures else []
-    plans = rows.plans(b.plans, slo["at"], asked)
+    bars = (
+        [
+            _bars(
+                [p for p in b.plans if not _beyond(p, b.fewest_gpus)],
+                METRICS["usd_per_output_mtok"],
+            )
+        ]
+        if figures
+        else []
+    )
+    near = [p for p in b.plans if not _beyond(p, b.fewest_gpus)]
+    more = len(b.plans) - len(near)
+    plans = rows.plans(near, slo["at"], asked)
+    left = [f"{more} more take over {BEYOND} × the GPUs of the fewest; --csv has them."] * bool(
+        more
+    )
     first = b.plans[0].configuration
     text = f"Of the first plan, {first}, at the load it carries."
     sections = [
         Section("answer", "What fits within the limits", 
-                figures=[f for f in bars if f.data], grids=[plans]),
+                figures=[f for f in bars if f.data], grids=[plans], items=left),
         serving("Serve it", commands),
         Section("relax", "Relaxing", (text,), grids=[grid(b.relax, RELAX)]),
         Section("operators", "Where the time goes", grids=[_where(b.operators)]),
-        Section("changes", "What would win them back", grids=[grid(b.changes, CHANGES)]),
+        Section("changes", "What would win them back", (LOSSES,) * any("loss_more" in r for r in b.changes), grids=[grid(b.changes, CHANGES)]),
     ]  # fmt: skip
     title = f"What it takes to serve {_name(b.inputs)} within {limits} at {slo['at']}"
     shared = _asked(b.inputs, ("on", "dtype", "tp", "rate"))
@@ -109,6 +140,17 @@ def budget_sections(b: Budget, figures: bool) -> Page:
     return Page(title, subtitle, sections)
 
 
+BEYOND = 16  # times the devices of the fewest, beyond which a plan is counted and not listed
+
+
+def _beyond(p: Plan, fewest: Plan | None) -> bool:
+    return fewest is not None and rows.of(p, "n_devices") > BEYOND * rows.of(fewest, "n_devices")
+
+
+LOSSES = (
+    "Loss in nats by the default law, trained on "
+    f"{show(TrainingSpec.model_fields['tokens'].default)} tokens; what larger groups lose it cannot tell."
+)
 RELAX = (
     Column("limit", lambda r: r["relax"]),
     Column("carries", lambda r: rows.rate(r["rate_per_s"])),
@@ -144,7 +186,14 @@ CHANGES = (
     Column(LATENCIES["tpot_s"].title, lambda r: _back(r["tpot_s_saved"])),
     Column("most load", lambda r: f"{r['saturation_gain']:+.0%}"),
     Column("parameters", lambda r: f"{r['n_params_gain']:+.0%}" if r["n_params_gain"] else "same"),
+    Column("loss", lambda r: _loss(r.get("loss_more"))),
 )
+
+
+def _loss(more: float | None) -> str:
+    if more is None:
+        return rows.NONE
+    return f"{more:+.3f}" if abs(more) >= 5e-4 else "same"
 
 
 def _bars(found: Sequence[Plan], m: Metric) -> Figure:

@@ -151,7 +151,7 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
     )
     in_use = [f"In use under this load: {used}."] if used else []
     sections = [
-        Section("answer", "The prediction", grids=[rows.candidates({name: c})]),
+        Section("answer", "The prediction", grids=[rows.candidates({name: c}, _trained(p))]),
         Section(
             "step", "Where a step goes", grids=[rows.operators(c.breakdown)] if c.breakdown else []
         ),
@@ -162,6 +162,15 @@ def _predict(p: Prediction, usd: float | None, figures: bool) -> Page:
         sections = [sections[0], *_serving(shown, shown, name)]
     sections.append(serving("Serve it", {"": c.serve}))
     return Page(f"{name} on {p.inputs.on}", rows.asked(p.inputs), sections, rows.facts(c))
+
+
+def _trained(p: Prediction) -> dict[str, str]:
+    """Return what quality is of, beside its number: nobody may have said on how many tokens."""
+    tokens = show(p.inputs.tokens)
+    return {
+        "loss": f"loss [nats], after {tokens} tokens",
+        "accuracy": "accuracy, on the law's data",
+    }
 
 
 def _serving(
@@ -208,7 +217,11 @@ def brief(r: Recommendation) -> Page:
     ]  # fmt: skip
     size = f"{show(r.inputs.params)} {r.inputs.params_kind}, {show(r.inputs.tokens)} tokens"
     counted = f"{r.n_evaluated:,} shapes, {len(r.pareto)} on the front"
-    base = f"baseline: {r.baseline_of}; {counted}; brackets: 80 %" if r.baseline_of else counted
+    base = (
+        f"baseline: {r.baseline_of}; {counted}; brackets: 80 %; room for: requests at once"
+        if r.baseline_of
+        else counted
+    )
     shown = [s for s in sections if s.items or s.text or s.grids]
     return Page(f"{size}; {rows.asked(r.inputs)}", base, shown, whole=True)
 

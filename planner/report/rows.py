@@ -15,6 +15,7 @@ from planner.scenario.options import LOADS
 from planner.units import show, significant
 
 NONE = "–"
+NOTHING: Mapping[str, str] = {}
 ALL = METRICS | SIMULATED
 Write = Callable[[float], str]
 
@@ -128,24 +129,27 @@ def gain(c: Candidate) -> Cell:
     return estimate(less, lambda v: f"{100 * v:+.0f} %")
 
 
-def p_target(c: Candidate) -> str:
-    """Write how sure a shape is of the target loss."""
-    return NONE if c.p_loss_at_most_target is None else f"{c.p_loss_at_most_target:.2f}"
+def certainty(c: Candidate) -> str:
+    """Write how sure it is that a shape loses no more than the margin: the one certainty of every table."""
+    return NONE if c.p_within_margin is None else f"{c.p_within_margin:.0%}"
 
 
 # What is said of a candidate besides metrics, after the metric it belongs to.
 AFTER: dict[str, tuple[str, Read]] = {
-    "loss": ("P(loss ≤ target)", p_target),
+    "loss": ("sure of the margin", certainty),
     "output_tokens_per_s": ("over baseline", gain),
 }
 
 
-def candidates(shapes: Mapping[str, Candidate]) -> Grid:
-    """Return shapes as columns, a property a row; properties nobody has are left out."""
+def candidates(shapes: Mapping[str, Candidate], titles: Mapping[str, str] = NOTHING) -> Grid:
+    """Return shapes as columns, a property a row; properties nobody has are left out.
+
+    `titles` are of metrics that are called otherwise here.
+    """
     every = list(shapes.values())
     rows = [[name, *map(read, every)] for name, read in SHAPE.items()]
     for m in known(every, 1):
-        rows.append([m.title, *(said(c, m) for c in every)])
+        rows.append([titles.get(m.name, m.title), *(said(c, m) for c in every)])
         if m.name in AFTER:
             name, read = AFTER[m.name]
             rows.append([name, *map(read, every)])
@@ -169,7 +173,7 @@ def front(shapes: Sequence[Candidate], caption: str = "") -> Grid:
         Column("GQA", SHAPE["GQA"], 8),
         *metric_columns(known(shapes, HEAD)),
         Column("gain", gain, 8),
-        Column("P(≤target)", p_target, 1),
+        Column("sure", certainty, 1),
     ]
     return grid(shapes, columns, caption, fold=True)
 
@@ -196,10 +200,6 @@ def picks(shapes: Mapping[str, Candidate], lead: str) -> Grid:
         cell = said(record[1], METRICS[name])
         return str(getattr(cell, part))
 
-    def sure(record: tuple[str, Candidate]) -> str:
-        p = record[1].p_within_margin
-        return NONE if p is None else f"{p:.0%}"
-
     def over(record: tuple[str, Candidate]) -> str:
         g = record[1].gain
         return "1×" if g is None else f"{g.value:.2f}×"
@@ -208,7 +208,7 @@ def picks(shapes: Mapping[str, Candidate], lead: str) -> Grid:
     for name, short in (("loss", "loss"), ("output_tokens_per_s", "tok/s")):
         columns.append(Column(short, partial(written, name=name, part="value")))
         columns.append(Column("80 %", partial(written, name=name, part="interval"), 5))
-    columns += [Column("gain", over), Column("sure", sure)]
+    columns += [Column("gain", over), Column("sure", lambda r: certainty(r[1]))]
     return replace(grid(_marked(shapes, lead), columns), silent=True)
 
 
@@ -227,7 +227,7 @@ def pick_shapes(shapes: Mapping[str, Candidate], lead: str) -> Grid:
         Column("heads", lambda r: f"{r[1].n_heads}/{r[1].n_kv_heads}"),
         Column("r", lambda r: significant(r[1].mlp_attn_ratio, 2), 3),
         *(Column(head, partial(metric_of, name=n), keep) for n, head, keep in serving),
-        Column("fits", partial(metric_of, name="max_concurrency"), 7),
+        Column("room for", partial(metric_of, name="max_concurrency"), 7),
         Column("bound", lambda r: r[1].bound, 4),
     ]
     return replace(grid(_marked(shapes, lead), columns), silent=True)

@@ -8,6 +8,7 @@ the field holds:
     tp=1,2,4                one by one
     d_ff=0.5x,1x            times the model's own
     rate=2/s,4/s            arrivals per second
+    on=all                  every device there is
     model=llama-3.2-1b,surefire-1b
 """
 
@@ -27,6 +28,7 @@ from planner.data import search_path
 from planner.errors import SpecError, UnknownName, WrongType
 from planner.inputs.conditions import Conditions
 from planner.inputs.deployment import DeploymentSpec
+from planner.inputs.device import device_names
 from planner.inputs.engine import EngineSpec
 from planner.inputs.fields import validate
 from planner.inputs.model import ModelSpec
@@ -237,6 +239,7 @@ ALIASES = {a: o.name for o in OPTIONS.values() for a in o.aliases}
 ASKED: dict[str, Option] = {
     o.name: o for o in options_of(Question, "question", {*Conditions.model_fields} - {"tokens"})
 }
+ALL = "all"  # devices
 LOADS = ("batch", "concurrency", "burst", "rate", "trace")  # how requests come: one of them
 
 
@@ -360,6 +363,8 @@ def read_vary(texts: Sequence[str], flag: str = "--vary") -> dict[str, list[Any]
 
 
 def _values(o: Option, text: str, where: str) -> list[Any]:
+    if o.name == "on" and text == ALL:
+        return device_names()
     first, dots, rest = text.partition("..")
     if not dots or (o.kind == "text" and "/" in text):
         return [o.read(text, where)]

@@ -266,7 +266,7 @@ def resolve(c: Conditions) -> Deployment:
         usd, price_basis = c.usd_per_hour, "as given"
     else:
         prices = load_prices(c.prices)
-        usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis
+        usd, price_basis = prices.usd_per_hour.get(name, float("nan")), prices.basis(name)
     said = "; ".join(filter(None, read_as))
     unseen = bool(layer_kinds(c) - {*profile.layers})
     drains = c.workload.kind in ("burst", "trace")

@@ -17,7 +17,7 @@ def flags(name):
 # What a command has besides the options of the specs.
 OWN = {
     "recommend": "--details --why-not --export-hf --like --scenarios --devices --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
-    "predict": "--from --json --csv --plot --out --hardware-path",
+    "predict": "--from --json --csv --plot --out --quiet --hardware-path",
 }
 SPECS = {
     "recommend": {*ASKED, *(o.name for o in OPTIONS.values() if o.group != "model")},

@@ -19,6 +19,8 @@ ASKED = {
         *("budget", "llama-3-8b", "--ttft", "1s", "--tpot", "40ms", "--rate", "400/s"),
         *("--on", "h100-sxm", "--tp", "1"),
     ),
+    "edits": ("recommend", "--like", "llama-3.2-1b", "--tokens", "1e11"),
+    "explain": ("explain", "tpot_s"),
     "models": ("models", "list"),
     "laws": ("law", "list"),
     "hardware": ("hardware", "list"),

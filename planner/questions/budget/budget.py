@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from planner.errors import SpecError
 from planner.inputs.deployment import DEFAULT_DEVICE
+from planner.inputs.device import device_names
 from planner.inputs.engine import EngineSpec
 from planner.inputs.loading import load_model
 from planner.inputs.model import ModelSpec
@@ -22,7 +23,7 @@ from planner.results import Budget, Estimate, Plan
 from planner.scenario import legal
 from planner.scenario.evaluate import SIMULATED, Evaluated, evaluate
 from planner.scenario.intervals import estimates
-from planner.scenario.options import plain, seconds, settings_of
+from planner.scenario.options import ALL, plain, seconds, settings_of
 from planner.scenario.scenario import Scenario, conditions
 from planner.scenario.simulated import simulated
 from planner.serving.percentiles import Slo
@@ -47,6 +48,7 @@ def budget(
     tps: int | Sequence[int] = (1, 2, 4, 8),
     rate: str | float | None = None,
     command: str = "",
+    progress: Callable[[int], None] | None = None,
     engine: EngineSpec | str | None = None,
     workload: WorkloadSpec | None = None,
     **settings: Any,
@@ -61,11 +63,12 @@ def budget(
         itl: longest gap between two tokens.
         e2e: longest time to the last token.
         at: statistic at which they hold: mean, p50, p90, p95, p99.
-        on: hardware ids or paths.
+        on: hardware ids or paths; ``"all"``: every device there is.
         dtypes: weight formats to consider; one a device cannot compute in is left out.
         tps: tensor-parallel degrees to consider; one that cuts a head is left out.
         rate: arrivals to serve in all, ``"12/s"``; None: how much one replica carries.
         command: recorded in the result.
+        progress: called with the number of configurations searched so far.
         engine: the rest of the engine's settings.
         workload: lengths and the like.
         settings: any other option by name.
@@ -92,7 +95,8 @@ def budget(
     base = settings_of(engine, workload) | settings
     wanted = None if rate is None else conditions(rate=rate).workload.rate_per_s
     dtypes, tps = settings.pop("dtype", dtypes), settings.pop("tp", tps)
-    on, dtypes, tps = several(on, "on"), several(dtypes, "dtypes"), several(tps, "tps", int)
+    on = [d for o in several(on, "on") for d in (device_names() if o == ALL else [o])]
+    dtypes, tps = several(dtypes, "dtypes"), several(tps, "tps", int)
     grid = [{"on": d, "dtype": f, "tp": tp} for d in on for f in dtypes for tp in tps]
     scenarios = [at_rate(Scenario.of(spec, conditions(**base | row)), HARDLY) for row in grid]
     found = evaluate(scenarios)
@@ -100,7 +104,11 @@ def budget(
     fits = found.answered()
     require_possible(found, fits, slo)
     replicas = {i: Replica(found, i) for i in fits if within_bounds(found, i, slo)}
-    loads = {i: replica.max_load(slo) for i, replica in replicas.items()}
+    loads: dict[int, MaxLoad] = {}
+    for i, replica in replicas.items():
+        loads[i] = replica.max_load(slo)
+        if progress:
+            progress(len(loads))
     require_any_plan(found, loads, slo)
     most = {i: replica.most for i, replica in replicas.items()}
     plans = _plans(found, loads, wanted, slo, most)

@@ -17,8 +17,7 @@ READY_NATS, READY_SPEED = 0.002, 0.02
 
 
 def among(
-    table: Table, q: Question, base_legal: bool, p_target: Any, p_margin: Any, target: float,
-    legal: Any = True,
+    table: Table, q: Question, base_legal: bool, p_margin: Any, legal: Any = True,
 ) -> tuple[int | None, Mapping[int, int | None], Any, dict[str, int | None]]:  # fmt: skip
     """Choose among the rows of a table (row 0 the baseline), of those that are `legal`.
 
@@ -28,8 +27,7 @@ def among(
 
     def at(least: int) -> tuple[Any, dict[str, int | None]]:
         finalists = on_front(table, ready >= least)
-        sure = p_target, p_margin, target, q.confidence
-        return finalists, choose(table, finalists, base_legal, *sure)
+        return finalists, choose(table, finalists, base_legal, p_margin, q.confidence)
 
     best_at = {1: at(1)}
     tp_ready = q.tp_ready
@@ -71,18 +69,14 @@ def on_front(table: Table, among: Any) -> Any:
 
 
 def choose(
-    table: Table,
-    finalists: Any,
-    base_legal: bool,
-    p_target: Any,
-    p_margin: Any,
-    target: float,
-    confidence: float,
+    table: Table, finalists: Any, base_legal: bool, p_margin: Any, confidence: float
 ) -> dict[str, int | None]:
     """Return the row of each pick, the one to train first; None where no row qualifies.
 
     All are on the front, or the baseline: it competes where it is legal, so that no pick is worse
     than it for nothing. Ties in speed go to the lower loss: the order of rows changes nothing.
+    Whatever may be recommended may be the fastest: that one is never slower. With a margin of zero it is
+    the paper's own rule.
     """
     loss, speed = table["loss"], table["output_tokens_per_s"]
     rows = np.array([*[0] * base_legal, *finalists], dtype=int)
@@ -92,14 +86,13 @@ def choose(
         return int(good[np.lexsort((loss[good], by[good]))[0]]) if len(good) else None
 
     every = np.ones(len(loss), bool)
-    # The paper's own rule is on the mean, and the least confidence asked for.
-    as_low = (loss <= target + 1e-12) & (p_target >= confidence - 1e-9)
+    likely = p_margin >= confidence - 1e-9
     picks = {
-        "recommended": best(-speed, p_margin >= SURE - 1e-9),
+        "recommended": best(-speed, p_margin >= max(SURE, confidence) - 1e-9),
         "lowest_loss": best(loss, every),
-        "fastest": best(-speed, as_low),
+        "fastest": best(-speed, likely),
     }
     if "lifetime_usd" in table:
         # At one N the cheapest shape is on the front: serving cost falls with throughput.
-        picks["cheapest"] = best(table["lifetime_usd"], as_low)
+        picks["cheapest"] = best(table["lifetime_usd"], likely)
     return picks

@@ -200,13 +200,14 @@ def _bind(constraint: str, limit: float, value: float, relaxing: str) -> Binding
 
 
 def _sureness(q: Question, table: Table, row: int, finalists: Any, p_margin: Any) -> Binding | None:
-    """Price how sure the pick must be: the fastest shape that is within the margin as likely as not."""
+    """Price how sure the pick must be: the fastest shape of the least confidence asked for."""
     speed = table["output_tokens_per_s"]
-    likely = finalists[p_margin[finalists] >= 0.5]
-    buys = float(np.max(speed[likely], initial=0.0) / speed[row]) - 1
+    likely = finalists[p_margin[finalists] >= q.confidence]
+    fastest = likely[np.argmax(speed[likely])] if len(likely) else row
+    buys = float(speed[fastest] / speed[row]) - 1
     if buys < 0.005:
         return None
-    text = f"one as likely as not to be within it would serve {buys:+.0%} tokens/s"
+    text = f"one {p_margin[fastest]:.0%} sure would serve {buys:+.0%} tokens/s"
     name = f"at least {SURE:.0%} sure to lose at most {q.margin:g} nats"
     return _bind(name, SURE, float(p_margin[row]), text)
 

@@ -367,25 +367,23 @@ def _weighed(
     names = [*SHAPE, *RATIOS, *CANDIDATE]
     each = [[Evaluation(s.resolved, arch).table(names) for s in p.setups] for p in places]
     looks = _look(places, list(chain(*each)), [p.count() for p in places])
-    tables, drawn, p_target, p_margin, target = [], [], [], [], []
+    tables, drawn, p_margin = [], [], []
     for p, under, look in zip(places, each, looks, strict=True):
         q, law = p.question, p.resolved.trained
         table = {name: _of_each([t[name] for t in under], look.at) for name in names}
         require_sense(table, q)
         assert law
         draws = draw_losses(table, arch, law)
-        of, within = draws.p_at_most(q.max_loss), draws.p_at_most(q.max_loss, q.margin)
+        within = draws.p_at_most(q.max_loss, q.margin)
         if q.max_loss is None:  # the baseline is its own target
-            of[0] = within[0] = 1.0
+            within[0] = 1.0
         tables.append(table)
         drawn.append(draws)
-        p_target.append(of)
         p_margin.append(within)
-        target.append(q.max_loss or float(table["loss"][0]))
     legal, prices, losses, at = (
         np.stack([getattr(x, k) for x in looks]) for k in ("legal", "price", "loss", "at")
     )
-    of, within = np.stack(p_target), np.stack(p_margin)
+    within = np.stack(p_margin)
     rows: dict[str, int] = {}
     ways = 1.0
     for key, purpose in purposes.items():  # the mix first
@@ -397,14 +395,13 @@ def _weighed(
             "ready": tables[0]["ready"],
         }
         q = places[here[0]].question
-        goal = float(purpose.mean(np.array(target)[:, None])[0])
-        sure = of[here].min(axis=0), within[here].min(axis=0), goal
+        sure = within[here].min(axis=0)
         if key == "mix":
-            tp_ready, *_, picks = among(table, q, bool(ok[0]), *sure, ok)
+            tp_ready, *_, picks = among(table, q, bool(ok[0]), sure, ok)
             ways = 1.0 if q.any_shape or q.tp_ready else float(tp_ready or 1)
         else:  # what could be chosen for all could be for some
             finalists = np.append(on_front(table, ok & (table["ready"] >= ways)), rows["mix"])
-            picks = choose(table, finalists, bool(ok[0]), *sure, q.confidence)
+            picks = choose(table, finalists, bool(ok[0]), sure, q.confidence)
         lead = lead_of(picks)
         if lead is None:
             return None

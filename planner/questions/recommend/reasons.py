@@ -63,7 +63,7 @@ def why(pick: Candidate, baseline: Candidate, mine: Any, theirs: Any, over: str)
         parts.append(f"Loss differs by {difference:+.3f} nats: a tie at this evidence.")
     else:
         parts.append(
-            f"Loss differs by {difference:+.3f} nats (P(lower) = {versus.get('p_better', 0.5):.2f})."
+            f"Loss differs by {difference:+.3f} nats ({versus.get('p_better', 0.5):.0%} sure to be lower)."
         )
     points = 100 * (pick.accuracy.value - baseline.accuracy.value)
     if 0.05 <= abs(points) < 100 * RESOLVED_ACCURACY:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.columns import Table, shared, stack, take
+from planner.columns import Arch, Table, shared, stack, take
 from planner.errors import SpecError
 from planner.inputs.hf_export import to_hf
 from planner.inputs.law import SETS, load_law
@@ -25,7 +25,7 @@ from planner.picks import SURE, title
 from planner.questions.asking import asked, several
 from planner.questions.recommend.baseline import baseline, baseline_words
 from planner.questions.recommend.budgeted import sized
-from planner.questions.recommend.choice import OBJECTIVES, among, lead_of
+from planner.questions.recommend.choice import OBJECTIVES, among, choose, lead_of
 from planner.questions.recommend.limits import (
     Tally,
     binding,
@@ -39,12 +39,13 @@ from planner.questions.recommend.pareto import Front, join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
-from planner.scenario.evaluate import CANDIDATE, RATIOS, SHAPE, Evaluation, see
+from planner.scenario.evaluate import CANDIDATE, MEANS, RATIOS, SHAPE, Evaluation, arrives
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
 from planner.scenario.joint import Block, evaluate_joint
 from planner.scenario.legal import require_weights_fit, too_long
 from planner.scenario.options import question
-from planner.scenario.scenario import Resolved, Scenario, Terms
+from planner.scenario.scenario import Resolved, Scenario, Terms, rows_of
+from planner.scenario.simulated import Job, Seen, simulate_all
 from planner.warnings import serving_warnings
 
 Progress = Callable[[int], None]
@@ -232,6 +233,8 @@ class Weighed:
     ]  # the pick to train by how many ways heads divide, where looked at
     finalists: Any  # rows on the front, of shapes that divide so
     chosen: dict[str, int | None]
+    seen: Mapping[int, Seen]  # what was simulated of rows: the picks' and those next to them
+    shown: Table  # with those figures
 
     @cached_property
     def base(self) -> Candidate:
@@ -251,7 +254,7 @@ class Weighed:
 
     def model(self, name: str, row: int) -> ModelSpec:
         """Return one row as a model."""
-        return llama_candidate(*(self.table[key][row] for key in SHAPE), name=name)
+        return _model(name, self.table, row)
 
     def candidate(self, name: str, row: int, **more: Any) -> Candidate:
         """Return one row as a candidate."""
@@ -261,6 +264,8 @@ class Weighed:
         """Return one row as a candidate, with how it stands against the baseline and the target."""
         c, speed = self.draws.compare(row, 0), self.table["output_tokens_per_s"]
         same = all(self.table[key][row] == self.table[key][0] for key in SHAPE)
+        if row in self.seen and 0 in self.seen:  # of what stands beside it
+            speed = self.shown["output_tokens_per_s"]
         ratio = float(speed[row] / speed[0])
         return self.candidate(
             name,
@@ -286,10 +291,10 @@ class Weighed:
 
         The search ranks by the closed form, whose figures those of the front are.
         """
-        s = Scenario.of(found.model, self.question)
-        one = self.evaluation(row)
-        if (seen := see(one, s)) is None:
+        if (seen := self.seen.get(row)) is None:
             return found
+        one = self.evaluation(row)
+        one.see([seen])
         said = estimates(one.table(CANDIDATE), 0, self.resolved.deployment, SERVING, seen)
         return found.model_copy(update={"metrics": found.metrics | said})
 
@@ -311,8 +316,61 @@ def weigh(space: Space, r: Resolved, kept: Table, n: float) -> Weighed:
         p_target[0] = p_margin[0] = 1.0
     base_legal = all((x.value(table)[0] <= x.at_most) for x in limits_of(q))
     sure = p_target, p_margin, target
-    tp_ready, leads, finalists, chosen = among(table, q, base_legal, *sure)
-    return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen)
+    tp_ready, leads, finalists, chosen = among(table, q, base_legal, p_margin)
+    seen: dict[int, Seen] = {}
+    told = table
+    if arrives(Scenario.of(_model("baseline", table, 0), q)):
+        every = contenders(table, q, p_margin, finalists, chosen)
+        told, seen = shown(table, r, arch, q, every)
+        chosen = by_what_is_shown(told, q, p_margin, every, base_legal=base_legal, before=chosen)
+    return Weighed(q, space, r, table, draws, *sure, tp_ready, leads, finalists, chosen, seen, told)
+
+
+FEW = 3  # of the next fastest that are simulated, too, before one is chosen
+
+
+def contenders(
+    table: Table, q: Question, p_margin: Any, finalists: Any, chosen: Mapping[str, int | None]
+) -> list[int]:
+    """Return the baseline, the picks by the closed form, and the few that a simulation may prefer."""
+    by_speed = finalists[np.argsort(-table["output_tokens_per_s"][finalists])]
+    near = [by_speed[p_margin[by_speed] >= least][:FEW] for least in (q.confidence, SURE)]
+    picks = [row for row in chosen.values() if row is not None]
+    return list(dict.fromkeys(map(int, (0, *picks, *np.concatenate(near)))))
+
+
+def shown(
+    table: Table, r: Resolved, arch: Arch, q: Question, every: Sequence[int]
+) -> tuple[Table, dict[int, Seen]]:
+    """Simulate rows, and return the table with what is then printed of them."""
+    looked = [Evaluation(r, take(arch, row)) for row in every]
+    jobs = [
+        Job(Scenario.of(_model("shape", table, row), q), rows_of(one.system, 0))
+        for row, one in zip(every, looked, strict=True)
+    ]
+    seen = simulate_all(jobs)
+    names = [n for n in (*MEANS, "lifetime_usd") if n in table]
+    found = table | {name: np.array(table[name], dtype=float) for name in names}
+    for row, one, said in zip(every, looked, seen, strict=True):
+        one.see([said])
+        for name in names:
+            found[name][row] = np.ravel(one[name])[0]
+    return found, dict(zip(every, seen, strict=True))
+
+
+def by_what_is_shown(
+    told: Table, q: Question, p_margin: Any, every: Sequence[int], *, base_legal: bool,
+    before: Mapping[str, int | None],
+) -> dict[str, int | None]:  # fmt: skip
+    """Choose again, by the figures that are printed, among the rows that were simulated."""
+    met = np.logical_and.reduce([x.value(told) <= x.at_most for x in limits_of(q)])
+    left = np.array([row for row in every[1:] if met[row]] or every[1:], dtype=int)
+    again = choose(told, left, base_legal and bool(met[0]), p_margin, q.confidence)
+    return {name: before[name] if row is None else row for name, row in again.items()}
+
+
+def _model(name: str, table: Table, row: int) -> ModelSpec:
+    return llama_candidate(*(table[key][row] for key in SHAPE), name=name)
 
 
 def require_sense(table: Table, q: Question) -> None:
@@ -366,10 +424,10 @@ def law_spread(w: Weighed) -> Warned:
     arch = take(w.draws.arch, [0, row])
     alone = {name: draw_losses(pair, arch, replace(r.trained, law=load_law(name))) for name in SETS}
     each = ", ".join(
-        f"{d.p_at_most(q.max_loss, q.margin)[1]:.2f} under {name}" for name, d in alone.items()
+        f"{d.p_at_most(q.max_loss, q.margin)[1]:.0%} under {name}" for name, d in alone.items()
     )
     words = (
-        f"P(at most {q.margin:g} nats lost) of the recommended pick is {w.p_margin[row]:.2f} averaged "
+        f"the recommended pick is {w.p_margin[row]:.0%} sure to lose at most {q.margin:g} nats averaged "
         f"over published sets of shape coefficients: {each}; --law takes one"
     )
     return Warned(code="law-spread", message=words)

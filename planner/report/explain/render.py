@@ -4,7 +4,8 @@ import math
 import re
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -82,12 +83,14 @@ def as_text(
         shown = [s for s in d.steps if s.name in first]
     table = Table(box=None, padding=(0, 1), pad_edge=False, show_header=numeric)
     table.add_column("step", overflow="fold", min_width=18)
-    table.add_column("formula", overflow="fold", ratio=1)
+    formulas = [Broken("= " + formula(step.formula, d.phase)) for step in shown]
+    least = max((x.least for x in formulas), default=1)
+    table.add_column("formula", overflow="fold", ratio=1, min_width=least)
     if numeric:
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
-    for step in shown:
-        cells = [Text(_bare(step.name, d.phase)), Text("= " + formula(step.formula, d.phase))]
+    for step, written in zip(shown, formulas, strict=True):
+        cells: list[Any] = [Text(_bare(step.name, d.phase)), written]
         table.add_row(*cells, *([value(step), share(step)] if numeric else []))
     top = d.steps[0]
     parts: list[Any] = [table]
@@ -105,6 +108,33 @@ def as_text(
         parts += [Text(""), _inputs(leaves if everything else leaves[:inputs])]
         parts += [Text(""), Text("share: how many percent the result moves for one percent", "dim")]
     return Group(*parts)
+
+
+class Broken:
+    """A formula broken after operators alone: no name and no number is cut."""
+
+    def __init__(self, text: str) -> None:
+        """Hold it until the width is known."""
+        self.parts = re.findall(r"[^\s*/+(),-]*[\s*/+(),-]*", text)
+
+    @property
+    def least(self) -> int:
+        """The columns it needs."""
+        return max(len(p.rstrip()) for p in self.parts)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Say how wide it is at least, and at most."""
+        return Measurement(self.least, sum(map(len, self.parts)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Fill line after line."""
+        line = ""
+        for part in self.parts:
+            if line and len(line) + len(part.rstrip()) > options.max_width:
+                yield Text(line.rstrip(), no_wrap=True, overflow="ignore")
+                line = ""
+            line += part
+        yield Text(line.rstrip(), no_wrap=True, overflow="ignore")
 
 
 def _words(name: str) -> str:
