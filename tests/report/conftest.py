@@ -7,6 +7,7 @@ import pytest
 from planner.inputs.question import Question
 from planner.questions.budget.budget import budget
 from planner.questions.predict import predict
+from planner.questions.recommend.edits import edits
 from planner.questions.recommend.mix import recommend_mix
 from planner.questions.recommend.recommend import recommend
 from planner.questions.what_if import what_if
@@ -78,9 +79,15 @@ def mixed():
 
 
 @pytest.fixture(scope="session")
-def samples(recommended, mixed, predicted, varied, budgeted):
+def edited():
+    """Return the edits of a model."""
+    return edits("llama-3.2-1b", "100B")
+
+
+@pytest.fixture(scope="session")
+def samples(recommended, mixed, edited, predicted, varied, budgeted):
     """Return one result of every kind."""
-    every = (recommended, mixed, predicted, varied, budgeted, VALIDATED, FIT)
+    every = (recommended, mixed, edited, predicted, varied, budgeted, VALIDATED, FIT)
     return {r.kind: r for r in every}
 
 
