@@ -116,3 +116,21 @@ def planner(capsys, monkeypatch):
         return Run(int(code), out, err)
 
     return run
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """Give a Ray cluster of two nodes on this machine, connected, and the second of them."""
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster, second
+    ray.shutdown()
+    cluster.shutdown()

@@ -53,6 +53,16 @@ Devices = Annotated[
         help="Most devices of a scenario: tp, pp and replicas that are not given are chosen.",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Search over a Ray cluster: auto, HOST:PORT."),
+]
+Journal = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", metavar="FILE", help="Keep what is searched there, and go on from it."
+    ),
+]
 SIZE = ("tokens", "params")
 CROSSED = ("on", "dtype", "concurrency", "batch", "tp", "input_tokens", "output_tokens")
 
@@ -70,6 +80,8 @@ def recommend(
     devices: Devices = None,
     train_flops: TrainFlops = None,
     serve_tokens: ServeTokens = None,
+    ray: Ray = None,
+    journal: Journal = None,
     like: Like = None,
     **settings: Any,
 ) -> None:
@@ -86,6 +98,7 @@ def recommend(
         others = {
             "--why-not": why_not, "--scenarios": scenarios, "--train-flops": train_flops,
             "--serve-tokens": serve_tokens, "--details": details, "--devices": devices,
+            "--ray": ray, "--journal": journal,
         }  # fmt: skip
         found = _edits(like, settings, others)
         if export_hf:
@@ -93,6 +106,7 @@ def recommend(
         return form.show(found)
     require_size(settings, train_flops)
     settings |= {"train_flops": train_flops, "serve_tokens": serve_tokens}
+    settings |= {"ray": ray, "journal": journal}
     mix = read_mix(scenarios) if scenarios else crossed(settings, CROSSED, devices)
     if mix is None:
         result = _search(settings, why_not or [], form.quiet)

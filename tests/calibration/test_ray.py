@@ -20,26 +20,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def cluster(monkeypatch):
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
-    second = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    ray.init(address=cluster.address, log_to_driver=False)
-    yield cluster, second
-    ray.shutdown()
-    cluster.shutdown()
-
-
-def test_a_killed_node_loses_nothing_and_repeats_nothing(cluster, tmp_path):
+def test_a_killed_node_loses_nothing_and_repeats_nothing(two_nodes, tmp_path):
     """Every run finishes exactly once; what was under way on the dead node is done elsewhere."""
-    cluster, second = cluster
+    cluster, second = two_nodes
     diary, store = tmp_path / "diary.txt", tmp_path / "runs.jsonl"
 
     def work(job):

@@ -16,7 +16,7 @@ def flags(name):
 
 # What a command has besides the options of the specs.
 OWN = {
-    "recommend": "--details --why-not --export-hf --like --scenarios --devices --train-flops --serve-tokens --top --json --csv --plot --out --quiet --hardware-path",
+    "recommend": "--details --why-not --export-hf --like --scenarios --devices --train-flops --serve-tokens --ray --journal --top --json --csv --plot --out --quiet --hardware-path",
     "predict": "--from --json --csv --plot --out --quiet --hardware-path",
 }
 SPECS = {
@@ -59,6 +59,8 @@ def test_pareto_asks_in_the_same_words():
             "--devices",
             "--train-flops",
             "--serve-tokens",
+            "--ray",
+            "--journal",
         ]
     }
 

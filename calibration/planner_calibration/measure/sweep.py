@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planner import limits
-from planner.errors import MissingExtra
+from planner import cluster, limits
 from planner.inputs.measurement import Measurement
 from planner_calibration import runs
 
@@ -151,29 +150,8 @@ def _on_pool(
 def _on_ray(
     todo: Sequence[Planned], work: Work, address: str, gpus: float | None, retries: int
 ) -> Generator[Sequence[Measurement]]:
-    """Yield rows as they finish anywhere in the cluster; Ray restarts what a dead node was running."""
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra.of("ray", extra="cluster") from None
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(address=address, log_to_driver=False)
-    try:
-        if gpus is None:
-            gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=retries, retry_exceptions=False)(
-            _whole
-        )
-        waiting = {remote.remote(work, p.job): p for p in todo}
-        while waiting:
-            (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
-            p = waiting.pop(ready)
-            try:
-                row = ray.get(ready)
-            except ray.exceptions.RayError as error:
-                row = p.failed(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-            yield row
-    finally:
-        if ours:
-            ray.shutdown()
+    """Yield rows as they finish anywhere in the cluster."""
+    with cluster.connected(address) as ray:
+        jobs = ((p, p.job) for p in todo)
+        for p, rows in cluster.spread(ray, _whole, jobs, (work,), gpus=gpus, retries=retries):
+            yield p.failed(rows.words) if isinstance(rows, cluster.Lost) else rows

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,8 @@ from planner.questions.asking import asked
 from planner.questions.recommend.baseline import baseline
 from planner.questions.recommend.budgeted import sized
 from planner.questions.recommend.choice import OBJECTIVES, among, choose, lead_of, on_front
-from planner.questions.recommend.pareto import Front, join
+from planner.questions.recommend.pareto import join
 from planner.questions.recommend.places import (
-    Count,
     Looked,
     Place,
     Setup,
@@ -37,13 +37,14 @@ from planner.questions.recommend.places import (
     scenario_question,
     stated,
 )
-from planner.questions.recommend.recommend import Progress, require_sense
+from planner.questions.recommend.recommend import require_sense
+from planner.questions.recommend.search import Count, Left, Progress, Spread, search
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Mix, MixedShape, Regret
 from planner.scenario.evaluate import CANDIDATE, MEANS, RATIOS, SHAPE, Evaluation, see
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates
-from planner.scenario.joint import Block, evaluate_joint
-from planner.scenario.scenario import Scenario
+from planner.scenario.joint import Block
+from planner.scenario.scenario import Resolved, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def recommend_mix(
     train_flops: str | float | None = None,
     serve_tokens: str | float | None = None,
     devices: int | None = None,
+    ray: str | None = None,
+    journal: str | Path | None = None,
     command: str = "",
     progress: Progress | None = None,
     **settings: Any,
@@ -89,6 +92,8 @@ def recommend_mix(
         train_flops: of the whole training, ``"1e22"``, in place of size and tokens.
         serve_tokens: to be served after such a training, which moves its choice.
         devices: the most that a scenario may take which states no number of its own.
+        ray: address of a Ray cluster to search over, ``"auto"`` or ``"host:port"``.
+        journal: file that keeps what is searched; asked again with it, the search goes on from there.
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of rows evaluated so far: shapes times scenarios.
         settings: options that all scenarios share, but for those that state their own.
@@ -136,10 +141,11 @@ def recommend_mix(
             )
         places = [replace(p, by_money=True) for p in places]
     purposes = _purposes(places, mix.share == "money")
-    found = _choose(space, n, places, purposes, progress)
+    spread = Spread.of(ray, journal)
+    found = _choose(space, n, places, purposes, progress, spread)
     if found.depth in space.caps:
         # Where only the end of the search says how deep, nothing does: the law's own depth stays.
-        found = _choose(space.at_reference_depth(), n, places, purposes, progress)
+        found = _choose(space.at_reference_depth(), n, places, purposes, progress, spread)
     return Mix(
         command=command,
         inputs=found.places[0].question,
@@ -159,7 +165,7 @@ def recommend_mix(
 
 def _choose(
     space: Space, n: float, places: Sequence[Place], purposes: Mapping[str, "Purpose"],
-    progress: Progress | None,
+    progress: Progress | None, spread: Spread | None,
 ) -> "Chosen":  # fmt: skip
     """Search the space, on more devices where those are not enough, and choose for every purpose.
 
@@ -167,37 +173,38 @@ def _choose(
         Infeasible: nothing fits a scenario, named, or all of them together.
 
     """
-    counts = [p.count() for p in places]
-    kept, evaluated = _search(space, places, counts, purposes, progress)
-    if any(p.after(count) for p, count in zip(places, counts, strict=True)):
-        settled = [_settled(space, p, count) for p, count in zip(places, counts, strict=True)]
-        places, counts = [p for p, _ in settled], [count for _, count in settled]
-        if all(np.isfinite(count.fewest) for count in counts):
-            counts = [p.count() for p in places]
-            kept, evaluated = _search(space, places, counts, purposes, progress)
-    for p, count in zip(places, counts, strict=True):
+    left = search(space, Shapes(places, purposes), progress, spread)
+    if any(p.after(count) for p, count in zip(places, left.counts, strict=True)):
+        settled = [
+            _settled(space, p, count, spread) for p, count in zip(places, left.counts, strict=True)
+        ]
+        places, left.counts = [p for p, _ in settled], [count for _, count in settled]
+        if all(np.isfinite(count.fewest) for count in left.counts):
+            left = search(space, Shapes(places, purposes), progress, spread)
+    for p, count in zip(places, left.counts, strict=True):
         if not count.tally.n_feasible:
             raise p.infeasible(count)
-    chosen = None if kept is None else _weighed(space, n, places, purposes, kept, evaluated)
+    kept = _shapes(left)
+    chosen = None if kept is None else _weighed(space, n, places, purposes, kept, left.n)
     if chosen is None:
+        alone = zip(places, left.counts, strict=True)
         raise Infeasible(
             "no shape meets the limits of all scenarios together",
             hint="loosen one, or give one more devices; shapes that meet each alone: "
-            + ", ".join(
-                f"{p.name} {c.tally.n_feasible:,}" for p, c in zip(places, counts, strict=True)
-            ),
+            + ", ".join(f"{p.name} {c.tally.n_feasible:,}" for p, c in alone),
         )
     return chosen
 
 
-def _settled(space: Space, place: Place, count: Count) -> tuple[Place, Count]:
+def _settled(
+    space: Space, place: Place, count: Count, spread: Spread | None
+) -> tuple[Place, Count]:
     """Return a place on the fewest devices that are enough for it, and what was met on as many."""
     while (other := place.after(count)) is not None:
         place = other
         if np.isfinite(count.fewest):
             break
-        count = place.count()
-        _search(space, [place], [count], {}, None)
+        (count,) = search(space, Shapes([place], {}), None, spread).counts
     return place, count
 
 
@@ -217,51 +224,55 @@ def _purposes(places: Sequence[Place], of_money: bool) -> dict[str, Purpose]:
     return found
 
 
-def _search(
-    space: Space,
-    places: Sequence[Place],
-    counts: Sequence[Count],
-    purposes: Mapping[str, Purpose],
-    progress: Progress | None,
-) -> tuple[Table | None, int]:
-    """Return the shapes on the front of any of the purposes, and how many rows were evaluated."""
-    names = dict.fromkeys([*OBJECTIVES, "ready", *(x.column for p in places for x in p.limits)])
-    running = {key: Front() for key in purposes}
-    under = [setup.resolved for p in places for setup in p.setups]
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What places look for: the front of loss and price for every purpose."""
 
-    def best_of(blocks: Iterator[Block]) -> tuple[list[Count], dict[str, Table | None], int]:
-        own, n = [p.count() for p in places], 0
-        best = {key: Front(beside=front) for key, front in running.items()}
-        for block in blocks:
-            looks = _look(places, [block.shapes | t for t in block.tables], own)
-            legal, prices, losses = (
-                np.stack([getattr(x, k) for x in looks]) for k in ("legal", "price", "loss")
-            )
-            for key, purpose in purposes.items():
-                ok = np.flatnonzero(legal[list(purpose.places)].all(axis=0))
-                seen = {name: block.shapes[name][ok] for name in SHAPE}
-                seen["ready"] = block.tables[0]["ready"][ok]
-                seen["loss"] = purpose.mean(losses)[ok]
-                seen["output_tokens_per_s"] = 1 / purpose.price(prices)[ok]
-                best[key].add(seen)
-            n += len(block) * len(under)
-        return own, {k: f.all_levels() for k, f in best.items()}, n
+    places: Sequence[Place]
+    purposes: Mapping[str, Purpose]
 
-    evaluated = 0
-    for found, fronts, n in evaluate_joint(space.chunks(), under, tuple(names), best_of):
-        for count, more in zip(counts, found, strict=True):
-            count.merge(more)
-        for key, table in fronts.items():
-            if table is not None:
-                running[key].add(table)
-        evaluated += n
-        if progress:
-            progress(evaluated)
-    if "mix" not in running or running["mix"].all_levels() is None:
-        return None, evaluated
-    tables = [t for f in running.values() if (t := f.all_levels()) is not None]
-    rows = np.unique(np.stack([join(tables)[name] for name in SHAPE], axis=1), axis=0)
-    return dict(zip(SHAPE, rows.T, strict=True)), evaluated
+    @property
+    def under(self) -> Sequence[Resolved]:
+        """Every setup of every place."""
+        return [setup.resolved for p in self.places for setup in p.setups]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives, and what limits look at."""
+        limits = (x.column for p in self.places for x in p.limits)
+        return tuple(dict.fromkeys([*OBJECTIVES, "ready", *limits]))
+
+    @property
+    def fronts(self) -> tuple[str, ...]:
+        """One a purpose."""
+        return tuple(self.purposes)
+
+    def counts(self) -> list[Count]:
+        """Return counts of nothing, one a place."""
+        return [p.count() for p in self.places]
+
+    def look(self, block: Block, counts: list[Count]) -> Iterator[tuple[str, Table]]:
+        """Yield the rows that every place of a purpose serves as asked."""
+        looks = _look(self.places, [block.shapes | t for t in block.tables], counts)
+        legal, prices, losses = (
+            np.stack([getattr(x, k) for x in looks]) for k in ("legal", "price", "loss")
+        )
+        for key, purpose in self.purposes.items():
+            ok = np.flatnonzero(legal[list(purpose.places)].all(axis=0))
+            seen = {name: block.shapes[name][ok] for name in SHAPE}
+            seen["ready"] = block.tables[0]["ready"][ok]
+            seen["loss"] = purpose.mean(losses)[ok]
+            seen["output_tokens_per_s"] = 1 / purpose.price(prices)[ok]
+            yield key, seen
+
+
+def _shapes(left: Left) -> Table | None:
+    """Return the shapes on any front, each once; None where the mix has none."""
+    if "mix" not in left.fronts:
+        return None
+    every = join([{name: t[name] for name in SHAPE} for t in left.fronts.values()])
+    rows = np.unique(np.stack([every[name] for name in SHAPE], axis=1), axis=0)
+    return dict(zip(SHAPE, rows.T, strict=True))
 
 
 def _look(

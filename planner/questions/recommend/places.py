@@ -20,6 +20,7 @@ from planner.errors import Infeasible, PlannerError, UnknownName
 from planner.inputs.question import Question
 from planner.questions.recommend.limits import Limit, Tally, limits_of
 from planner.questions.recommend.recommend import resolve_question
+from planner.questions.recommend.search import Count
 from planner.results import Layout
 from planner.scenario.legal import TP_DEGREES, too_long, whole_heads
 from planner.scenario.options import ALIASES, ASKED, OPTIONS, option, question
@@ -76,19 +77,6 @@ class Looked:
     price: Any  # of a token
     loss: Any
     at: Any  # number of the setup
-
-
-@dataclass(slots=True)
-class Count:
-    """What was met of a place's rows."""
-
-    tally: Tally
-    fewest: float = np.inf  # devices on which a shape is served as asked
-
-    def merge(self, other: "Count") -> None:
-        """Add what was counted of other rows."""
-        self.tally.merge(other.tally)
-        self.fewest = min(self.fewest, other.fewest)
 
 
 @dataclass(frozen=True, slots=True)

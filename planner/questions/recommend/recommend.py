@@ -6,9 +6,10 @@ locally.]
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from planner.questions.recommend.baseline import baseline, baseline_words
 from planner.questions.recommend.budgeted import sized
 from planner.questions.recommend.choice import OBJECTIVES, among, choose, lead_of
 from planner.questions.recommend.limits import (
+    Limit,
     Tally,
     binding,
     checks,
@@ -35,20 +37,20 @@ from planner.questions.recommend.limits import (
     limits_of,
     shape_asked,
 )
-from planner.questions.recommend.pareto import Front, join, rows
+from planner.questions.recommend.pareto import join, rows
 from planner.questions.recommend.reasons import seconds_by_operator, to_verify, why
+from planner.questions.recommend.search import Count, Progress, Spread
+from planner.questions.recommend.search import search as search_space
 from planner.questions.recommend.space import Space, arch_of, space_for
 from planner.results import Candidate, Estimate, Recommendation, Warned, WhyNot
 from planner.scenario.evaluate import CANDIDATE, MEANS, RATIOS, SHAPE, Evaluation, arrives
 from planner.scenario.intervals import Draws, candidate, draw_losses, estimates, law_warnings
-from planner.scenario.joint import Block, evaluate_joint
+from planner.scenario.joint import Block
 from planner.scenario.legal import require_weights_fit, too_long
 from planner.scenario.options import question
 from planner.scenario.scenario import Resolved, Scenario, Terms, rows_of
 from planner.scenario.simulated import Job, Seen, simulate_all
 from planner.warnings import serving_warnings
-
-Progress = Callable[[int], None]
 
 
 @asked('recommend("3B", "100B", on="h100-sxm")')
@@ -58,6 +60,8 @@ def recommend(
     *,
     train_flops: str | float | None = None,
     serve_tokens: str | float | None = None,
+    ray: str | None = None,
+    journal: str | Path | None = None,
     command: str = "",
     progress: Progress | None = None,
     why_not: str | Sequence[str] = (),
@@ -70,6 +74,8 @@ def recommend(
         tokens: training tokens, ``"100B"`` or a number.
         train_flops: of the whole training, ``"1e22"``, in place of size and tokens, which it chooses.
         serve_tokens: to be served after such a training, which moves its choice.
+        ray: address of a Ray cluster to search over, ``"auto"`` or ``"host:port"``.
+        journal: file that keeps what is searched; asked again with it, the search goes on from there.
         command: the command line that reproduces the answer, recorded in it.
         progress: called with the number of shapes evaluated so far.
         why_not: shapes to explain: which limit each breaks, its value and the bound.
@@ -107,7 +113,8 @@ def recommend(
     n = space.n_non_embedding(q.params)
     resolved = resolve_question(q, n)
     tally = Tally(limits_of(q))
-    kept = search(space, resolved, tally, progress)
+    spread = Spread.of(ray, journal)
+    kept = search(space, resolved, tally, progress, spread)
     if kept is None:
         raise tally.infeasible(q)
     found = weigh(space, resolved, kept, n)
@@ -115,7 +122,7 @@ def recommend(
     if space.caps and capped:
         # Where only the end of the search says how deep, nothing does: the law's own depth stays.
         space, tally = space.at_reference_depth(), Tally(tally.limits)
-        kept = search(space, resolved, tally, progress)
+        kept = search(space, resolved, tally, progress, spread)
         if kept is None:
             raise tally.infeasible(q)
         found = weigh(space, resolved, kept, n)
@@ -187,32 +194,50 @@ def resolve_question(q: Question, n: float) -> Resolved:
     return resolved
 
 
-def search(
-    space: Space, r: Resolved, tally: Tally, progress: Progress | None = None
-) -> Table | None:
-    """Evaluate the whole space and return the front of every level, feasible rows only.
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What one question looks for: the front of loss and speed, feasible rows only.
 
     Only what is chosen by is computed: the two objectives, and what a limit looks at.
     """
-    running = Front()
-    asked = dict.fromkeys([*OBJECTIVES, "ready", *(limit.column for limit in tally.limits)])
-    if r.terms:
-        asked["lifetime_usd"] = None
 
-    def best_of(blocks: Iterator[Block]) -> tuple[Tally, Table | None]:
-        own, best = Tally(tally.limits), Front(beside=running)
-        for block in blocks:
-            table = block.shapes | block.tables[0]
-            best.add(rows(table, own.keep(table)))
-        return own, best.all_levels()
+    resolved: Resolved
+    limits: Sequence[Limit]
 
-    for own, best in evaluate_joint(space.chunks(), [r], tuple(asked), best_of):
-        tally.merge(own)
-        if best is not None:
-            running.add(best)
-        if progress:
-            progress(tally.n_evaluated)
-    return running.all_levels()
+    @property
+    def under(self) -> Sequence[Resolved]:
+        """The conditions."""
+        return (self.resolved,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives, and what limits look at."""
+        asked = dict.fromkeys([*OBJECTIVES, "ready", *(limit.column for limit in self.limits)])
+        return (*asked, *["lifetime_usd"] * bool(self.resolved.terms))
+
+    @property
+    def fronts(self) -> tuple[str, ...]:
+        """The only one."""
+        return ("front",)
+
+    def counts(self) -> list[Count]:
+        """Return a count of nothing."""
+        return [Count(Tally(list(self.limits)))]
+
+    def look(self, block: Block, counts: list[Count]) -> Iterator[tuple[str, Table]]:
+        """Yield the rows that meet every limit."""
+        table = block.shapes | block.tables[0]
+        yield "front", rows(table, counts[0].tally.keep(table))
+
+
+def search(
+    space: Space, r: Resolved, tally: Tally, progress: Progress | None = None,
+    spread: Spread | None = None,
+) -> Table | None:  # fmt: skip
+    """Evaluate the whole space and return the front of every level, feasible rows only."""
+    left = search_space(space, Shapes(r, tally.limits), progress, spread)
+    tally.merge(left.counts[0].tally)
+    return left.fronts.get("front")
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,35 @@ class Space:
     layers: tuple[int, ...]
     head_dims: tuple[int, ...]
     caps: tuple[int, ...] = ()  # depths at and next to which the search stops, not the law
+    widths: Range | None = None  # a part of it: d_model from and to
 
     def at_reference_depth(self) -> "Space":
         """Return the part of the space at the depth the law is read at."""
         n = self.n_non_embedding(self.question.params)
         return replace(self, layers=(int(reference_depth(n)),), caps=())
+
+    def pieces(self, rows: int) -> Iterator["Space"]:
+        """Yield parts of at least about `rows` shapes, the last of a depth and head size with what is left.
+
+        They are cut by what is known before shapes are made, always alike.
+        """
+        for n_layers in self.layers:
+            for head_dim in self.head_dims:
+                part, held = list[float](), 0
+                for d_model in self._widths():
+                    counted = self._counted(n_layers, d_model, head_dim)
+                    n = 0 if counted is None else int(counted[-1].sum())
+                    part, held = part + [d_model] * bool(n), held + n
+                    if held >= rows:
+                        yield self._part(n_layers, head_dim, part)
+                        part, held = [], 0
+                if part:
+                    yield self._part(n_layers, head_dim, part)
+
+    def _part(self, n_layers: int, head_dim: int, widths: list[float]) -> "Space":
+        return Space(
+            self.question, (n_layers,), (head_dim,), widths=(float(widths[0]), float(widths[-1]))
+        )
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Arch]:
         """Yield columns of at most about `rows` shapes; n_layers and head_dim are single numbers."""
@@ -60,8 +84,8 @@ class Space:
         row = (float(n_layers), d_model, n_heads, n_kv_heads, float(head_dim), d_ff, vocab_size)
         return arch_of(dict(zip(SHAPE, row, strict=True)))
 
-    def _by_width(self, n_layers: int, head_dim: int, rows: int) -> Iterator[Any]:
-        """Yield (d_model, n_heads, n_kv_heads, d_ff) arrays, one width (or part of one) at a time."""
+    def _widths(self) -> Any:
+        """Return the d_model on the grid, from a little outside the range each row is held to."""
         q = self.question
         root = self.n_non_embedding(q.params) ** 0.5
         low, high = q.d_over_sqrt_n
@@ -69,16 +93,35 @@ class Space:
         slack = 1.1 if q.params_kind == "non-embedding" else 2.0
         first = max(1, int(low * root / slack / q.align))
         last = int(high * root * slack / q.align) + 1
-        for d_model in np.arange(first, last + 1, dtype=float) * q.align:
-            off = self.off_matrices(n_layers, d_model)
-            n_low = (q.params * (1 - q.tolerance) - off) / n_layers
-            n_high = (q.params * (1 + q.tolerance) - off) / n_layers
-            if n_high <= 0:
-                continue
-            pairs = self._heads(d_model, head_dim, n_high)
-            if len(pairs[0]):
-                n = (n_low, n_high)
-                yield from self._with_d_ff(n_layers, d_model, head_dim, pairs, n, rows)
+        found = np.arange(first, last + 1, dtype=float) * q.align
+        if self.widths is None:
+            return found
+        return found[(found >= self.widths[0]) & (found <= self.widths[1])]
+
+    def _counted(self, n_layers: int, d_model: float, head_dim: int) -> tuple[Any, ...] | None:
+        """Return the heads that fit a width, the first multiple of `align` d_ff may be, and how many."""
+        q = self.question
+        off = self.off_matrices(n_layers, d_model)
+        n_low = (q.params * (1 - q.tolerance) - off) / n_layers
+        n_high = (q.params * (1 + q.tolerance) - off) / n_layers
+        if n_high <= 0:
+            return None
+        heads, kv_heads = self._heads(d_model, head_dim, n_high)
+        if not len(heads):
+            return None
+        r_low, r_high = q.mlp_attn_ratio
+        attention = d_model * head_dim * (2 * heads + 2 * kv_heads)
+        per_unit = 3 * d_model * q.align
+        first = np.ceil(np.maximum(n_low - attention, r_low * attention) / per_unit - 1e-9)
+        last = np.floor(np.minimum(n_high - attention, r_high * attention) / per_unit + 1e-9)
+        first = np.maximum(first, 1)
+        return heads, kv_heads, first, np.maximum(last - first + 1, 0).astype(np.int64)
+
+    def _by_width(self, n_layers: int, head_dim: int, rows: int) -> Iterator[Any]:
+        """Yield (d_model, n_heads, n_kv_heads, d_ff) arrays, one width (or part of one) at a time."""
+        for d_model in self._widths():
+            if (counted := self._counted(n_layers, d_model, head_dim)) is not None:
+                yield from self._with_d_ff(n_layers, d_model, head_dim, counted, rows)
 
     def _heads(self, d_model: float, head_dim: int, n_layer: float) -> Any:
         """Return (n_heads, n_kv_heads) whose attention leaves the MLP a share within the r range."""
@@ -93,19 +136,12 @@ class Space:
         return heads[legal], kv_heads[legal]
 
     def _with_d_ff(
-        self, n_layers: int, d_model: float, head_dim: int, pairs: Any, n: Range, rows: int
+        self, n_layers: int, d_model: float, head_dim: int, counted: Any, rows: int
     ) -> Iterator[Any]:
-        """Fill the rest of `n` weights a layer with d_ff: every multiple of `align` that fits."""
-        n_low, n_high = n
-        align, (r_low, r_high) = self.question.align, self.question.mlp_attn_ratio
-        x_low, x_high = self.question.d_over_sqrt_n
-        heads, kv_heads = pairs
+        """Fill the rest of the weights a layer with d_ff: every multiple of `align` that fits."""
+        heads, kv_heads, first, counts = counted
+        align, (x_low, x_high) = self.question.align, self.question.d_over_sqrt_n
         attention = d_model * head_dim * (2 * heads + 2 * kv_heads)
-        per_unit = 3 * d_model * align
-        first = np.ceil(np.maximum(n_low - attention, r_low * attention) / per_unit - 1e-9)
-        last = np.floor(np.minimum(n_high - attention, r_high * attention) / per_unit + 1e-9)
-        first = np.maximum(first, 1)
-        counts = np.maximum(last - first + 1, 0).astype(np.int64)
         ends = np.cumsum(counts)
         for start in range(0, int(ends[-1]), rows):
             index = np.arange(start, min(start + rows, int(ends[-1])))
