@@ -26,7 +26,7 @@ def counts(text: str) -> list[int]:
 
 def seconds(text: str) -> float:
     """Return a time such as ``90s``, ``30min`` or ``2h`` in seconds."""
-    for unit, scale in (("min", 60.0), ("h", 3600.0)):
+    for unit, scale in (("min", 60.0), ("m", 60.0), ("h", 3600.0)):
         if text.endswith(unit):
             return scale * count(text.removesuffix(unit))
     return parse(text, "s")

@@ -47,6 +47,45 @@ def _unless(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else _say
 
 
+@app.command("this-machine")
+def this_machine(
+    time: Annotated[str, typer.Option(help="In all: 20m, 1h. Asked again, it goes on.")] = "1h",
+    vllm: Annotated[
+        str | None, typer.Option(metavar="PYTHON", help="Python that has vLLM; default: this one.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILES", help="Text to train on: moves the loss law too.")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = 0,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Of rows and report.")
+    ] = None,
+    json_: Json = False,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure this machine within a time, fit its profile, and check it on what it has not seen.
+
+    The profile goes to ~/.config/planner, where every command finds it.
+
+    Example: planner calibrate this-machine --time 20m --vllm ~/vllm/bin/python
+    """
+    from planner.cli.extras import require
+
+    require("torch", extra="calibration")
+    from planner_calibration.campaign.command import run
+
+    from planner.cli.output import emit
+
+    found = run(
+        time, vllm=vllm, data=data, device=device, dtype=dtype, threads=threads, folder=to,
+        say=_unless(quiet or json_),
+    )  # fmt: skip
+    emit(found, json_=json_, out=out, kind="campaign")
+
+
 @app.command()
 def kernels(
     store: Store = Path("runs/kernels.jsonl"),
@@ -156,6 +195,9 @@ def train(
     ] = None,
     device: Device = None,
     threads: Threads = 1,
+    repeat_data: Annotated[
+        bool, typer.Option("--repeat-data", help="Go over the text more than 40 times.")
+    ] = False,
     workers: Workers = 1,
     ray: Ray = None,
     quiet: Quiet = False,
@@ -173,7 +215,7 @@ def train(
         store, shapes=(near or "1e6", layers, x, r, gqa, head_dim, vocab_size),
         recipe=(tokens, batch, length, lr, schedule), seeds=seeds, data=data,
         checkpoints=checkpoints, device=device, threads=threads, workers=workers, ray=ray,
-        quiet=quiet, say=_say,
+        quiet=quiet, say=_say, repeat_data=repeat_data,
     )  # fmt: skip
 
 
@@ -244,6 +286,51 @@ def fit(
 
     found = run(runs, name=name, on=on, engine=engine, machine=machine, prior=prior, folder=to)
     emit(found, json_=json_, kind="fit")
+
+
+@app.command("from-metrics")
+def from_metrics(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="URL_OR_FILE…", help="A server's /metrics, or its text, over time."),
+    ],
+    model: Annotated[str, typer.Option(metavar="MODEL", help="What it serves: preset or path.")],
+    on: Annotated[str, typer.Option(help="Hardware it runs on: id or TOML.")],
+    every: Annotated[str, typer.Option(help="Between two looks at an address.")] = "30s",
+    times: Annotated[int, typer.Option(min=1, help="Looks at an address.")] = 5,
+    log: Annotated[
+        list[Path] | None, typer.Option("--log", metavar="FILE", help="Start-up logs: memory.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="As in predict: vllm==0.19; default: what it says.")
+    ] = "",
+    dtype: Annotated[str | None, typer.Option(help="Weight format.")] = None,
+    tp: Annotated[int | None, typer.Option(min=1, help="Tensor-parallel degree.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(min=1, help="As the server has it.")] = None,
+    max_batched_tokens: Annotated[int | None, typer.Option(min=1, help="As it has it.")] = None,
+    name: Annotated[str, typer.Option(help="Of the profile; default: by device and engine.")] = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Default: your own profiles.")
+    ] = None,
+    json_: Json = False,
+    out: Out = None,
+) -> None:
+    """Fit a profile to what a running vLLM or SGLang server publishes: no benchmark is run.
+
+    Example: planner calibrate from-metrics http://127.0.0.1:8000/metrics --model llama-3.1-8b --on h100-sxm
+    """
+    from planner_calibration.fit.metrics.command import run
+
+    from planner.cli.output import emit
+
+    settings = {
+        "dtype": dtype, "tp": tp, "max_num_seqs": max_num_seqs, "max_batched_tokens": max_batched_tokens,
+    }  # fmt: skip
+    found = run(
+        sources, model=model, on=on, every=every, times=times, logs=log or [], name=name, folder=to,
+        engine=engine, settings=settings, say=_unless(json_),
+    )  # fmt: skip
+    emit(found, json_=json_, out=out, kind="metrics")
 
 
 @app.command()

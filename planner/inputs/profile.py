@@ -89,6 +89,8 @@ class ProfileSpec(Spec):
         default_factory=dict
     )  # kernels timed alone, where whole runs insist on others
     overheads: dict[str, float]
+    # Overheads that are others where a server answers requests, whose processes share the host's CPU.
+    served: dict[str, float] = Field(default_factory=dict)
     # What start-up logs say of the engine's footprint here, by `columns.Footprint`, in place of its file.
     memory: dict[str, float] = Field(default_factory=dict)
     # What a server adds to the engine here, and how sure loads are told, in place of the shipped ones.
@@ -100,7 +102,12 @@ class ProfileSpec(Spec):
 
     @model_validator(mode="after")
     def _within_physics(self) -> Self:
-        parts = {"kernels": Kernels, "benchmark": Kernels, "overheads": Overheads}
+        parts = {
+            "kernels": Kernels,
+            "benchmark": Kernels,
+            "overheads": Overheads,
+            "served": Overheads,
+        }
         for part, cls in (parts | {"memory": Footprint}).items():
             known = {f.name for f in dataclasses.fields(cls)}
             for name, value in getattr(self, part).items():
@@ -113,6 +120,10 @@ class ProfileSpec(Spec):
     def columns(self) -> tuple[Kernels, Overheads]:
         """Return the constants as columns."""
         return Kernels(**self.kernels), Overheads(**self.overheads)
+
+    def serving(self) -> Overheads:
+        """Return the overheads where a server answers requests."""
+        return Overheads(**(self.overheads | self.served))
 
     def alone(self) -> Kernels:
         """Return the kernels as a benchmark of single ones sees them."""
@@ -140,19 +151,23 @@ def _generations(engine: EngineFile) -> list[str]:
     return list(dict.fromkeys(v.generation for v in engine.versions))
 
 
-def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[ProfileSpec, float, str]:
+def profile_for(
+    device_id: str, device: DeviceSpec, engine: str, *, own: bool = True
+) -> tuple[ProfileSpec, float, str]:
     """Return the nearest profile, how much wider its spread becomes here, and the basis in words.
 
     Nearest: fitted on this device, then on its architecture, then the class default; among those, of
     this generation of the engine, of the one nearest to it in time, then of vLLM. The user's own go
-    before ours, the newest first.
+    before ours, the newest first; without `own` they are left out.
     """
     known = catalogue("calibration")
     profiles = [_read(path, path.stat().st_mtime) for path in known.values()]
-    own = {p.name for p, path in zip(profiles, known.values(), strict=True)
-           if is_own("calibration", path)}  # fmt: skip
+    users = {p.name for p, path in zip(profiles, known.values(), strict=True)
+             if is_own("calibration", path)}  # fmt: skip
+    if not own:
+        profiles = [p for p in profiles if p.name not in users]
     of_engine = next(
-        filter(lambda own: engine in own, map(_generations, engines().values())), [engine]
+        filter(lambda names: engine in names, map(_generations, engines().values())), [engine]
     )
 
     def distance(p: ProfileSpec) -> tuple[int, int, int, bool, int]:
@@ -161,14 +176,14 @@ def profile_for(device_id: str, device: DeviceSpec, engine: str) -> tuple[Profil
         apart = [abs(i - here) for i, own in enumerate(of_engine) if own == p.engine]
         other = min(apart, default=len(of_engine))
         near = near if p.architecture != "any" else 2
-        return near, other, p.engine != "vllm", p.name not in own, -p.fitted.toordinal()
+        return near, other, p.engine != "vllm", p.name not in users, -p.fitted.toordinal()
 
     best = min((p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance)
     near, other_engine, *_ = distance(best)
     if best.architecture == "any":
         return best, 1.0, f"class default {best.name}: not calibrated on {device.name}"
     wider = best.wider * (1.0, BORROWED_DEVICE)[near] * (BORROWED_ENGINE if other_engine else 1.0)
-    notes = ["your own measurements"] if best.name in own else []
+    notes = ["your own measurements"] if best.name in users else []
     notes += [f"borrowed for {device.name}"] if near else []
     notes += [f"engine constants of {best.engine}"] if other_engine else []
     notes += [best.borrowed] if best.borrowed else []

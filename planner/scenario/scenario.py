@@ -129,6 +129,7 @@ class Deployment:
     drains: bool = False  # its requests come at once or by a trace, and their end counts
     unseen_layers: bool = False  # the model has layers that the profile's runs had not
     endpoint: str = "completions"
+    answers: bool = False  # a server answers requests; else a program holds the engine
     read_as: str = ""  # what was meant by names that are not ours, where that is not plain
 
     @property
@@ -194,6 +195,8 @@ class Deployment:
     def system(self, arch: Arch, engines: Sequence[EngineSpec] = ()) -> System:
         """Return the columns for `arch`: one shape or many, under this engine or row by row."""
         kernels, overheads = self.profile.columns()
+        if self.answers:
+            overheads = self.profile.serving()
         own = self.engine
         limits = _columns(Limits, own.limits(), [e.limits() for e in engines])
         if self.device.form_factor == "socket":  # a CPU is host and device at once
@@ -270,7 +273,7 @@ def resolve(c: Conditions) -> Deployment:
     said = "; ".join(filter(None, read_as))
     unseen = bool(layer_kinds(c) - {*profile.layers})
     drains = c.workload.kind in ("burst", "trace")
-    more = (usd, price_basis, drains, unseen, c.workload.endpoint)
+    more = (usd, price_basis, drains, unseen, c.workload.endpoint, c.workload.kind != "batch")
     found = Deployment(device, engine, profile, factor, basis, *more, said)
     if not found.memory_of_another:
         return found

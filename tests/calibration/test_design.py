@@ -73,3 +73,43 @@ def test_benchmarks_are_planned_for_the_time_there_is():
     assert plan.rows()[-1]["sd_after"] < plan.sd_before
     with pytest.raises(SpecError, match="budget of time"):
         run("1e9", "1e11", "20min", on=None, most=4, law=None, criterion="bayes")
+
+
+def commands_of(plan):
+    from planner.cli.output import as_text
+
+    text = as_text(plan).replace(" \\\n", " ")
+    return [line.split() for line in text.splitlines() if line.startswith("planner calibrate")]
+
+
+def test_a_plan_prints_commands_that_a_shell_and_planner_read():
+    """Each names the very shapes that were planned; what is planned twice is another seed."""
+    from planner_calibration.measure.shapes import near
+    from typer.main import get_command
+
+    from planner.cli.calibrate import app
+
+    trainings = run("1e9", "1e11", "1e20FLOP", on=None, most=6, law=None, criterion="bayes")
+    serving = run("1e9", "1e11", "20min", on="a100-sxm-80gb", most=4, law=None, criterion="bayes")
+    group, seen = get_command(app), []
+    for _, _, name, *flags in commands_of(trainings) + commands_of(serving):
+        command = group.commands[name]
+        asked = command.make_context(name, flags, resilient_parsing=False).params
+        seen.append((name, asked))
+    seeds = sum(p["seeds"] for name, p in seen if name == "train")
+    assert seeds == len(trainings.rows()) and all(
+        str(p["data"]) == "data" for n, p in seen if n == "train"
+    )
+    for p in (p for name, p in seen if name == "serve"):
+        shape = near(1e9, n_layers=p["layers"], x=float(p["x"]), r=float(p["r"]), gqa=int(p["gqa"]),
+                     head_dim=p["head_dim"], vocab_size=p["vocab_size"], multiple=32)  # fmt: skip
+        assert any(row["d_model"] == shape.d_model for row in serving.rows())
+
+
+def test_a_plan_says_when_runs_are_not_worth_it():
+    from planner.cli.output import as_text
+
+    rich = run("1e9", "1e11", "1e20FLOP", on=None, most=6, law=None, criterion="bayes")
+    poor = run("1e9", "1e11", "2e17FLOP", on=None, most=2, law=None, criterion="bayes")
+    assert rich.worth_it and "not worth it" not in as_text(rich)
+    assert not poor.worth_it and "not worth it" in as_text(poor)

@@ -1,11 +1,10 @@
-"""Real engines on this machine's CPU: eight shapes of one size at two batch sizes, half predicted.
+"""A real engine on this machine's CPU: eight shapes of one size at two batch sizes, half predicted.
 
 The shapes hold N and vary d_model, r and GQA. The cost model's constants are fitted on every other shape,
 with single kernels measured here and the device's own peak and bandwidth; the rest are then predicted.
 Figures of one such run, with its date, are in calibration/LOG.md.
 """
 
-import os
 from datetime import date
 
 import pytest
@@ -16,7 +15,6 @@ from planner_calibration.fit.speed import own_runs as fit
 from planner_calibration.fit.speed import rows
 from planner_calibration.measure.kernels import cases, measure, peaks
 from planner_calibration.measure.machine import machine
-from planner_calibration.measure.serve import offline
 from planner_calibration.measure.serve.offline import Options, Point
 from planner_calibration.measure.shapes import near
 from planner_calibration.measure.torch_engine import measure as torch_engine
@@ -31,7 +29,6 @@ WANTED = [  # x, r, GQA
     (0.18, 0.6, 1), (0.18, 2, 2), (0.25, 1, 2), (0.25, 4, 1),
 ]  # fmt: skip
 POINTS = [Point(batch, 128, out) for out in (1, 32) for batch in (2, 16)]
-VLLM = os.environ.get("PLANNER_VLLM_PYTHON")
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
@@ -89,20 +86,6 @@ def show_and_check(name, measured, here, shapes):
     return after
 
 
-@pytest.mark.vllm
-@pytest.mark.skipif(not VLLM, reason="PLANNER_VLLM_PYTHON names no Python with vLLM")
-def test_real_vllm_is_predicted_on_shapes_not_fitted(here, shapes):
-    options = Options(
-        python=VLLM, dtype="float32", threads=1, repeats=5, seconds_per_point=1, limit_s=240
-    )
-    measured = [
-        row
-        for s in shapes
-        for row in offline.serve(llama_candidate(**s.settings()), POINTS, options, here[0])
-    ]
-    show_and_check(measured[0].engine, measured, here, shapes)
-
-
 def test_the_torch_engine_is_predicted_on_shapes_not_fitted(here, shapes):
     options = Options(dtype="float32", threads=1, repeats=5, seconds_per_point=1)
     measured = [
@@ -111,17 +94,3 @@ def test_the_torch_engine_is_predicted_on_shapes_not_fitted(here, shapes):
         for row in torch_engine.serve(llama_candidate(**s.settings()), POINTS, options, here[0])
     ]
     show_and_check(measured[0].engine, measured, here, shapes)
-
-
-@pytest.mark.vllm
-@pytest.mark.skipif(not VLLM, reason="PLANNER_VLLM_PYTHON names no Python with vLLM")
-def test_vllms_own_server_and_client_tell_latency_at_a_rate(here, shapes):
-    from planner_calibration.measure.serve import online
-
-    options = Options(python=VLLM, dtype="float32", threads=1, limit_s=480)
-    load = online.Load(2.0, 8, 64, 16)
-    row = online.serve(llama_candidate(**shapes[0].settings()), load, options, here[0])
-    assert row.status == "ok", row.message
-    assert row.values["completed"] == 8
-    assert 0 < row.values["itl_median_s"] < row.values["ttft_median_s"] < row.values["e2e_median_s"]
-    print({k: round(v, 4) for k, v in row.values.items()})

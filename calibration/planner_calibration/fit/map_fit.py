@@ -89,6 +89,7 @@ def map_fit(
     batched: bool = False,
     weights: Vector | None = None,
     tail: float = 1.0,
+    diff_step: float | None = None,
 ) -> MapFit:
     """Fit constants to runs.
 
@@ -104,6 +105,7 @@ def map_fit(
             derivatives then cost one call.
         weights: of the residuals; default all alike.
         tail: times its noise beyond which a residual counts linearly only.
+        diff_step: relative step of derivatives, where `residuals` are not smooth at the finest scale.
 
     Raises:
         SpecError: a prior is impossible, or no start gives finite residuals.
@@ -115,7 +117,7 @@ def map_fit(
             raise SpecError(f"the prior of {p.name} is impossible: mean {p.mean}, sd {p.sd}")
     centre = np.array([np.log(p.mean) if p.scale == "log" else p.mean for p in priors])
     width = np.array([p.sd for p in priors])
-    problem = _Problem(priors, residuals, centre, width, batched, weights, tail)
+    problem = _Problem(priors, residuals, centre, width, batched, weights, tail, diff_step)
     draws = np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre)))
     starts = [centre, *draws]
     sigma = expected_noise if noise is None else noise
@@ -159,6 +161,7 @@ class _Problem:
     batched: bool
     weights: Vector | None
     tail: float
+    diff_step: float | None = None
 
     def data(self, x: Vector) -> Vector:
         """Residuals at a point of fitting space, or at several, a row each."""
@@ -197,7 +200,10 @@ def _solve(problem: _Problem, start: Vector, sigma: float) -> OptimizeResult | N
     if not np.isfinite(stacked(start)).all():
         return None
     jac = slopes if problem.batched else "2-point"
-    return least_squares(stacked, start, jac=jac, bounds=(low, high), x_scale=width, max_nfev=300)
+    return least_squares(
+        stacked, start, jac=jac, bounds=(low, high), x_scale=width, max_nfev=300,
+        diff_step=problem.diff_step,
+    )  # fmt: skip
 
 
 def _soft(data: Vector, tail: float) -> Vector:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from planner.columns import Kernels, Overheads
+from planner.inputs.measurement import Measurement
 from planner.inputs.profile import ProfileSpec
-from planner.interval import Z
+from planner.interval import INTERVAL, Z
 from planner_calibration.fit.map_fit import MapFit, Prior, map_fit
 from planner_calibration.fit.speed.engines import placed
-from planner_calibration.fit.speed.rows import Group, shape_of
+from planner_calibration.fit.speed.rows import Group, repeat_sd, shape_of
 
 Vector = NDArray[np.float64]
 
@@ -45,8 +46,23 @@ class Error:
     mape: float  # mean |predicted/measured − 1|
     median: float
     worst: float
+    worst_but_one: float
     bias: float  # mean of ln(measured / predicted)
     spearman: float  # of throughput across the runs
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A serving run, predicted by a fit without its architecture."""
+
+    row: Measurement
+    measured_s: float
+    predicted_s: float
+    fold: int
+
+    @property
+    def ln_ratio(self) -> float:
+        return float(np.log(self.measured_s / self.predicted_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +77,10 @@ class Corrected:
     fitted: dict[str, Error]
     held_out_sd: float
     gain_sd: float
-    coverage: float  # of 80 % intervals made of it, on the same held-out runs
+    coverage: float  # of held-out runs, by 80 % intervals as wide as the others' errors say
     n_shapes: int
+    repeat_sd: float  # of the serving runs' own repeats, median: no prediction errs less
+    away: tuple["Away", ...] = ()
 
     @property
     def at_bounds(self) -> tuple[str, ...]:
@@ -108,21 +126,46 @@ def correct(
 
     best = best_fit(runs)
     kernels, overheads = best.constants()
-    held_out = _held_out(runs, best_fit)
-    logs = np.concatenate([np.zeros(0), *(np.log(m / p) for m, p in held_out.values())])
-    spread = max(FLOOR, float(np.sqrt(np.mean(logs**2))) if len(logs) else SERVING_NOISE)
+    away = _held_out(runs, best_fit)
+    logs = np.array([a.ln_ratio for a in away])
+    spread = spread_of(logs) if len(logs) else SERVING_NOISE
+    seen = [(a.measured_s, a.predicted_s) for a in away]
     return Corrected(
         kernels=kernels,
         overheads=overheads,
         posterior=best.fit,
         before={g.kind: error(g.measured_s, g.predict(shipped, engine)) for g in runs},
-        held_out={kind: error(*pair) for kind, pair in held_out.items()},
+        held_out={"serve_offline": error(*map(np.array, zip(*seen, strict=True)))} if seen else {},
         fitted={g.kind: error(g.measured_s, g.predict(kernels, overheads)) for g in runs},
         held_out_sd=spread,
-        coverage=float(np.mean(np.abs(logs) <= Z * spread)) if len(logs) else float("nan"),
+        coverage=_coverage(away),
         gain_sd=max(FLOOR, float(np.std(logs)) if len(logs) > 1 else SERVING_NOISE),
         n_shapes=len({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows}),
+        repeat_sd=_repeats([r for g in runs if g.kind == "serve_offline" for r in g.rows]),
+        away=away,
     )
+
+
+def spread_of(logs: Vector) -> float:
+    """Return the sd of ln(measured / predicted), from the 80 % of rows that err least.
+
+    Tails are heavier than a normal's, and 80 % intervals are to cover 80 %.
+    """
+    return max(FLOOR, float(np.quantile(np.abs(logs), INTERVAL)) / Z)
+
+
+def _repeats(rows: Sequence[Measurement]) -> float:
+    return float(np.median([repeat_sd(r) for r in rows])) if rows else float("nan")
+
+
+def _coverage(away: Sequence[Away]) -> float:
+    """Return how many runs 80 % intervals cover that are as wide as the errors of other folds say."""
+    inside = []
+    for fold in sorted({a.fold for a in away}):
+        others = np.array([a.ln_ratio for a in away if a.fold != fold])
+        own = np.array([a.ln_ratio for a in away if a.fold == fold])
+        inside += list(np.abs(own) <= Z * spread_of(others)) if len(others) else []
+    return float(np.mean(inside)) if inside else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +215,7 @@ def _fit(
         """In units of each kind's own noise, one row a set of constants."""
         k, o = build(values)
         parts = [
-            (np.log(g.measured_s) - np.log(g.predict(k, o)))
+            (np.log(g.steady_s) - np.log(g.predict(k, o)))
             / (SERVING_NOISE if g.kind == "serve_offline" else KERNEL_NOISE)
             for g in runs
         ]
@@ -184,24 +227,22 @@ def _fit(
 
 def _held_out(
     runs: Sequence[Group], best_fit: Callable[[Sequence[Group]], _Fit]
-) -> dict[str, tuple[Vector, Vector]]:
+) -> tuple[Away, ...]:
     """Return serving runs measured and predicted, each architecture without its own runs.
 
     Without at least two architectures nothing can be held out.
     """
     shapes = sorted({shape_of(r) for g in runs if g.kind == "serve_offline" for r in g.rows})
     folds = min(FOLDS, len(shapes))
-    out: dict[str, list[tuple[Vector, Vector]]] = {}
+    out: list[Away] = []
     for fold in range(folds if folds > 1 else 0):
         away = {s for i, s in enumerate(shapes) if i % folds == fold}
         seen, unseen = split(runs, away)
         kernels, overheads = best_fit(seen).constants()
         for g in unseen:
-            out.setdefault(g.kind, []).append((g.measured_s, g.predict(kernels, overheads)))
-    return {
-        kind: (np.concatenate([m for m, _ in pairs]), np.concatenate([p for _, p in pairs]))
-        for kind, pairs in out.items()
-    }
+            told = zip(g.rows, g.measured_s, g.predict(kernels, overheads), strict=True)
+            out += [Away(row, float(m), float(p), fold) for row, m, p in told]
+    return tuple(out)
 
 
 def split(runs: Sequence[Group], away: set[str]) -> tuple[list[Group], list[Group]]:
@@ -225,6 +266,7 @@ def error(measured: Vector, predicted: Vector) -> Error:
         mape=float(off.mean()),
         median=float(np.median(off)),
         worst=float(off.max()),
+        worst_but_one=float(np.sort(off)[-2:][0]),
         bias=float(np.mean(np.log(measured / predicted))),
         spearman=float(spearmanr(measured, predicted).statistic) if varied else float("nan"),
     )

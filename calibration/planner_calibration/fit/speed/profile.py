@@ -18,6 +18,7 @@ from planner.writer import write_whole
 from planner_calibration import runs
 from planner_calibration.fit.memory.profile import Fitted as StartsFitted
 from planner_calibration.fit.memory.profile import memory_of
+from planner_calibration.fit.service import ServiceFit
 from planner_calibration.fit.speed import rows
 from planner_calibration.fit.speed.own_runs import TILE_ROWS, Corrected, correct
 from planner_calibration.fit.write import constants, posterior, profile_toml
@@ -84,7 +85,7 @@ def fit(
         on: the hardware the runs were made on, an id or a TOML.
         name: of the new profile.
         engine: whose serving runs count: "vllm", "torch", …; empty takes the only one there is.
-        prior: a profile to start from instead of the nearest.
+        prior: a profile to start from instead of the nearest that ships: what was fitted here counts once.
         machine: count only this machine's runs, where the files hold several.
         n_starts: of each fit.
 
@@ -117,7 +118,7 @@ def fit(
         )
     stem = own_id(on)
     known_as = generation(chosen, engine)
-    start = load_profile(prior) if prior else profile_for(stem, device, known_as)[0]
+    start = load_profile(prior) if prior else profile_for(stem, device, known_as, own=False)[0]
     same = stem in start.devices
     tile_rows = TILE_ROWS if machines and machines[0].startswith("cpu") else None
     corrected = correct(
@@ -128,13 +129,19 @@ def fit(
     )
 
 
-def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> str:
+def to_toml(
+    fitted: Fitted,
+    today: date,
+    memory: StartsFitted | None = None,
+    service: ServiceFit | None = None,
+) -> str:
     """Return the profile as `ProfileSpec` reads it, with its posterior and its held-out error.
 
     Args:
         fitted: by runs.
         today: goes into the file.
         memory: what starts of the same engine on the same device say.
+        service: what loads of requests say of the server around the engine.
 
     """
     c, used = fitted.corrected, fitted.used
@@ -168,6 +175,10 @@ def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> 
         }
     if memory:
         profile |= memory_of(memory)
+    if service:
+        profile["front_end"] = service.table()
+        profile["served"] = service.served()
+        profile["load_spread"] = {"ttft": service.ttft_sd, "duration": c.held_out_sd}
     profile["posterior"] = posterior({"own runs": c.posterior}, digits=3, places=3)
     said = {key: value for key, value in profile.items() if value is not None}
     validate(ProfileSpec, said, f"profile {fitted.name}", hint="report this fit")
@@ -176,7 +187,13 @@ def to_toml(fitted: Fitted, today: date, memory: StartsFitted | None = None) -> 
     )
 
 
-def write(fitted: Fitted, folder: Path, today: date, memory: StartsFitted | None = None) -> Path:
+def write(
+    fitted: Fitted,
+    folder: Path,
+    today: date,
+    memory: StartsFitted | None = None,
+    service: ServiceFit | None = None,
+) -> Path:
     """Write `folder`/NAME.toml, whole or not at all, and return its path.
 
     Raises:
@@ -184,5 +201,5 @@ def write(fitted: Fitted, folder: Path, today: date, memory: StartsFitted | None
 
     """
     path = folder / f"{fitted.name}.toml"
-    write_whole(path, to_toml(fitted, today, memory), folders=True)
+    write_whole(path, to_toml(fitted, today, memory, service), folders=True)
     return path

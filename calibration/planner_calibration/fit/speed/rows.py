@@ -1,5 +1,6 @@
 """Recorded runs as columns, and what the cost model says of each of them."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,6 +46,7 @@ class Group:
     rows: tuple[Measurement, ...]
     measured_s: Vector
     predict: Predict
+    steady_s: Vector  # what a fit aims at: measured, had the machine been as fast as it mostly was
 
     def take(self, keep: Sequence[bool]) -> "Group":
         """Return the rows to keep."""
@@ -55,7 +57,7 @@ class Group:
             return everything(kernels, overheads)[..., index]
 
         rows = tuple(self.rows[i] for i in index)
-        return Group(self.kind, rows, self.measured_s[index], predict)
+        return Group(self.kind, rows, self.measured_s[index], predict, self.steady_s[index])
 
 
 def seconds(row: Measurement) -> float:
@@ -67,6 +69,28 @@ def repeat_sd(row: Measurement) -> float:
     """Return how far a row's repeats scatter, as the sd of a logarithm: no prediction errs less."""
     iqr, median = ("e2e_iqr_s", "e2e_s") if row.kind == "serve_offline" else ("iqr_s", "median_s")
     return row.values.get(iqr, 0.0) / row.values[median] / IQR_SD
+
+
+def slowness(row: Measurement) -> float | None:
+    """Return the wall time of the reference work beside a row, s; None where none ran."""
+    if "e2e_per_reference" not in row.values:
+        return None
+    return row.values["e2e_s"] / row.values["e2e_per_reference"]
+
+
+def usual_slowness(rows: Sequence[Measurement]) -> float:
+    """Return the median over rows of what the reference work took beside them, s; NaN where none ran."""
+    told = [s for r in rows if (s := slowness(r)) is not None]
+    return float(np.median(told)) if told else math.nan
+
+
+def steady_seconds(row: Measurement, usual_s: float) -> float:
+    """Return a row's time, had the machine been as fast as it mostly was.
+
+    What others do on a CPU slows whole stretches of a campaign by a factor, which the reference work
+    beside each row sees too.
+    """
+    return seconds(row) * (usual_s / own if (own := slowness(row)) else 1.0)
 
 
 def shape_of(row: Measurement) -> str:
@@ -90,12 +114,14 @@ def groups(rows: Sequence[Measurement], device: DeviceSpec) -> list[Group]:
             "none of these runs is a finished kernel or serving run",
             hint="measure first: planner calibrate kernels, planner calibrate serve",
         )
+    usual = usual_slowness(rows)
     return [
         Group(
             kind,
             tuple(part),
             np.array([seconds(r) for r in part]),
             (_serving if kind == "serve_offline" else _kernel)(kind, part, dtype, device),
+            np.array([steady_seconds(r, usual) for r in part]),
         )
         for (kind, dtype), part in sorted(found.items())
     ]
@@ -150,7 +176,8 @@ def _chosen(rows: Sequence[Measurement], name: str, default: float) -> Vector:
     return np.array([read(row) for row in rows])
 
 
-def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
+def served_systems(rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> System:
+    """Return the systems that serving rows ran on, a row each, under the constants that come by default."""
     columns: dict[str, Any] = {name: _column(rows, name) for name in FIELDS}
     arch = Arch(**columns, untied=1.0 - _column(rows, "tied_embeddings", 0.0))
     limits = Limits(
@@ -163,7 +190,11 @@ def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceS
         async_scheduling=np.array([float(_async(r)) for r in rows]),
     )
     parallel = Parallel(tp=_chosen(rows, "tensor_parallel_size", 1.0))
-    system = replace(_system(dtype, device), arch=arch, limits=limits, parallel=parallel)
+    return replace(_system(dtype, device), arch=arch, limits=limits, parallel=parallel)
+
+
+def _serving(kind: str, rows: Sequence[Measurement], dtype: str, device: DeviceSpec) -> Predict:
+    system = served_systems(rows, dtype, device)
     work = Workload(*(_column(rows, n) for n in ("input_tokens", "output_tokens", "batch")))
 
     def predict(kernels: Kernels, overheads: Overheads) -> Vector:

@@ -18,6 +18,7 @@ from planner_calibration.measure.serve.offline import Load, Options, Point
 from planner_calibration.measure.shapes import distinct
 from planner_calibration.measure.sweep import Tally, sweep
 
+MULTIPLE = 32  # of widths
 Generated = tuple[str | None, int, str, str, str, int, int]
 
 
@@ -96,7 +97,7 @@ def shapes(generated: Generated) -> list[ModelSpec]:
         return []
     grid = itertools.product(words.numbers(x, "--x"), words.numbers(r, "--r"), words.counts(gqa))
     fixed = {"n_layers": layers, "head_dim": head_dim, "vocab_size": vocab_size}
-    found = distinct(count(size), grid, **fixed, multiple=32)
+    found = distinct(count(size), grid, **fixed, multiple=MULTIPLE)
     found.sort(key=lambda s: (s.d_model, s.d_ff, s.n_heads))
     return [llama_candidate(*astuple(s), name=f"shape-{i}") for i, s in enumerate(found)]
 

@@ -1,6 +1,7 @@
 """Offline batches on a real engine: one process a model, all its points, one row each."""
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -15,10 +16,11 @@ from typing import Any
 from planner.inputs.hf_export import export_hf
 from planner.inputs.measurement import Measurement, content_key
 from planner.inputs.model import ModelSpec
-from planner_calibration.measure.machine import Machine, last_cores
+from planner_calibration.measure.machine import Machine, last_cores, usable_cpus
 from planner_calibration.measure.serve import process
 from planner_calibration.measure.timing import Timing
 
+PREAMBLE = 8  # tokens a client may add
 DRIVER = Path(__file__).with_name("driver.py")
 
 
@@ -33,12 +35,27 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Poisson arrivals of identical requests; `requests_per_s` inf sends them all at once."""
+    """Poisson arrivals of requests; `requests_per_s` inf sends them at once, or as `concurrency` lets them.
+
+    With a `length_range` their lengths are drawn evenly from that share below the mean to as far above.
+    """
 
     requests_per_s: float
     requests: int
     input_tokens: int
     output_tokens: int
+    concurrency: int | None = None
+    length_range: float = 0.0
+
+    @property
+    def longest_input(self) -> int:
+        """Tokens of the longest prompt; the client's own words come on top."""
+        return math.ceil(self.input_tokens * (1 + self.length_range)) + PREAMBLE
+
+    @property
+    def longest_output(self) -> int:
+        """Tokens of the longest output."""
+        return math.ceil(self.output_tokens * (1 + self.length_range))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,9 @@ class Options:
     seconds_per_point: float = 0.0  # go on repeating so long, to four times the repeats
     limit_s: float = 1800.0  # for one model, start-up included
     threads: int = 0  # of a CPU engine; 0 leaves it to the engine
+    as_served: bool = (
+        False  # in the processes a server has; else, on a CPU, in one, which starts sooner
+    )
     flags: dict[str, Any] = field(default_factory=dict)
     version: str = ""  # of the engine; asked of its Python where empty
 
@@ -97,8 +117,8 @@ def engine_flags(options: Options, points: Sequence[Point], on: Machine) -> dict
             "enforce_eager": True,
             "kv_cache_memory_bytes": 1 << 28,
             "max_num_batched_tokens": 2048,
-            "distributed_executor_backend": "uni",
         }
+        base |= {} if options.as_served else {"distributed_executor_backend": "uni"}
     return base | options.flags
 
 
@@ -108,8 +128,10 @@ def settings(
     """Return everything chosen, as a run records it."""
     shape = spec.model_dump(exclude={"name", "source"}, exclude_defaults=True)
     chosen = {f"flag_{k}": v for k, v in flags.items() if k not in ("dtype", "max_model_len")}
-    threads = {"threads": options.threads} if options.threads else {}
-    return {**shape, **asdict(load), "dtype": options.dtype, **threads, **chosen}
+    more: dict[str, Any] = {"threads": options.threads} if options.threads else {}
+    more |= {"as_served": True} if options.as_served else {}
+    asked = {k: v for k, v in asdict(load).items() if v or k in ("batch", "requests_per_s")}
+    return {**shape, **asked, "dtype": options.dtype, **more, **chosen}
 
 
 def engine_name(options: Options) -> str:
@@ -154,7 +176,7 @@ def serve(
             "repeats": options.repeats,
             "seconds_per_point": options.seconds_per_point,
             "seed": 0,
-            "reference": on.kind == "cpu" and options.threads == 1,
+            "reference": on.kind == "cpu",
         }
         (folder / "job.json").write_text(json.dumps(job))
         events_file, log = folder / "events.jsonl", folder / "log.txt"
@@ -162,7 +184,7 @@ def serve(
             [options.python, str(DRIVER), str(folder / "job.json"), str(events_file)],
             limit_s=options.limit_s,
             log=log,
-            env=environment(on, options.threads),
+            env=environment(on, options),
         )
         told = Told(spec, points, options, flags, engine, on)
         try:
@@ -241,8 +263,8 @@ def summary(
 ) -> dict[str, float]:
     """Return median, quartile distance and minimum of one batch's wall times, and the throughput.
 
-    Of an engine with one thread on a CPU also CPU time over that of the reference work beside it, and the
-    reference at its fastest: their product is the wall time of an undisturbed machine.
+    On a CPU also that of the reference work beside it, and the batch's time in units of it: what others
+    do on the machine slows both.
     """
     e2e = Timing.of(samples)
     found = {
@@ -253,19 +275,24 @@ def summary(
         "output_tokens_per_s": point.batch * point.output_tokens / e2e.median_s,
     }
     if shared:
-        found["e2e_per_reference"] = statistics.median(cpu / ref for cpu, ref in shared)
-        found["reference_s"] = min(ref for _, ref in shared)
+        found["e2e_per_reference"] = statistics.median(wall / ref for wall, ref in shared)
+        found["reference_s"] = statistics.median(ref for _, ref in shared)
     return found
 
 
-def environment(on: Machine, threads: int = 0) -> dict[str, str]:
-    """Return the child's environment: quiet, and on a CPU with the engine in one process."""
+def environment(on: Machine, options: Options) -> dict[str, str]:
+    """Return the child's environment: quiet; on a CPU in one process, or with cores of the engine's own."""
     env = dict(os.environ) | {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
-    if on.kind == "cpu":
-        env |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
-        if threads:
-            cores = ",".join(map(str, last_cores(threads)))
-            env |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": cores}
+    if on.kind != "cpu":
+        return env
+    env |= {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    env |= {} if options.as_served else {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    if n := options.threads:
+        cores = ",".join(map(str, last_cores(n)))
+        env |= {"OMP_NUM_THREADS": str(n), "VLLM_CPU_OMP_THREADS_BIND": cores}
+    if options.as_served and 0 < n < usable_cpus():
+        others = last_cores(usable_cpus())[:-n]
+        env["PLANNER_CORES"] = ",".join(map(str, others))  # of all but the engine's kernels
     return env
 
 

@@ -79,6 +79,18 @@ def end_family(child: "subprocess.Popen[bytes]") -> None:
     child.wait()
 
 
+def give_way(child: "subprocess.Popen[bytes]", name: str, by: int = 10) -> None:
+    """Lower the priority (raise the niceness) of those of a child's processes whose name starts so; where there is a /proc."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            if not (folder / "comm").read_text().startswith(name):
+                continue
+            if os.getpgid(int(folder.name)) == child.pid:
+                for task in (folder / "task").iterdir():
+                    own = os.getpriority(os.PRIO_PROCESS, int(task.name))
+                    os.setpriority(os.PRIO_PROCESS, int(task.name), own + by)
+
+
 def _alive(child: "subprocess.Popen[bytes]") -> bool:
     child.poll()
     try:

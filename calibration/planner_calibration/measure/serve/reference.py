@@ -1,8 +1,8 @@
-"""How fast a core is right now: a fixed piece of work, timed beside every sample on a shared CPU.
+"""How fast the machine is right now: a fixed piece of work, timed beside every sample on a CPU.
 
-Other tenants slow a core even while it is ours, through caches, memory and its sibling thread: CPU time of
-the same batch was seen to double. As a ratio to this work, measured within one run, it is steady. Only torch
-is imported, so that the process with the real engine can use it too.
+Other tenants slow a core, by taking it and, while it is ours, through caches, memory and its sibling thread:
+the time of the same batch was seen to double. As a ratio to this work, measured within one run, it is steady.
+Only torch is imported, so that the process with the real engine can use it too.
 """
 
 import time
@@ -21,12 +21,12 @@ class Reference:
         self.seconds()
 
     def seconds(self) -> float:
-        """Do it once and return the CPU time of this process, about 10 ms."""
-        start = time.process_time()
+        """Do it once and return the wall time, about 10 ms."""
+        start = time.perf_counter()
         with self.torch.inference_mode():
             for _ in range(6):
                 self.x @ self.w
                 self.row @ self.large
             for _ in range(600):
                 self.small + self.small
-        return time.process_time() - start
+        return time.perf_counter() - start

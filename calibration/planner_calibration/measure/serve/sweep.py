@@ -64,9 +64,11 @@ def _keys(job: Job) -> tuple[str, ...]:
         from planner_calibration.measure.torch_engine import measure
 
         return tuple(measure.keys(job.spec, job.points, job.options, job.on))
+    from planner_calibration.measure.serve import online
+
     keys = offline.keys(job.spec, job.points, job.options, job.on)
-    # An online run has no key until its server has run; it counts as not done.
-    return (*keys, *(f"online {load}" for load in job.loads))
+    sent = online.keys(job.spec, job.loads, job.options, job.on) if job.loads else []
+    return (*keys, *sent)
 
 
 def _failed(job: Job, message: str) -> list[Measurement]:
@@ -93,4 +95,4 @@ def do(job: Job) -> Iterator[Measurement]:
     if job.loads:
         from planner_calibration.measure.serve import online
 
-        yield from (online.serve(job.spec, load, job.options, job.on) for load in job.loads)
+        yield from online.serve(job.spec, job.loads, job.options, job.on, job.recorded)

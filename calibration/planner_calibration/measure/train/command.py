@@ -13,7 +13,7 @@ from planner_calibration import runs as recorded
 from planner_calibration import words
 from planner_calibration.measure.machine import machine
 from planner_calibration.measure.sweep import Tally, sweep
-from planner_calibration.measure.train.data import corpus
+from planner_calibration.measure.train.data import corpus, require_enough
 from planner_calibration.measure.train.loop import Recipe, Schedule
 from planner_calibration.measure.train.sweep import Run, cross, do, plan
 
@@ -32,6 +32,7 @@ def run(
     ray: str | None,
     quiet: bool,
     say: Callable[[str], None],
+    repeat_data: bool = False,
 ) -> Tally:
     """Train every shape from every seed that is not yet in `store`.
 
@@ -45,6 +46,7 @@ def run(
     on = machine(device)
     # Prepared here once, so that workers find it.
     text = corpus(data, vocab_size=vocab_size)
+    require_enough(text, int(count(tokens)), say, allowed=repeat_data)
     arms = words.numbers(x, "--x"), words.numbers(r, "--r"), words.counts(gqa)
     chosen = cross(count(size), layers, *arms, head_dim=head_dim, vocab_size=vocab_size)
     how = Recipe(

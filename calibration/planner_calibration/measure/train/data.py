@@ -12,7 +12,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from planner.errors import MissingExtra, OutputError, SpecError
 from planner.writer import write_whole
 
+# Muennighoff et al., arXiv 2305.16264: up to four epochs are nearly as good as new text, and by forty
+# nothing more is learnt.
+FEW_EPOCHS, MOST_EPOCHS = 4, 40
 HELD_OUT = 16  # one file in so many is never trained on
 TEXT = {".py", ".txt", ".md", ".rst", ".text", ".c", ".h", ".html", ".json", ".jsonl"}
 END = "<|end|>"
@@ -51,6 +54,29 @@ class Corpus:
         for first in range(0, windows - windows % batch, batch):
             starts = range(first * length, (first + batch) * length, length)
             yield np.stack([self.heldout[s : s + length + 1] for s in starts]).astype(np.int64)
+
+
+def require_enough(
+    text: Corpus, n_tokens: int, warn: Callable[[str], None], *, allowed: bool = False
+) -> None:
+    """Hold a corpus against the tokens a run is to see: what is seen again and again teaches less each time.
+
+    Args:
+        text: to train on.
+        n_tokens: of a run.
+        warn: told where a run goes over the text more than a few times.
+        allowed: whether it may, however often.
+
+    Raises:
+        SpecError: it goes over it more often than anything can be learnt from.
+
+    """
+    epochs = n_tokens / len(text.train)
+    words = f"{n_tokens:,} tokens are {epochs:.1f} times the {len(text.train):,} of {text.name}"
+    if epochs > MOST_EPOCHS and not allowed:
+        raise SpecError(words, hint="give more text with --data, or say --repeat-data")
+    if epochs > FEW_EPOCHS:
+        warn(f"{words}: what is seen more than {FEW_EPOCHS} times teaches less")
 
 
 _orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}

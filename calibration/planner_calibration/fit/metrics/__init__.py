@@ -1,0 +1,1 @@
+"""Constants of a running server, from what it publishes."""
