@@ -45,6 +45,16 @@ class LLM:
         short = MODE == "short" and len(prompts) == 2
         return [Out(sampling.max_tokens - short) for _ in prompts]
 """
+TORCH = """
+import contextlib
+__version__ = "0"
+inference_mode = contextlib.nullcontext
+class Ones:
+    def __init__(self, *shape): pass
+    def __add__(self, other): return self
+    __matmul__ = __add__
+ones = Ones
+"""
 
 
 @pytest.fixture
@@ -58,7 +68,7 @@ def fake(tmp_path, monkeypatch):
         (package / "inputs.py").write_text(
             "def TokensPrompt(prompt_token_ids):\n    return prompt_token_ids\n"
         )
-        (package.parent / "torch.py").write_text('__version__ = "0"\n')
+        (package.parent / "torch.py").write_text(TORCH)
         info = package.parent / "vllm-9.9.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 9.9\n")
