@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import PlannerError, SpecError
-from planner.inputs.bench_results import CHUNKED
+from planner.inputs.bench_run import CHUNKED
 from planner.inputs.benchmarks import passed
 from planner.inputs.device import device_named
 from planner.inputs.engine import engine_named, engines
