@@ -23,6 +23,7 @@ OWN = {
     "planner/report/png.py": "the picture a browser made",
     "planner/cli/boundary.py": "the null device, and the file of a fault's traceback",
     "planner/limits.py": "/proc",
+    "planner/questions/recommend/search.py": "a search's journal: appends what the reader has read",
     "planner_calibration/runs.py": "the store: appends under a lock",
     "planner_calibration/measure/machine.py": "/proc and /sys",
     "planner_calibration/measure/serve/driver.py": "a script of plain parts in the engine's place",

@@ -18,6 +18,7 @@ import numpy as np
 from planner import __version__, cluster
 from planner.columns import Table
 from planner.errors import OutputError, PlannerError, SpecError
+from planner.inputs.files import read_text
 from planner.questions.recommend.limits import Tally
 from planner.questions.recommend.pareto import Front
 from planner.questions.recommend.space import Space
@@ -245,15 +246,15 @@ def read_journal(path: Path, key: str) -> dict[int, Any]:
     if not path.exists():
         return {}
     found: dict[int, Any] = {}
+    lines = read_text(path).split("\n")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
         if lines[0] and HEADER not in json.loads(lines[0]):
             raise ValueError
         for line in lines[1:-1]:
             row = json.loads(line)
             if row["search"] == key:
                 found[int(row["piece"])] = row
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise SpecError(
             f"--journal {path}: no journal of a search", hint="give the name of a new file"
         ) from None
