@@ -14,6 +14,9 @@ Png = Annotated[
     Path | None,
     typer.Option("--png", metavar="FILE", help="A picture of the page; needs Chromium."),
 ]
+Sliders = Annotated[
+    bool, typer.Option("--sliders", help="In the HTML, sliders over settings of a recommendation.")
+]
 Usd = Annotated[
     float | None,
     typer.Option("--usd-per-hour", min=0.0, help="Price of one device; default: our list's."),
@@ -21,7 +24,12 @@ Usd = Annotated[
 
 
 def report(
-    result: Result, html: Html = None, md: Md = None, png: Png = None, usd_per_hour: Usd = None
+    result: Result,
+    html: Html = None,
+    md: Md = None,
+    png: Png = None,
+    sliders: Sliders = False,
+    usd_per_hour: Usd = None,
 ) -> None:
     """Turn a result file into a page to show: HTML, Markdown or a picture.
 
@@ -32,12 +40,15 @@ def report(
     from planner.cli.output import write
     from planner.report import html as as_html
     from planner.report import markdown
-    from planner.report.page import build
+    from planner.report.page import build, exploring
     from planner.report.png import screenshot
     from planner.results import read_result
     from planner.writer import write_whole
 
-    page = build(read_result(result), usd_per_hour)
+    found = read_result(result)
+    page = build(found, usd_per_hour)
+    if sliders:
+        page = exploring(found, page)
     if html:
         write_whole(html, as_html.render(page))
     if png:

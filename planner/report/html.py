@@ -1,7 +1,7 @@
 """A page as one self-contained HTML file: styles, script, Plotly.js and figures inlined."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -32,7 +32,7 @@ def render(page: Page) -> str:
         figures=_json({f.name: _plain(f) for f in figures}),
         css=asset("page.css"),
         plotly=asset("plotly-cartesian.min.js") if figures else "",
-        script=asset("page.js"),
+        script=asset("explore.js") * any(s.sliders for s in page.sections) + asset("page.js"),
     )
 
 
@@ -69,9 +69,38 @@ def _section(s: Section) -> str:
         parts.append("<ul>" + "".join(f"<li>{esc(i)}</li>" for i in s.items) + "</ul>")
     if s.code:
         parts.append(f'<pre tabindex="0"><code>{esc(shown(s))}</code></pre>')
+    if s.sliders:
+        parts.append(_sliders(s.sliders))
     parts.append(_figures(s.figures))
     parts += [_grid(g) for g in s.grids]
     return "\n".join([*filter(None, parts), "</section>"])
+
+
+SLIDERS = {
+    "params": "size, parameters",
+    "device": "device",
+    "dtype": "precision",
+    "lengths": "tokens a request",
+    "concurrency": "requests in flight",
+}
+
+
+def _sliders(grid: Mapping[str, Any]) -> str:
+    """Return controls, what they say, a table of the shapes that matter, and the grid itself."""
+    controls = "".join(
+        f'<div><label for="x-{n}">{SLIDERS[n]} <output id="o-{n}" for="x-{n}">{esc(stops[grid["start"][n]])}'
+        f'</output></label><input type="range" id="x-{n}" min="0" max="{len(stops) - 1}" step="1" '
+        f'value="{grid["start"][n]}"{" disabled" if len(stops) < 2 else ""}></div>'
+        for n, stops in grid["axes"].items()
+    )
+    titles = ["", "shape", "loss", "sure", *(m["title"] for m in grid["metrics"])]
+    head = "".join(f'<th scope="col">{esc(t)}</th>' for t in titles)
+    return (
+        f'<div class="sliders">{controls}</div><p id="x-told" aria-live="polite"></p>'
+        '<div class="table" tabindex="0" role="region" aria-label="Shapes in this setting">'
+        f'<table><thead><tr>{head}</tr></thead><tbody id="x-rows"></tbody></table></div>'
+        f'<script type="application/json" id="grid">{_json(grid)}</script>'
+    )
 
 
 def _figures(figures: Sequence[Figure]) -> str:

@@ -6,19 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 from planner.errors import SpecError
+from planner.metrics import METRICS
 from planner.picks import title
 from planner.report import rows
 from planner.report.asked import evaluations, models, resolved
 from planner.report.edits import edits_page
+from planner.report.explore import explore
 from planner.report.figures.breakdown import memory_breakdown, time_breakdown
 from planner.report.figures.contours import contours
+from planner.report.figures.curves import metric_axis
 from planner.report.figures.operating import operating
 from planner.report.figures.pareto import pareto
 from planner.report.figures.roofline import roofline
 from planner.report.figures.sensitivity import sensitivity
+from planner.report.figures.style import layout
 from planner.report.kinds import budget_sections, fit_sections, validate_sections, what_if_sections
 from planner.report.mix import mix_page
-from planner.report.parts import Column, Grid, Page, Section, grid
+from planner.report.parts import Column, Figure, Grid, Page, Section, grid
 from planner.report.shell import BUILD, serving
 from planner.results import (
     HINT,
@@ -94,6 +98,34 @@ def build(
     said = [s for s in page.sections if s.name != "serve" or s.code]
     last = [] if page.whole else closing(result)
     return replace(page, sections=[*said, *last], headline=result.headline())
+
+
+EXPLORED = (
+    "Move a slider: the answer and the front are of that setting. Figures are the closed form's, means; "
+    "shapes are those on the fronts of this question and of one request in flight, at each size, trained "
+    "on the same tokens. For the whole space and the intervals, ask `planner recommend` again."
+)
+
+
+def exploring(result: Result, page: Page) -> Page:
+    """Return a page with sliders over a grid of settings behind its answer.
+
+    Raises:
+        SpecError: the result is no recommendation.
+
+    """
+    grid = explore(result).to_dict()
+    figure = Figure(
+        "explore",
+        "Loss against output tokens per second of the shapes in the setting that the sliders say.",
+        [],
+        layout(
+            metric_axis(METRICS["output_tokens_per_s"], rangemode="normal"),
+            metric_axis(METRICS["loss"]),
+        ),
+    )
+    section = Section("explore", "Explore", (EXPLORED,), figures=[figure], sliders=grid)
+    return replace(page, sections=[page.sections[0], section, *page.sections[1:]])
 
 
 def _looked_up(result: Result, usd: float | None) -> Resolved:

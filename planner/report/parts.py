@@ -75,6 +75,7 @@ class Section:
     figures: Sequence[Figure] = ()
     grids: Sequence[Grid] = ()
     code: str = ""
+    sliders: Mapping[str, Any] | None = None  # a grid of answers that a page with a script explores
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from planner.columns import Arch, Table, shared, stack, take
+from planner.cost.money import train_usd
 from planner.errors import SpecError
 from planner.inputs.hf_export import to_hf
 from planner.inputs.law import SETS, load_law
@@ -368,19 +369,24 @@ def shown(
     table: Table, r: Resolved, arch: Arch, q: Question, every: Sequence[int]
 ) -> tuple[Table, dict[int, Seen]]:
     """Simulate rows, and return the table with what is then printed of them."""
-    looked = [Evaluation(r, take(arch, row)) for row in every]
     jobs = [
-        Job(Scenario.of(_model("shape", table, row), q), rows_of(one.system, 0))
-        for row, one in zip(every, looked, strict=True)
+        Job(Scenario.of(_model("shape", table, row), q), rows_of(r.deployment.system(one), 0))
+        for row in every
+        if (one := take(arch, row))
     ]
-    seen = simulate_all(jobs)
-    names = [n for n in (*MEANS, "lifetime_usd") if n in table]
-    found = table | {name: np.array(table[name], dtype=float) for name in names}
-    for row, one, said in zip(every, looked, seen, strict=True):
-        one.see([said])
-        for name in names:
-            found[name][row] = np.ravel(one[name])[0]
-    return found, dict(zip(every, seen, strict=True))
+    seen = dict(zip(every, simulate_all(jobs), strict=True))
+    found = table | {name: np.array(table[name], dtype=float) for name in MEANS}
+    out_tokens = float(np.ravel(r.load.workload.output_tokens)[0])
+    for row, said in seen.items():
+        told = dict(said.values)
+        told["output_tokens_per_s"] = told.get("requests_per_s", np.nan) * out_tokens
+        for name in MEANS:
+            found[name][row] = told.get(name, np.nan)
+    if r.terms:
+        rate = table["output_tokens_per_s"] / found["output_tokens_per_s"]
+        trained = train_usd(Evaluation(r, arch).life)
+        found["lifetime_usd"] = trained + (table["lifetime_usd"] - trained) * rate
+    return found, seen
 
 
 def by_what_is_shown(

@@ -69,5 +69,6 @@
     clearTimeout(timer);
     timer = setTimeout(paint, 150);
   });
+  if (window.plannerExplore) window.plannerExplore(figures, draw);
   paint().then(() => { root.dataset.drawn = String(Object.keys(figures).length); });
 })();
