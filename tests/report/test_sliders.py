@@ -41,7 +41,9 @@ def test_a_cell_is_what_the_evaluation_says(small, recommended):
     e = pl.Evaluation(r, shape.arch())
     for k, m in enumerate(grid["metrics"]):
         assert cell[k][0] == pytest.approx(float(e[m["name"]]), rel=1e-3), m["name"]
-    assert set(grid["cells"][size][device][0][-1][-1][0]) == {None}  # ten million tokens fit nowhere
+    assert set(grid["cells"][size][device][0][-1][-1][0]) == {
+        None
+    }  # ten million tokens fit nowhere
 
 
 def test_only_a_recommendation_has_sliders(predicted):
