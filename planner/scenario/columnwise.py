@@ -31,11 +31,12 @@ class UntraceableError(TypeError):
 class Column(NDArrayOperatorsMixin):
     """A column that is known by how it is computed."""
 
-    __slots__ = ("args", "is_positive", "needs", "op", "trace")
+    __slots__ = ("args", "is_positive", "needs", "op", "trace", "uses")
 
     def __init__(self, trace: "Trace", op: Any, args: tuple[Any, ...], needs: Needs) -> None:
         """Hold an operation (a ufunc or function of rows, "sum" or "leaf") and what it is applied to."""
         self.trace, self.op, self.args, self.needs = trace, op, args, needs
+        self.uses = 0  # nodes that are computed of it
         signs = map(_is_positive, args)
         self.is_positive = op == "leaf" or (
             any(signs) if op is np.maximum else op in KEEP_SIGN and all(signs)
@@ -94,6 +95,9 @@ class Trace:
         if found is None:  # two threads may come here: one node stays
             needs = frozenset().union(*(a.needs for a in args if isinstance(a, Column)))
             found = self._known.setdefault(key, Column(self, op, args, needs))
+            for a in args:
+                if isinstance(a, Column):
+                    a.uses += 1
         return found
 
     def apply(self, ufunc: Any, *args: Any) -> Any:
@@ -246,6 +250,7 @@ class Grids:
         self._between: dict[tuple[Needs, Needs], Any] = {}
         self._found_on: dict[Needs, Needs] = {}  # the larger grid on which one was found
         self._small: dict[Needs, bool] = {}
+        self.tables: dict[int, Any] = {}  # nodes on their grids, which programs made together share
         for left_out in (FREE | LAYERS, FREE):
             self.is_small(self.key(frozenset(columns) - left_out))
         self.is_small(self.key(frozenset({"d_model", *FREE, *LAYERS})))
@@ -370,12 +375,10 @@ class Program:
     def __init__(self, grids: Grids, outputs: Mapping[Any, Any]) -> None:
         """Compile `outputs` (columns, or numbers) for `grids`."""
         self.grids = grids
-        self._known: dict[int, Any] = {}  # nodes on their grids
         self._cells: list[Any] = []  # constants and tables; None where a block's column goes
         self._steps: list[tuple[Any, tuple[int, ...], int]] = []
         self._at: dict[Any, int] = {}
         self.outputs = {name: self._cell(value) for name, value in outputs.items()}
-        self._known.clear()  # what is gathered from is in a cell, the way to it takes memory
         self._plan_buffers()
 
     def run(self, rows: Any, buffers: list[Any]) -> dict[Any, Any]:
@@ -419,9 +422,12 @@ class Program:
             return self._place(column[0]) if name in self.grids.fixed else self._rows(name, column)
         key = self.grids.key(node.needs)
         if not key:
-            return self._place(self._table(node)[0])
+            return self._place(self._table(node, keep=True)[0])
         if self.grids.is_small(key):
-            table, index = self._place(self._table(node)), self._rows(key, self.grids.index(key))
+            table, index = (
+                self._place(self._table(node, keep=True)),
+                self._rows(key, self.grids.index(key)),
+            )
             return self._step("take", (table, index))
         if node.op == "sum":
             first, *others = [self._cell(part) for part in self._together(node)]
@@ -452,9 +458,10 @@ class Program:
         self._steps.append((op, args, out))
         return out
 
-    def _table(self, node: Column) -> Any:
-        """Return a node on its own grid."""
-        if id(node) not in self._known:
+    def _table(self, node: Column, keep: bool = False) -> Any:
+        """Return a node on its own grid; kept for whoever needs it again."""
+        found = self.grids.tables.get(id(node))
+        if found is None:
             key = self.grids.key(node.needs)
             if node.op == "leaf":
                 self.grids.size(key)
@@ -462,8 +469,10 @@ class Program:
             else:
                 args = [self._on(a, key) for a in node.args]
                 value = _sum(args) if node.op == "sum" else node.op(*args)
-            self._known[id(node)] = np.broadcast_to(value, (self.grids.size(key),))
-        return self._known[id(node)]
+            found = np.broadcast_to(value, (self.grids.size(key),))
+            if keep or node.uses > 1:
+                self.grids.tables[id(node)] = found
+        return found
 
     def _on(self, a: Any, key: Needs) -> Any:
         if not isinstance(a, Column):

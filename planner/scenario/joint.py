@@ -1,6 +1,6 @@
 """Many shapes under several conditions at once: what shapes and conditions share is computed once.
 
-Shapes come in chunks of half a million; the equations of all conditions are read once, as a graph
+Shapes come in chunks of a quarter of a million; the equations of all conditions are read once, as a graph
 (`planner.scenario.columnwise`), and run on the grids of each chunk. A row is a shape under one of the
 conditions.
 """
@@ -23,7 +23,7 @@ from planner.scenario.evaluate import RATIOS, SHAPE, THREADS, Evaluation
 from planner.scenario.scenario import Resolved
 
 T = TypeVar("T")
-CHUNK_ROWS = 2**19  # of shapes: their columns, and a dozen indices, take 100 MB
+CHUNK_ROWS = 2**18  # of shapes: their columns, a dozen indices and tables take some 200 MB
 FEW = 2**14  # shapes that are evaluated row by row before the equations are read
 # What is looked at of the cache itself, whether it binds or not.
 STORED = frozenset(
@@ -143,6 +143,7 @@ class Joint:
                     fits = np.broadcast_to(found[i, "fits"], (n,))
                     table |= _by_fit(paths[2 * i], paths[2 * i + 1], fits, rows)
                     tables.append({name: np.broadcast_to(c, (n,)) for name, c in table.items()})
+            grids.tables.clear()  # what is gathered from is in programs, the way to it takes memory
             yield Block(own, tables)
 
     def _plain(self, i: int, shapes: Table) -> Table:

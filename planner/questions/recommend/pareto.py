@@ -92,16 +92,16 @@ class Front:
             self._levels[level] = rows(new, front(new["loss"], new["output_tokens_per_s"]))
 
     def _hopeful(self, table: Table) -> Any:
-        """Return the rows that no row before of a lower bin of loss beats; others are on no front."""
+        """Return the rows that no row of a lower bin of loss beats, these or before; others are on no front."""
         loss, speed = table["loss"], table["output_tokens_per_s"]
         least, level = float(np.min(loss)), int(table["ready"].max())
         bins = self._bins
         if bins is None or least < bins.least or level >= len(bins.speed):
             bins = self._laid_out(least, float(np.max(loss)), level)
-        below = bins.below(table)
-        found = np.flatnonzero(speed > bins.speed.reshape(-1).take(below))
+        below, best = bins.below(table), bins.speed.reshape(-1)
+        found = np.flatnonzero(speed > best.take(below))
         bins.note(below[found], speed[found])
-        return found
+        return found[speed[found] > best.take(below[found])]
 
     def _laid_out(self, least: float, most: float, level: int) -> Bins:
         """Lay the bins out anew, from a little below the least loss that was met."""
