@@ -18,9 +18,11 @@ from planner.cost import memory
 from planner.equation import reading, remembering
 from planner.inputs.model import llama_arch
 from planner.metrics import METRICS, QUALITY
-from planner.scenario.columnwise import BLOCK_ROWS, Grids, Program, Trace, UntraceableError
+from planner.scenario.columnwise import BLOCK_ROWS, Program
 from planner.scenario.evaluate import RATIOS, SHAPE, THREADS, Evaluation
+from planner.scenario.grids import Grids
 from planner.scenario.scenario import Resolved
+from planner.scenario.traced import Trace, UntraceableError
 
 T = TypeVar("T")
 CHUNK_ROWS = 2**18  # of shapes: their columns, a dozen indices and tables take some 200 MB

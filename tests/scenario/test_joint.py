@@ -6,10 +6,11 @@ import pytest
 from planner.inputs.model import llama_arch
 from planner.questions.recommend.recommend import resolve_question
 from planner.questions.recommend.space import space_for
-from planner.scenario.columnwise import Grids, Trace, UntraceableError
 from planner.scenario.evaluate import Evaluation
+from planner.scenario.grids import Grids
 from planner.scenario.joint import Joint, evaluate_joint
 from planner.scenario.options import question
+from planner.scenario.traced import Trace, UntraceableError
 
 ROWS = 100_000
 NAMES = ("loss", "output_tokens_per_s", "gqa", "max_concurrency", "ttft_s", "tpot_s", "weight_bytes",
