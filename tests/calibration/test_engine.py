@@ -27,17 +27,17 @@ def test_decoding_with_the_cache_gives_what_prefilling_everything_gives():
         assert (again[:, 0] == out[:, known]).all()
 
 
-def test_a_bucket_with_a_mask_gives_what_an_exact_slice_gives():
-    """The masked bucket is what CUDA graphs replay; its arithmetic is tested without a GPU."""
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_a_bucket_gives_what_an_exact_slice_gives():
+    """The bucket is what CUDA graphs replay; its arithmetic is tested without a GPU."""
     prompts = torch.randint(0, 64, (2, 5), generator=torch.Generator().manual_seed(2))
     engine = Engine(SPEC, 2, 16)
     with torch.inference_mode():
         engine.generate(prompts, 1)
         engine.position.fill_(5)
         tokens = engine.tokens.clone()
-        exact = engine.model.decode(tokens, engine.position, 6, None)
-        mask = (torch.arange(16) <= engine.position).view(1, 1, 1, 16)
-        assert (engine.model.decode(tokens, engine.position, 16, mask) == exact).all()
+        exact = engine.model.decode(tokens, engine.position, 6)
+        assert (engine.model.decode(tokens, engine.position, 16, bucket=True) == exact).all()
 
 
 def test_a_row_records_what_was_chosen_and_what_came_out():
@@ -48,3 +48,21 @@ def test_a_row_records_what_was_chosen_and_what_came_out():
     for whole, prefill in zip(row.samples["e2e_s"], row.samples["prefill_s"], strict=True):
         assert 0 < prefill < whole  # of one run: medians of several need not add up under load
     assert row.key == measure.keys(SPEC, [Point(2, 8, 4)], Options(dtype="float32"), cpu())[0]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_decoding_gives_the_same_tokens_and_counts_its_graphs():
+    """What a GPU compiles and captures, compiled here; only the capture itself needs one."""
+    prompts = torch.randint(0, 64, (2, 5), generator=torch.Generator().manual_seed(3))
+    plain = Engine(SPEC, 2, 16).generate(prompts, 1).tokens
+    engine = Engine(SPEC, 2, 16, compile=True, graphs=False)
+    assert (engine.generate(prompts, 1).tokens == plain).all()
+    decode = torch.compile(engine.model.decode, dynamic=False)
+    with torch.inference_mode():
+        engine.position.fill_(5)
+        tokens = engine.tokens.clone()
+        exact = engine.model.decode(tokens, engine.position, 6)
+        assert (decode(tokens, engine.position, 16, True) == exact).all()
+    told = engine.compiled()
+    assert told["graphs_compiled"] >= 2 and told["graph_breaks"] == 0

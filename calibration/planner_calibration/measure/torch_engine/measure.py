@@ -76,6 +76,7 @@ def _point(spec: ModelSpec, point: Point, options: Options, on: Machine) -> Meas
     except torch.OutOfMemoryError as error:
         common |= {"status": "oom", "message": str(error)[:300]}
         return Measurement.of("serve_offline", what, **common)
+    common["environment"] |= engine.compiled()
     common |= {
         "values": summary([t.e2e_s for t in times], point, shared)
         | {n: statistics.median(getattr(t, n) for t in times) for n in ("prefill_s", "decode_s")},

@@ -5,11 +5,12 @@ that share a key/value head are given to the attention kernel as rows of one hea
 read once a group.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own custom
+from torch.nn.attention.flex_attention import flex_attention
 
 from planner.inputs.model import ModelSpec
 from planner_calibration.measure.train import model as train
@@ -36,17 +37,33 @@ class Layer(train.Layer):
         return self.rest(x, attend(q, k, v))
 
     def decode(
-        self, x: Tensor, position: Tensor, seen: int, mask: Tensor | None, cos: Tensor, sin: Tensor
+        self, x: Tensor, position: Tensor, seen: int, bucket: bool, cos: Tensor, sin: Tensor
     ) -> Tensor:
-        """Compute one token a sequence against the first `seen` cached positions."""
+        """Compute one token a sequence against the first `seen` cached positions.
+
+        Of a `bucket` those after `position` are left out by flex attention, whose kernel for a few
+        queries splits the keys as servers' kernels do; a mask would leave only slow kernels.
+        """
         q, k, v = self.heads_of(x, cos, sin)
         self.keys.index_copy_(2, position, k)
         self.values.index_copy_(2, position, v)
         b = x.shape[0]
-        q = q.view(b, self.kv_heads, self.heads // self.kv_heads, self.head_dim)
         keys, values = self.keys[:, :, :seen], self.values[:, :, :seen]
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        if bucket:
+            y = flex_attention(q, keys, values, _up_to(position), enable_gqa=True)
+            return self.rest(x, y)
+        q = q.view(b, self.kv_heads, self.heads // self.kv_heads, self.head_dim)
+        y = F.scaled_dot_product_attention(q, keys, values)
         return self.rest(x, y.reshape(b, self.heads, 1, self.head_dim))
+
+
+def _up_to(position: Tensor) -> Callable[..., Tensor]:
+    """Return what leaves keys after a position out of attention."""
+
+    def score(found: Tensor, b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return torch.where(key <= position[0], found, float("-inf"))
+
+    return score
 
 
 class Model(nn.Module):
@@ -75,12 +92,12 @@ class Model(nn.Module):
             x = layer.prefill(x, rows, cos, sin)
         return self._next(x[:, -1:])
 
-    def decode(self, tokens: Tensor, position: Tensor, seen: int, mask: Tensor | None) -> Tensor:
+    def decode(self, tokens: Tensor, position: Tensor, seen: int, bucket: bool = False) -> Tensor:
         """Return the next token of each sequence; `tokens` is (batch, 1), `position` a tensor of one."""
         cos, sin = self.angles.index_select(1, position)
         x = self.embedding(tokens)
         for layer in self._layers():
-            x = layer.decode(x, position, seen, mask, cos, sin)
+            x = layer.decode(x, position, seen, bucket, cos, sin)
         return self._next(x)
 
     def _layers(self) -> Iterator[Layer]:

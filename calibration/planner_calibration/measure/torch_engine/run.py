@@ -1,7 +1,7 @@
 """Run the torch engine on one model and batch: prefill in slices, then token by token, timed apart.
 
-On a GPU the decode step is compiled and replayed from CUDA graphs, one for each bucket of context, with
-a mask over the bucket's unused end. On a CPU the cache is sliced to its exact length.
+On a GPU the decode step is compiled and replayed from CUDA graphs, one for each bucket of context, in
+which attention leaves out the bucket's unused end. On a CPU the cache is sliced to its exact length.
 """
 
 import time
@@ -74,6 +74,7 @@ class Engine:
             # What was compiled for models before counts against the limit of recompilations, beyond
             # which torch runs eagerly without a word.
             torch._dynamo.reset()
+            torch._dynamo.utils.counters.clear()
             torch._dynamo.config.fail_on_recompile_limit_hit = True
         self.tokens = torch.zeros(batch, 1, dtype=torch.long, device=self.device)
         self.position = torch.zeros(1, dtype=torch.long, device=self.device)
@@ -103,31 +104,40 @@ class Engine:
     def _step(self, seen: int) -> Callable[[], None]:
         """Return what decodes one token against `seen` positions."""
         if not self.graphs:
-            return lambda: self._decode(seen, None)
+            return lambda: self._decode(seen)
         bucket = min(-(-seen // BUCKET) * BUCKET, self.n_positions)
         if bucket not in self._steps:
             self._steps[bucket] = self._captured(bucket)
         return self._steps[bucket]
 
-    def _decode(self, seen: int, mask: Tensor | None) -> None:
-        self.tokens.copy_(self.model.decode(self.tokens, self.position, seen, mask))
+    def _decode(self, seen: int) -> None:
+        self.tokens.copy_(self.model.decode(self.tokens, self.position, seen))
 
     def _captured(self, bucket: int) -> Callable[[], None]:
         """Capture one decode step over a bucket as a CUDA graph."""
         decode = (
             torch.compile(self.model.decode, dynamic=False) if self.compile else self.model.decode
         )
-        places = torch.arange(bucket, device=self.device)
 
         def step() -> None:
-            mask = (places <= self.position).view(1, 1, 1, bucket)
-            self.tokens.copy_(decode(self.tokens, self.position, bucket, mask))
+            self.tokens.copy_(decode(self.tokens, self.position, bucket, True))
 
         kept = self.tokens.clone()
         graph = captured(step, warm_ups=3)
         self.tokens.copy_(kept)  # the warm-up moved it on
         replay: Callable[[], None] = graph.replay
         return replay
+
+    def compiled(self) -> dict[str, int]:
+        """Return how often it was captured and compiled, and where the compiler gave up."""
+        if not (self.compile or self.graphs):
+            return {}
+        told = torch._dynamo.utils.counters
+        return {
+            "graphs_captured": len(self._steps),
+            "graphs_compiled": int(told["stats"]["unique_graphs"]),
+            "graph_breaks": int(sum(told["graph_break"].values())),
+        }
 
     def _now(self) -> float:
         if self.device.type == "cuda":
