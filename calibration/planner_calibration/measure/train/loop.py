@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from planner_calibration.measure.shapes import Shape
 from planner_calibration.measure.train.data import Corpus
 from planner_calibration.measure.train.model import Llama
 
+QUARTERS = 4
 CURVE_POINTS = 50  # kept of the loss curve
 Schedule = Literal["wsd", "cosine"]
 DIVERGED = 1.0  # nats above the best smoothed loss so far
@@ -67,6 +69,8 @@ class Outcome:
     train_nats_per_token: float = math.nan
     steps: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
+    quarters: list[tuple[int, float]] = field(default_factory=list)  # held out, at each quarter
+    tokens_per_s: float = math.nan  # trained on, of the steps done here
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class _State:
     smooth: float = math.nan
     best: float = math.inf
     curve: list[tuple[int, float]] = field(default_factory=list)
+    quarters: list[tuple[int, float]] = field(default_factory=list)
 
 
 def train(
@@ -115,12 +120,16 @@ def train(
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        state = _State(saved["step"], saved["smooth"], saved["best"], saved["curve"])
+        state = _State(
+            saved["step"], saved["smooth"], saved["best"], saved["curve"], saved["quarters"]
+        )
     if recipe.compile:
         torch._dynamo.reset()  # shapes trained before count against the limit of recompilations
         torch._dynamo.config.fail_on_recompile_limit_hit = True
     forward = torch.compile(model) if recipe.compile else model
     keep = max(1, recipe.steps // CURVE_POINTS)
+    quarters = {recipe.steps * k // QUARTERS for k in range(1, QUARTERS)} - {0}
+    begun, first, aside = time.perf_counter(), state.step, 0.0
     while state.step < recipe.steps:
         loss = _step(forward, model, optimiser, corpus, recipe, seed, state.step)
         state.step += 1
@@ -128,6 +137,10 @@ def train(
         state.best = min(state.best, state.smooth)
         if state.step % keep == 0 or state.step == recipe.steps:
             state.curve.append((state.step, round(state.smooth, 5)))
+        if state.step in quarters:
+            paused = time.perf_counter()
+            state.quarters.append((state.step, round(_heldout(forward, corpus, recipe), 5)))
+            aside += time.perf_counter() - paused
         progress(state.step, recipe.steps, state.smooth)
         if not math.isfinite(loss) or state.smooth > state.best + DIVERGED:
             _forget(checkpoint)
@@ -136,6 +149,7 @@ def train(
             _save(checkpoint, model, optimiser, state)
         if state.step == stop_at:
             return Outcome(steps=state.step, train_nats_per_token=state.smooth, curve=state.curve)
+    seconds = time.perf_counter() - begun - aside
     nats = _heldout(forward, corpus, recipe)
     _forget(checkpoint)
     return Outcome(
@@ -144,6 +158,8 @@ def train(
         train_nats_per_token=state.smooth,
         steps=state.step,
         curve=state.curve,
+        quarters=state.quarters,
+        tokens_per_s=(state.step - first) * recipe.batch * recipe.length / max(seconds, 1e-9),
     )
 
 

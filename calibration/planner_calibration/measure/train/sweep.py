@@ -108,7 +108,9 @@ def do(run: Run, progress: Any = None) -> list[Measurement]:
     except torch.OutOfMemoryError as error:
         return [Measurement.of("train", what, status="oom", message=str(error)[:300], **common)]
     names = ("heldout_nats_per_token", "heldout_bits_per_byte", "train_nats_per_token")
-    values = {name: getattr(outcome, name) for name in names}
+    values = {name: getattr(outcome, name) for name in (*names, "tokens_per_s")}
+    # Over the device's rate it is the MFU; which rate that is depends on how it computes.
+    values["model_flops_per_s"] = 6.0 * run.shape.n_params * outcome.tokens_per_s
     row = Measurement.of(
         "train",
         what,
@@ -117,6 +119,8 @@ def do(run: Run, progress: Any = None) -> list[Measurement]:
         samples={
             "curve_step": [float(s) for s, _ in outcome.curve],
             "curve_nats_per_token": [v for _, v in outcome.curve],
+            "quarter_step": [float(s) for s, _ in outcome.quarters],
+            "quarter_heldout_nats_per_token": [v for _, v in outcome.quarters],
         },
         seconds=round(time.monotonic() - start, 2),
         **common,
