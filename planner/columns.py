@@ -129,6 +129,8 @@ class Limits:
     reserves_output: Scalar = 0.0  # 1 where a request enters only if its whole output will fit
     max_model_len: Scalar = 0.0  # longest request, tokens; 0: as long as the workload's
     eager: Scalar = 0.0  # 1 where no graphs are captured
+    # Rows of the largest step with prompts that a graph replays, or compiled code launches.
+    captured_prompt_rows: Scalar = 0.0
     async_scheduling: Scalar = 0.0  # 1 where the next step is prepared while the devices are busy
     recv_interval: Scalar = 1.0  # decode steps from one look for new requests to the next
     prefix_caching: Scalar = 1.0  # 1 where blocks of prompts are kept for later ones
@@ -294,7 +296,9 @@ class Overheads:
     sequence_s: Seconds = 1e-5  # bookkeeping and detokenising, a sequence that yields a token
     ranks_s: Seconds = 0.0  # agreeing with the other ranks, where tensor parallel
     rank_block_s: Seconds = 0.0  # telling them where a block of the cache is
-    eager_layer_s: Seconds = 0.0  # CPU time to launch a layer's kernels; 0 where graphs replay them
+    # CPU time to launch a kernel that no graph replays: the model's code, dispatch, driver. A prompt of
+    # one token takes DeepSeek-V3 83 ms of 2,200 launches so.  [sgl-project/sglang#12160]
+    eager_launch_s: Seconds = 3.7e-5
 
 
 @dataclass(frozen=True, slots=True)

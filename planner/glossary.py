@@ -144,7 +144,7 @@ shared | c_{shared} |  | 1 where one process takes requests in and streams token
 intake_s | t_{in} | s | front end, a lone request: before the scheduler sees it, and its first token's way back
 ranks_s | t_{rank} | s | agreeing with the other ranks, a step
 rank_block_s | t_{rank}^{blk} | s | telling the other ranks where a block of the cache is
-eager_layer_s | t_{cpu} | s | CPU time to launch the kernels of a layer; 0 where graphs replay them
+eager_launch_s | t_{cpu} | s | CPU time to launch a kernel that no graph replays
 memory_fraction | \phi |  | share of device memory the engine takes
 max_num_seqs | B_{max} |  | sequences the engine runs at most
 max_batched_tokens | T_{max} |  | token budget of a step
@@ -152,6 +152,7 @@ block_tokens | n_b |  | tokens of a KV block
 reserve_bytes | M_r | byte | held by a draft
 max_model_len | S_{max} |  | longest request, prompt and output; 0: as long as the workload's
 eager | e |  | 1 where no graphs are captured
+captured_prompt_rows | m_{cap} |  | rows of the largest step with prompts that a graph replays or compiled code launches
 async_scheduling | a |  | 1 where the next step is prepared while the devices are busy
 recv_interval | k |  | decode steps from one look for new requests to the next
 prefix_caching | c_p |  | 1 where blocks of prompts are kept for later ones
@@ -210,6 +211,8 @@ elementwise_total_s | t_{el} | s | norms, rotary embedding, activation
 lm_head_s | t_{V} | s | embedding lookup and product with the vocabulary
 communication_s | t_{comm} | s | collectives
 device_s | t_{dev} | s | what the devices are busy with
+launches | n_{ln} |  | kernels of a step
+uncaptured | u |  | 1 where no graph replays a step
 launching_s | t_{cpu}^{step} | s | what the CPU needs to launch the kernels of a step one by one
 gaps_s | t_{gap}^{step} | s | gaps between the kernels of a step
 host_s | t_{host} | s | the engine's own work in a step

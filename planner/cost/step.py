@@ -18,9 +18,16 @@ from planner.cost.operators.communication import COMMUNICATION
 from planner.cost.operators.elementwise import ELEMENTWISE
 from planner.cost.operators.head import LM_HEAD
 from planner.cost.operators.mlp import MLP_DOWN, MLP_UP, ROUTE
-from planner.cost.operators.operator import Operator, at_most_one, logit_rows, of_stacks
-from planner.equation import equation, maximum
-from planner.units import Bytes, Flops, Number, Seconds
+from planner.cost.operators.operator import (
+    Operator,
+    at_most_one,
+    is_zero,
+    logit_rows,
+    of_stacks,
+    step_tokens,
+)
+from planner.equation import ceil, equation, maximum
+from planner.units import Bytes, Flops, Number, Scalar, Seconds
 
 OF_LAYERS: tuple[Operator, ...] = (
     QKV,
@@ -66,14 +73,45 @@ def seconds_of(operators: tuple[Operator, ...], s: System, w: Step) -> Seconds:
 
 
 @equation
-def launching_s(s: System) -> Seconds:
+def launches(s: System, w: Step) -> Scalar:
+    """Kernels of a step, of every operator that it has.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
+    first, *others = [o.launches(s, w) for o in OPERATORS if o.is_in(s.arch)]
+    return sum(others, start=first)
+
+
+@equation
+def uncaptured(s: System, w: Step) -> Scalar:
+    """1 where no graph replays the step: none were captured, or none of so many rows with prompts.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
+
+    """
+    if is_zero(w.prefill_tokens):
+        return s.limits.eager
+    beyond = at_most_one(ceil(maximum(step_tokens(w) - s.limits.captured_prompt_rows, 0.0)))
+    return maximum(s.limits.eager, beyond * at_most_one(w.prefill_tokens))
+
+
+@equation
+def launching_s(s: System, w: Step) -> Seconds:
     """What the CPU needs to launch a step's kernels one by one; nothing where a graph replays them.
 
     Args:
         s: shape, precision, device and engine: numbers, or columns of one length.
+        w: what the step processes: tokens and sequences, likewise.
 
     """
-    return s.overheads.eager_layer_s * s.arch.n_layers
+    if is_zero(w.prefill_tokens) and is_zero(s.limits.eager):
+        return 0.0
+    return uncaptured(s, w) * launches(s, w) * s.overheads.eager_launch_s
 
 
 @equation
@@ -113,7 +151,7 @@ def step_s(s: System, w: Step) -> Seconds:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    busy_s = maximum(device_s(s, w), launching_s(s)) + gaps_s(s)
+    busy_s = maximum(device_s(s, w), launching_s(s, w)) + gaps_s(s)
     hidden_s = s.limits.async_scheduling * host_s(s, w)
     return maximum(busy_s, hidden_s) + (host_s(s, w) - hidden_s)
 

@@ -15,6 +15,8 @@ class Passed(Spec):
 
     engine: str
     on: tuple[str, ...] = ()  # hardware ids; none: all
+    dtype: str = ""  # and for one format of weights; "": all
+    devices: int = 0  # and on so many devices; 0: all
     from_concurrency: int = 0
     options: dict[str, bool | int | float | str]
 
@@ -37,7 +39,9 @@ def _known() -> tuple[Benchmark, ...]:
     return load_toml(_Benchmarks, bundled("presets") / "benchmarks.toml").benchmarks
 
 
-def passed(source: str, engine: str, on: str, concurrency: int) -> dict[str, Any]:
+def passed(
+    source: str, engine: str, on: str, concurrency: int, dtype: str, devices: int
+) -> dict[str, Any]:
     """Return the options that the benchmark of a row is known to pass to an engine.
 
     Args:
@@ -45,10 +49,13 @@ def passed(source: str, engine: str, on: str, concurrency: int) -> dict[str, Any
         engine: id.
         on: device, id.
         concurrency: requests kept in flight.
+        dtype: format of the weights.
+        devices: of the replica, a count.
 
     """
     found: dict[str, Any] = {}
     for p in (p for b in _known() if source.startswith(b.name) for p in b.passes):
-        if p.engine == engine and on in (p.on or (on,)) and concurrency >= p.from_concurrency:
+        fits = p.engine == engine and on in (p.on or (on,)) and concurrency >= p.from_concurrency
+        if fits and dtype == (p.dtype or dtype) and devices == (p.devices or devices):
             found |= p.options
     return found

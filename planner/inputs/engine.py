@@ -18,9 +18,12 @@ from planner.errors import UnknownName
 from planner.inputs.fields import BytesField, Spec, load_toml
 from planner.inputs.formats import FORMATS, SERVED, Dtype
 from planner.inputs.names import slug, words
+from planner.units import GIB
 
 CHOSEN = ("max_num_seqs", "max_batched_tokens", "chunked_prefill")  # by the device, where unstated
 _UNSAID = Footprint()
+LARGE_BYTES = 60 * GIB  # of a device on which a reserve has a least size
+LEAST_FRACTION = 0.01  # where the reserve is all of the device, or more: nothing fits
 NEWER = 2.0  # how much wider intervals of memory are for a version newer than any that was read
 
 
@@ -101,6 +104,40 @@ class BatchDefaults(Spec):
     max_num_seqs: int
     max_batched_tokens: int  # of a server
     offline_batched_tokens: int  # of one that is given all requests at once
+    captured_seqs: tuple[int, int] = (
+        0,
+        0,
+    )  # largest batch captured, on fewer than 4 devices; on more
+
+
+class Reserve(Spec):
+    """What an engine leaves free of a device; weights and the cache get the rest."""
+
+    fixed_bytes: BytesField
+    token_bytes: BytesField  # for activations, a token of the step's budget
+    least_tokens: int  # counted at least
+    sequence_bytes: BytesField  # for graphs, a sequence of the largest batch captured
+    device_bytes: BytesField  # a device of the replica
+    least_bytes: BytesField  # altogether, on devices of 60 GiB and more
+
+    def fraction(
+        self, offered_bytes: float, tokens: int, captured_seqs: int, devices: int
+    ) -> float:
+        """Return the share of a device that it leaves to weights and cache.
+
+        Args:
+            offered_bytes: memory of the device that a program finds.
+            tokens: budget of a step.
+            captured_seqs: sequences of the largest batch captured.
+            devices: of the replica.
+
+        """
+        tokens = max(tokens, self.least_tokens)
+        kept = self.fixed_bytes + self.token_bytes * tokens + self.device_bytes * devices
+        kept += self.sequence_bytes * captured_seqs
+        if offered_bytes > LARGE_BYTES:
+            kept = max(kept, self.least_bytes)
+        return max(round(1 - kept / offered_bytes, 3), LEAST_FRACTION)
 
 
 class EngineVersion(EngineLimits):
@@ -111,10 +148,12 @@ class EngineVersion(EngineLimits):
     aliases: tuple[str, ...] = ()  # words for running so whatever the version, such as v0
     generation: str  # the name under which fits know it
     graphs: bool = True  # replays captured graphs, so a layer costs no launch of the host's
+    captured_prompt_rows: int = 0  # rows of the largest step with prompts that one replays
     cuts_prompts: Literal["always", "mixed", "never"] = "always"  # mixed: only beside decoding
     reserves_output: bool = False  # a request enters only if its whole output will fit
     footprint: EngineFootprint = EngineFootprint()
     on: tuple[BatchDefaults, ...] = ()  # the first that fits the device holds
+    reserve: Reserve | None = None  # what its memory fraction follows from, if it is worked out
     # Longest request beyond which prompts are cut without being asked.
     chunks_above: int | None = None
     chunk_tokens: int = 512  # and its budget of a step then
@@ -356,14 +395,26 @@ class EngineSpec(EngineLimits, EngineChoice):
         """
         release = self.release
         chosen: dict[str, Any] = {n: getattr(release, n) for n in CHOSEN}
+        captured = 0
         for d in release.on:
             if offered_bytes >= d.from_bytes and not words(name) & {*d.but_not}:
                 budget = d.offline_batched_tokens if offline else d.max_batched_tokens
                 chosen |= {"max_num_seqs": d.max_num_seqs, "max_batched_tokens": budget}
+                captured = d.captured_seqs[self.tp >= 4]
                 break
         if release.chunks_above and (self.max_model_len or 0) > release.chunks_above:
             chosen |= {"chunked_prefill": True, "max_batched_tokens": release.chunk_tokens}
         said = self.model_fields_set
+        if release.reserve:
+            own = (
+                {"max_batched_tokens": self.max_batched_tokens}
+                if "max_batched_tokens" in said
+                else {}
+            )
+            tokens = (chosen | own)["max_batched_tokens"]
+            chosen["memory_fraction"] = release.reserve.fraction(
+                offered_bytes, tokens, captured, self.n_devices
+            )
         made = self.model_copy(update={k: v for k, v in chosen.items() if k not in said})
         object.__setattr__(made, "__pydantic_fields_set__", set(said))  # chosen, not said
         return made
@@ -389,6 +440,7 @@ class EngineSpec(EngineLimits, EngineChoice):
             max_model_len=float(self.max_model_len or 0),
             prefix_caching=float(self.prefix_caching),
             eager=float(self.enforce_eager or not self.release.graphs),
+            captured_prompt_rows=float(self.release.captured_prompt_rows),
             async_scheduling=float(self.async_scheduling),
             recv_interval=float(self.recv_interval),
             cache_bytes=float(self.kv_cache_bytes or 0),

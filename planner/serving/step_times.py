@@ -13,6 +13,7 @@ Held to `step_s` by the tests, within 0.1 %.
 """
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -47,7 +48,13 @@ class StepTimes:
         self._draft: StepTimes | None = None
         if system.speculation is not None:
             self._draft = StepTimes(draft_system(system), max_context)
-        self._launching = float(launching_s(system))
+        limits = system.limits
+        self._captured = float(limits.captured_prompt_rows)
+        one_more = Step(prefill_tokens=self._captured + 1.0, prefill_seqs=1.0, prefill_context=1.0)
+        alone, beside = one_more, replace(one_more, decode_seqs=1.0, decode_context=1.0)
+        decoding = Step(decode_seqs=1.0, decode_context=1.0)
+        self._launching = float(launching_s(system, decoding))
+        self._launching_prompts = [float(launching_s(system, w)) for w in (alone, beside)]
         none, one = (float(host_s(system, Step(decode_seqs=n))) for n in (0.0, 1.0))
         self._async = float(system.limits.async_scheduling)
         self._host, self._host_each, self._gaps = none, one - none, float(gaps_s(system))
@@ -57,11 +64,11 @@ class StepTimes:
         step = Step(prefill_tokens=rows, prefill_seqs=logits, prefill_context=1.0)
         return np.asarray(seconds_of(_ROWS + _LOGITS, self.system, step), dtype=np.float64)
 
-    def _whole(self, device_s: float, logits: int) -> float:
-        """Return the step's time, given what its devices do."""
+    def _whole(self, device_s: float, logits: int, launching_s: float) -> float:
+        """Return the step's time, given what its devices do and the host needs to launch it."""
         host_s = self._host + self._host_each * logits
         hidden_s = self._async * host_s
-        return max(max(device_s, self._launching) + self._gaps, hidden_s) + host_s - hidden_s
+        return max(max(device_s, launching_s) + self._gaps, hidden_s) + host_s - hidden_s
 
     @cached_property
     def _rows(self) -> list[float]:
@@ -137,7 +144,9 @@ class StepTimes:
             step = Step(decode_seqs=float(seqs), decode_context=self._contexts)
             if self._draft is None:
                 bare = self.bare(seqs, seqs)
-                t = np.array([self._whole(bare + a, seqs) for a in self._attention(seqs)])
+                t = np.array(
+                    [self._whole(bare + a, seqs, self._launching) for a in self._attention(seqs)]
+                )
             else:
                 t = np.asarray(engine_step_s(self.system, step), dtype=np.float64)
             areas = np.diff(self._contexts) * (t[1:] + t[:-1]) / 2
@@ -193,17 +202,21 @@ class StepTimes:
 
         """
         device = self.bare(tokens + seqs, prompts + seqs) + self.prompt_attention(tokens, keys)
+        launching = self._launching
+        if tokens + seqs > self._captured:
+            launching = self._launching_prompts[seqs > 0]
         if self._draft is not None:  # prompts pass the draft model too, and drafts go on meanwhile
-            whole = self._whole(device, prompts + seqs)
+            whole = self._whole(device, prompts + seqs, launching)
             whole += self._draft.bare(tokens, prompts) + self._draft.prompt_attention(tokens, keys)
             if seqs:
-                whole += self.decode(seqs, context) - self._whole(self.bare(seqs, seqs), seqs)
+                whole += self.decode(seqs, context)
+                whole -= self._whole(self.bare(seqs, seqs), seqs, self._launching)
             return whole
         if seqs:
             row = self._attention(seqs)
             i, x = self._place(context, len(row))
             device += row[i] + (row[i + 1] - row[i]) * x
-        return self._whole(device, prompts + seqs)
+        return self._whole(device, prompts + seqs, launching)
 
     def steps_until(self, seqs: int, context: float, steps: int, seconds: float) -> int:
         """Return the fewest of `steps` decode steps that last at least `seconds`; else all.

@@ -112,8 +112,8 @@ def test_measurements_are_of_what_the_command_started(planner, tmp_path):
     result = json.loads(run.stdout)
     by_row = tmp_path / "whole.csv"
     by_row.write_text(
-        "gpu,input_tokens,output_tokens,concurrency,ttft_mean_s,engine,model,tp,max_num_seqs\n"
-        "h100-sxm,1024,128,8,0.05,vllm,llama-3.1-8b,2,128\n"
+        "gpu,input_tokens,output_tokens,concurrency,ttft_mean_s,engine,model,tp,max_num_seqs,enforce_eager\n"
+        "h100-sxm,1024,128,8,0.05,vllm,llama-3.1-8b,2,128,true\n"
     )
     wanted = json.loads(planner("validate", by_row, "--json").stdout)
     assert result["rows"] == wanted["rows"] and result["overall"]["n"] == 1

@@ -130,6 +130,32 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "engines"
 
 
+@pytest.mark.parametrize(
+    ("on", "tp", "reserved_mib"),
+    [
+        # 512 + 1.5 of each token of a chunk + 2 of each sequence captured + 128 of each device
+        ("h100-sxm", 1, 512 + 12288 + 2 * 256 + 128),
+        ("h100-sxm", 8, 512 + 12288 + 2 * 512 + 1024),
+        ("b200", 8, 512 + 24576 + 2 * 512 + 1024),
+        ("a100-sxm-40gb", 1, 512 + 6144 + 2 * 32 + 128),
+    ],
+)
+def test_sglang_works_its_fraction_out_from_the_card(on, tp, reserved_mib):
+    """python/sglang/srt/server_args.py of 0.5.3, by hand."""
+    device = resolve(conditions(on=on)).device
+    offered_mib = device.hbm_bytes * 1.073741824 * device.hbm_offered / 2**20
+    e = conditions(on=on, engine="sglang==0.5.6", tp=tp).engine
+    assert e.memory_fraction == pytest.approx(1 - reserved_mib / offered_mib, abs=6e-4)
+    said = conditions(on=on, engine="sglang==0.5.6", tp=tp, memory_fraction=0.7).engine
+    assert said.memory_fraction == 0.7
+    assert conditions(on=on, engine="sglang==0.4.6", tp=tp).engine.memory_fraction == 0.88
+
+
+def test_a_reserve_as_large_as_the_card_leaves_no_room():
+    e = conditions(on="h100-sxm", engine="sglang", max_batched_tokens=131072).engine
+    assert e.memory_fraction == 0.01
+
+
 def test_an_engine_is_one_file(folder):
     (folder / "mine.toml").write_text(FILE)
     new = conditions(engine="My Engine 3").engine

@@ -197,8 +197,14 @@ def test_a_row_without_a_version_ran_what_was_current_and_what_its_benchmark_pas
         == "0.10"
     )
     assert not any("async_scheduling" in s for s in said.values())
-    assert passed("InferenceX: a copy", "vllm", "h200-sxm", 4) == {"async_scheduling": True}
-    assert passed("InferenceX", "sglang", "h200-sxm", 64) == {"memory_fraction": 0.8}
-    intervals = [passed("InferenceX", "sglang", "b200", n)["recv_interval"] for n in (8, 16, 64)]
+    assert passed("InferenceX: a copy", "vllm", "h200-sxm", 4, "fp8", 8) == {
+        "async_scheduling": True
+    }
+    assert passed("InferenceX", "sglang", "mi300x", 64, "fp8", 8) == {"memory_fraction": 0.8}
+    four = passed("InferenceX", "sglang", "b200", 8, "fp8", 4)
+    assert (four["memory_fraction"], four["max_num_seqs"]) == (0.95, 32)
+    intervals = [
+        passed("InferenceX", "sglang", "b200", n, "nvfp4", 8)["recv_interval"] for n in (8, 16, 64)
+    ]
     assert intervals == [10, 30, 30]
-    assert passed("somebody's blog", "sglang", "b200", 4) == {}
+    assert passed("somebody's blog", "sglang", "b200", 4, "fp8", 8) == {}

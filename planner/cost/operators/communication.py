@@ -143,4 +143,7 @@ COMMUNICATION = Operator(
     "communication", "all-reduces",
     "activations sent a token", lambda a: a.n_layers * a.d_model,
     "logits", communication_s, comm_bytes=sent_bytes,
+    launches=lambda s, w: (
+        at_most_one(s.parallel.tp - 1.0) * (2.0 * s.arch.n_layers + 1.0) + s.parallel.pp - 1.0
+    ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from planner.columns import Step, System
 from planner.cost.operators.attention.full import kv_heads_per_device
 from planner.cost.operators.operator import Operator, step_tokens
 from planner.equation import equation, minimum
-from planner.units import Bytes, Seconds
+from planner.units import Bytes, Scalar, Seconds
 
 
 @equation
@@ -46,9 +46,14 @@ def elementwise_total_s(s: System, w: Step) -> Seconds:
         w: what the step processes: tokens and sequences, likewise.
 
     """
-    more = minimum(s.arch.n_shared_experts, 1.0) + 4.0 * minimum(s.arch.kv_latent_dim, 1.0)
-    launches_s = (3.0 + more) * s.kernels.launch_s
+    launches_s = (_kernels(s) - 1.0) * s.kernels.launch_s
     return s.arch.n_layers * (launches_s + elementwise_s(s, elementwise_bytes(s, w)))
+
+
+def _kernels(s: System) -> Scalar:
+    """Launches of a layer."""
+    more = minimum(s.arch.n_shared_experts, 1.0) + 4.0 * minimum(s.arch.kv_latent_dim, 1.0)
+    return 4.0 + more
 
 
 ELEMENTWISE = Operator(
@@ -56,4 +61,5 @@ ELEMENTWISE = Operator(
     "activations a token", lambda a: a.n_layers * (a.d_model + a.d_ff),
     "rows", elementwise_total_s,
     bytes_=lambda s, w: s.arch.n_layers * elementwise_bytes(s, w),
+    launches=lambda s, w: s.arch.n_layers * _kernels(s),
 )  # fmt: skip

@@ -154,6 +154,29 @@ def stored_bytes(s: System, g: Gemm) -> Bytes:
     return named("stored_bytes", g.weight_bytes + s.kernels.unpack_share * saved)
 
 
+def is_narrowed(s: System, g: Gemm) -> Scalar:
+    """1 where activations are brought to half their width and less before a product, 0 where they stay.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
+    p = s.precision
+    return (1.0 - is_wide(s, g)) * minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
+
+
+def gemm_launches(s: System, g: Gemm) -> Scalar:
+    """Kernels of a product: its own, and the one that narrows its input.
+
+    Args:
+        s: shape, precision, device and engine: numbers, or columns of one length.
+        g: a product: rows, width and depth in elements, bytes a weight.
+
+    """
+    return 1.0 + is_narrowed(s, g)
+
+
 def quantising_s(s: System, g: Gemm) -> Seconds:
     """Activations brought to 8 bits before a product that computes in them.
 
@@ -162,8 +185,7 @@ def quantising_s(s: System, g: Gemm) -> Seconds:
         g: a product: rows, width and depth in elements, bytes a weight.
 
     """
-    p, k = s.precision, s.kernels
-    narrower = (1.0 - is_wide(s, g)) * minimum(p.activation_bytes / p.gemm_input_bytes - 1.0, 1.0)
+    p, k, narrower = s.precision, s.kernels, is_narrowed(s, g)
     rate = s.device.hbm_bytes_per_s * k.quantise_hbm_eff
     element_s = narrower * (p.activation_bytes + p.gemm_input_bytes) / rate
     return named("quantising_s", narrower * k.quantise_launch_s + g.depth * (g.rows * element_s))
@@ -201,5 +223,6 @@ def product(
         flops=lambda s, w: layers(s.arch) * gemm_flops(gemm(s, w)),
         bytes_=lambda s, w: layers(s.arch) * gemm_bytes(s, gemm(s, w)),
         weights=weights,
+        launches=lambda s, w: layers(s.arch) * gemm_launches(s, gemm(s, w)),
         is_in=is_in,
     )

@@ -67,4 +67,5 @@ LM_HEAD = Operator(
     flops=lambda s, w: gemm_flops(lm_head_gemm(s, w)),
     bytes_=lambda s, w: gemm_bytes(s, lm_head_gemm(s, w)) + lm_head_bytes(s, w),
     weights=embedding_params,
+    launches=lambda s, w: 2.0,  # the product, the sampler
 )  # fmt: skip

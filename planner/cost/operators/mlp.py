@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from planner.columns import Arch, Step, System
-from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_launches, gemm_s
 from planner.cost.operators.operator import Operator, at_most_one, is_zero, step_tokens
 from planner.equation import equation, maximum, minimum
 from planner.units import Bytes, Scalar, Seconds
@@ -206,7 +206,7 @@ def _mlp(name: str, words: str, seconds: Any, down: bool, weights: Any) -> Opera
     return Operator(
         name, words, "MLP weights", lambda a: a.n_layers * mlp_params(a), "rows", seconds,
         flops=_side(down, lambda s, g: gemm_flops(g)), bytes_=_side(down, gemm_bytes),
-        weights=weights, is_in=has_mlp,
+        weights=weights, launches=_side(down, gemm_launches), is_in=has_mlp,
     )  # fmt: skip
 
 
@@ -218,6 +218,7 @@ ROUTE = Operator(
         s.arch.n_layers * (gemm_bytes(s, router_gemm(s, w)) + _routed_bytes(s, w))
     ),
     weights=lambda a: a.n_layers * router_params(a),
+    launches=lambda s, w: s.arch.n_layers * (1.0 + ROUTE_LAUNCHES),
     is_in=is_routed,
 )  # fmt: skip
 MLP_UP = _mlp("mlp_up", "the gate and up projections", mlp_up_s, False, _gated)

@@ -30,6 +30,7 @@ class Operator:
     bytes_: Callable[[System, Step], Bytes] = lambda s, w: 0.0  # to and from device memory
     comm_bytes: Callable[[System, Step], Bytes] = lambda s, w: 0.0  # sent to other devices
     weights: Callable[[Arch], Scalar] = lambda a: 0.0  # over all devices
+    launches: Callable[[System, Step], Scalar] = lambda s, w: 0.0  # kernels on one device
     is_in: Callable[[Arch], bool] = lambda a: True  # whether a shape has it at all
 
 
@@ -139,6 +140,7 @@ def of_stacks(o: Operator) -> Operator:
         seconds=over_stacks(o.seconds, o.is_in),
         flops=over_stacks(o.flops, o.is_in),
         bytes_=over_stacks(o.bytes_, o.is_in),
+        launches=over_stacks(o.launches, o.is_in),
         weights=of_shape(o.weights),
         cause_of=of_shape(o.cause_of),
         is_in=lambda a: any(map(o.is_in, a.stacks or (a,))),

@@ -337,7 +337,10 @@ def scenario_of(row: Row, column: str) -> Scenario:
     settings: dict[str, Any] = {"on": gpu if gpu.endswith(".toml") else device_named(gpu)}
     settings |= engine_settings(row)
     kept = round(_number(row, "concurrency", 0.0))
-    settings |= passed(row.get("source") or "", settings["engine"], settings["on"], kept)
+    engine, devices = settings["engine"], round(_number(row, "tp", 1.0))
+    settings |= passed(
+        row.get("source") or "", engine, settings["on"], kept, settings.get("dtype", ""), devices
+    )
     for name, option in _SETTINGS.items():
         if row.get(name):
             value = _number(row, name)

@@ -50,6 +50,8 @@ def constants_for(k: Kernels) -> dict[str, Constant]:
     """Return what services can say something about, with priors around kernels measured nearby."""
     return {
         "layer_s": Constant(5e-6, 1.0, 1e-7, 3e-5),
+        # 37 us with DeepSeek-V3 (sgl-project/sglang#12160), 40 with GPT-2 (deepspeedai/DeepSpeed#8352).
+        "eager_launch_s": Constant(3.8e-5, 0.3, 5e-6, 1e-4),
         "launch_s": near(k.launch_s, 0.15),
         # moe_align_block_size, two kernels of five: 13.7 us for 8 experts (sgl-project/sglang#5086).
         "route_launch_s": Constant(5e-6, 0.5, 1e-6, 3e-5),

@@ -100,5 +100,7 @@ def _bytes(s: System, w: Step) -> Bytes:
 ATTENTION_DECODE = Operator(
     "attention_decode", "decode attention (reading the KV cache)",
     "cached elements a token", cached_elements,
-    "decoding", attention_decode_s, flops=_flops, bytes_=_bytes, is_in=has_attention,
+    "decoding", attention_decode_s, flops=_flops, bytes_=_bytes,
+    launches=lambda s, w: attention_layers(s.arch) * at_most_one(w.decode_seqs),
+    is_in=has_attention,
 )  # fmt: skip

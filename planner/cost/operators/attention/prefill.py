@@ -139,6 +139,10 @@ def _written_bytes(s: System, w: Step) -> Bytes:
     return attention_layers(s.arch) * w.prefill_tokens * kv_elements_per_device(s) * element_bytes
 
 
+def _launches(s: System, w: Step) -> Scalar:
+    return attention_layers(s.arch) * at_most_one(w.prefill_tokens)
+
+
 def cached_elements(a: Arch) -> Scalar:
     """Elements all layers cache of a token.
 
@@ -152,10 +156,12 @@ def cached_elements(a: Arch) -> Scalar:
 ATTENTION_PREFILL = Operator(
     "attention_prefill", "prefill attention",
     "query width over all layers", lambda a: attention_layers(a) * a.n_heads * a.head_dim,
-    "prompts", attention_prefill_s, flops=_flops, bytes_=_bytes, is_in=has_attention,
+    "prompts", attention_prefill_s, flops=_flops, bytes_=_bytes,
+    launches=_launches, is_in=has_attention,
 )  # fmt: skip
 KV_WRITE = Operator(
     "kv_write", "writing the KV cache",
     "cached elements a token", cached_elements,
-    "prompts", kv_write_total_s, bytes_=_written_bytes, is_in=has_attention,
+    "prompts", kv_write_total_s, bytes_=_written_bytes, launches=_launches,
+    is_in=has_attention,
 )  # fmt: skip

@@ -11,7 +11,14 @@ from planner.cost.operators.attention.kinds import (
     mean,
     q_params,
 )
-from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s, product
+from planner.cost.operators.gemm import (
+    Gemm,
+    gemm_bytes,
+    gemm_flops,
+    gemm_launches,
+    gemm_s,
+    product,
+)
 from planner.cost.operators.operator import Operator, step_tokens
 from planner.equation import equation
 from planner.units import Scalar, Seconds
@@ -72,7 +79,9 @@ QKV = Operator(
     "qkv", "the QKV projections", "weights in it", _qkv_weights, "rows", qkv_s,
     flops=lambda s, w: attention_layers(s.arch) * _over_products(s, w, lambda s, g: gemm_flops(g)),
     bytes_=lambda s, w: attention_layers(s.arch) * _over_products(s, w, gemm_bytes),
-    weights=_qkv_weights, is_in=has_attention,
+    weights=_qkv_weights,
+    launches=lambda s, w: attention_layers(s.arch) * _over_products(s, w, gemm_launches),
+    is_in=has_attention,
 )  # fmt: skip
 ATTENTION_OUTPUT = product(
     "attention_output", "the output projections", ("weights in it", _output_weights),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from planner.columns import Arch, Step, System
 from planner.cost.operators.attention.kind import LayerKind, own_columns
 from planner.cost.operators.elementwise import elementwise_s
-from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_s
+from planner.cost.operators.gemm import Gemm, gemm_bytes, gemm_flops, gemm_launches, gemm_s
 from planner.cost.operators.operator import (
     Operator,
     at_most_one,
@@ -166,6 +166,11 @@ def _decode_flops(s: System, w: Step) -> Flops:
     return own.n_layers * w.decode_seqs * 4.0 * own.state_elements / s.parallel.tp
 
 
+def _mixing_launches(s: System, count: Scalar) -> Scalar:
+    """Convolution and scan of every layer, where there is anything to mix."""
+    return at_most_one(count) * 2.0 * _own(s.arch).n_layers
+
+
 def _all_weights(a: Arch) -> Scalar:
     return _own(a).n_layers * weights(a)
 
@@ -192,6 +197,10 @@ RECURRENT = LayerKind(
             flops=_projection_flops,
             bytes_=_projection_bytes,
             weights=_all_weights,
+            launches=lambda s, w: (
+                _own(s.arch).n_layers
+                * (gemm_launches(s, _in_gemm(s, w)) + gemm_launches(s, _out_gemm(s, w)))
+            ),
             is_in=is_in,
         ),
         Operator(
@@ -203,6 +212,7 @@ RECURRENT = LayerKind(
             recurrent_prefill_s,
             flops=_prefill_flops,
             bytes_=_prefill_bytes,
+            launches=lambda s, w: _mixing_launches(s, w.prefill_tokens),
             is_in=is_in,
         ),
         Operator(
@@ -214,6 +224,7 @@ RECURRENT = LayerKind(
             recurrent_decode_s,
             flops=_decode_flops,
             bytes_=lambda s, w: _own(s.arch).n_layers * _decode_layer_bytes(s, w),
+            launches=lambda s, w: _mixing_launches(s, w.decode_seqs),
             is_in=is_in,
         ),
     ),
