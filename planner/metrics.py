@@ -155,7 +155,7 @@ _ALL = (
     Metric("saturation_per_s", "1/s", "saturates at", "arrivals a second that can be served",
            None, "throughput", "high"),
     # -- memory
-    _stored("kv_bytes_per_token", "byte", "KV a token", "cache of one token, over all devices",
+    _stored("kv_bytes_per_token", "byte", "KV a token, all GPUs", "cache of one token, over all devices",
             lambda v: memory.kv_bytes_per_token(v.system), better="low", keep=3),
     _stored("state_bytes_per_sequence", "byte", "state a sequence",
             "state the layers keep of a sequence, over all devices",
@@ -163,7 +163,7 @@ _ALL = (
             better="low", keep=2, hide_zero=True),
     _stored("device_bytes", "gibibyte", "memory offered", "memory a program finds on one device",
             lambda v: memory.usable_bytes(v.system), keep=0),
-    _stored("weight_bytes", "gibibyte", "weights", "weights on one device",
+    _stored("weight_bytes", "gibibyte", "weights, one GPU", "weights on one device",
             lambda v: memory.weight_bytes(v.system), "weights_sd", better="low", keep=2),
     _stored("activation_bytes", "gibibyte", "activation peak", "most that a step takes besides weights",
             lambda v: memory.activation_peak_bytes(v.system), "activation_sd", better="low", keep=0),

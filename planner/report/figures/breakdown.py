@@ -5,7 +5,7 @@ from typing import Any
 
 from planner.picks import title
 from planner.questions.recommend.reasons import phase_seconds
-from planner.report.figures.style import FREE, OPERATORS, axis, layout, rounded, trace
+from planner.report.figures.style import MEMORY, Look, axis, layout, operator, rounded, trace
 from planner.report.parts import Figure, Grid, esc
 from planner.scenario.evaluate import Evaluation, memory_by_part
 from planner.units import show
@@ -32,7 +32,7 @@ def time_breakdown(shown: Mapping[str, Evaluation]) -> tuple[Figure, Grid]:
         for name, r in found.items()
     }
     order = [p for p in parts if p not in small] + [REST] * bool(small)
-    caption = "Hatched: prefill. Operators under 2 % of the longest bar are put together."
+    caption = "Colours are groups: attention, MLP, projections, overhead, rest; patterns tell operators and phases apart. Operators under 2 % of the longest bar are put together."
     figure = _stacked("time", f"seconds of {of}", folded, order, "s", 1.0, caption)
     totals = {name: r | {"total": sum(r.values())} for name, r in found.items()}
     return figure, _grid("operator", f"Seconds of {of}", totals, [*parts, "total"], "s")
@@ -57,7 +57,7 @@ def _stacked(
 ) -> Figure:
     """Draw a bar a shape, its parts stacked."""
 
-    def bars(i: int, part: str) -> dict[str, Any]:
+    def bars(part: str) -> dict[str, Any]:
         values = [r.get(part, 0.0) for r in found.values()]
         words = esc(part.replace("_", " "))
         totals = [sum(r.values()) or 1.0 for r in found.values()]
@@ -65,8 +65,9 @@ def _stacked(
             f"<b>{esc(title(n))}</b><br>{words}<br>{show(v, unit)} ({v / total:.1%})"
             for n, v, total in zip(found, values, totals, strict=True)
         ]
-        colour = FREE if part == "free" else OPERATORS[i % len(OPERATORS)]
-        pattern = {"shape": "/" if part.startswith("prefill") else ""}
+        phase, _, operator_name = part.rpartition(": ")
+        look = Look(MEMORY[part]) if part in MEMORY else operator(operator_name, phase)
+        colour, pattern = look.colour, {"shape": look.pattern}
         names, lengths = [esc(title(n)) for n in found], rounded([v / scale for v in values])
         more = {"y": names, "x": lengths, "marker": {"color": colour, "pattern": pattern}}
         return trace("bar", hover, orientation="h", name=words, **more)
@@ -82,7 +83,7 @@ def _stacked(
     return Figure(
         name=name,
         alt=f"{what[0].upper()}{what[1:]} by part, one bar a shape: {said}",
-        data=[bars(i, part) for i, part in enumerate(parts)],
+        data=[bars(part) for part in parts],
         layout=layout(axis(what), axis("", autorange="reversed"), barmode="stack", legend=legend),
         caption=caption,
         height=200 + 60 * len(found),

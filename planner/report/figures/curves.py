@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.metrics import HEAD, METRICS, Metric
-from planner.picks import PICKS, title
-from planner.report.figures.style import axis, colour, layout, rounded
+from planner.picks import title
+from planner.report.figures.style import axis, layout, line_of, rounded
 from planner.report.parts import Figure, esc, part_id
 
 MOST = 8  # more lines than that nobody tells apart
@@ -51,8 +51,7 @@ def curves(m: Metric, name: str, over: str, lines: Mapping[str, Line], **x: Any)
             "name": esc(title(key) or m.title),
             "x": list(line.x),
             "y": rounded(line.y),
-            "line": {"color": colour(key, i), "width": 2},
-            "marker": {"size": 5, "symbol": PICKS[key].symbol if key in PICKS else "circle"},
+            **line_of(key, i),
             **hover(key, line),
         }
         for i, (key, line) in enumerate(shown)

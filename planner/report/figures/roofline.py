@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from planner.picks import title
-from planner.report.figures.style import GREY, OPERATORS, TEAL, axis, layout, rounded, trace
+from planner.report.figures.style import GREY, TEAL, Look, axis, layout, operator, rounded, trace
 from planner.report.parts import Column, Figure, Grid, esc, grid
 from planner.scenario.evaluate import Evaluation, operators
 from planner.units import show, significant
@@ -38,8 +38,7 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
         _roof("with the profile's efficiencies", roof_x, reach, TEAL, "dot"),
     ]
     names = list(dict.fromkeys(op for rows in placed.values() for op, *_ in rows))
-    for i, name_ in enumerate(names):
-        data.append(_operator(name_, OPERATORS[i % len(OPERATORS)], placed, parts))
+    data += [_operator(name_, operator(name_), placed, parts) for name_ in names]
     every = [
         {"name": f"{phase}: {op}"} | v
         for phase, p in parts.items()
@@ -62,16 +61,16 @@ def roofline(e: Evaluation, name: str) -> tuple[Figure, Grid]:
     ), grid(every, COLUMNS, "Every operator of one step", fold=True)
 
 
-def _operator(name: str, colour: str, placed: Any, parts: Any) -> dict[str, Any]:
+def _operator(name: str, look: Look, placed: Any, parts: Any) -> dict[str, Any]:
     """Return one operator's points: a circle for prefill, a diamond for decode."""
     rows = [(ph, i, f, v) for ph, found in placed.items() for op, i, f, v in found if op == name]
     words = esc(name.replace("_", " "))
     marker = {
-        "symbol": [MARK[phase] for phase, *_ in rows],
-        "color": colour,
+        "symbol": [MARK[phase] + look.mark for phase, *_ in rows],
+        "color": look.colour,
         "size": [8 + 24 * (v["seconds"] / parts[ph]["step_s"]) ** 0.5 for ph, _, _, v in rows],
         "opacity": 0.85,
-        "line": {"width": 1, "color": "#ffffff"},
+        "line": {"width": 2 if look.mark else 1, "color": look.colour if look.mark else "#ffffff"},
     }
     hover = [
         f"<b>{words}</b>, {phase}<br>{significant(i)} FLOP/byte<br>{show(f, 'flop/s')}<br>"
