@@ -206,7 +206,9 @@ def _number(p: Any, name: str) -> float:
 
 
 def _settings(p: Any, w: Any) -> str:
-    said = [f"{n.replace('_', ' ')} {_plain(p.settings.get(n))}" for n in w.vary]
+    said = [
+        f"{n.replace('_', ' ') + ' ' if n != 'on' else ''}{_plain(p.settings.get(n))}" for n in w.vary
+    ]
     return ", ".join(said) or "the setting asked for"
 
 

@@ -9,6 +9,7 @@ from planner.serving.percentiles import Slo
 from planner.serving.simulate import Simulation
 
 HALVINGS = 6
+NEAR, CLIFF = 0.9, 0.9  # of saturation, and of a limit: nearer to the one than to the other
 IDLE = 1e-3  # of saturation: nobody meets anybody
 
 
@@ -18,7 +19,7 @@ class MaxLoad:
 
     rate_per_s: float  # 0 where not even an idle engine meets the SLO
     latencies: dict[str, float]  # the SLO's quantities at its statistic, at that rate
-    binds: str  # the limit that the next step up breaks
+    binds: str  # the limit that the next step up breaks; or saturation, where a queue begins to grow
     simulation: Simulation
 
 
@@ -66,7 +67,10 @@ class Replica:
                 high, binds = middle, broken
             else:
                 low, kept = middle, sim
-        return MaxLoad(low, latencies(kept, slo), binds, kept)
+        seen = latencies(kept, slo)
+        if low > NEAR * self.most and seen[binds] < CLIFF * slo.limits[binds]:
+            binds = "saturation"  # far below its limit one step, and over it the next: the queue grows
+        return MaxLoad(low, seen, binds, kept)
 
 
 def latencies(sim: Simulation, slo: Slo) -> dict[str, float]:
