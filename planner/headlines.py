@@ -207,7 +207,8 @@ def _number(p: Any, name: str) -> float:
 
 def _settings(p: Any, w: Any) -> str:
     said = [
-        f"{n.replace('_', ' ') + ' ' if n != 'on' else ''}{_plain(p.settings.get(n))}" for n in w.vary
+        f"{n.replace('_', ' ') + ' ' if n != 'on' else ''}{_plain(p.settings.get(n))}"
+        for n in w.vary
     ]
     return ", ".join(said) or "the setting asked for"
 

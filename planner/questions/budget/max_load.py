@@ -19,7 +19,9 @@ class MaxLoad:
 
     rate_per_s: float  # 0 where not even an idle engine meets the SLO
     latencies: dict[str, float]  # the SLO's quantities at its statistic, at that rate
-    binds: str  # the limit that the next step up breaks; or saturation, where a queue begins to grow
+    binds: (
+        str  # the limit that the next step up breaks; or saturation, where a queue begins to grow
+    )
     simulation: Simulation
 
 
@@ -69,7 +71,9 @@ class Replica:
                 low, kept = middle, sim
         seen = latencies(kept, slo)
         if low > NEAR * self.most and seen[binds] < CLIFF * slo.limits[binds]:
-            binds = "saturation"  # far below its limit one step, and over it the next: the queue grows
+            binds = (
+                "saturation"  # far below its limit one step, and over it the next: the queue grows
+            )
         return MaxLoad(low, seen, binds, kept)
 
 
