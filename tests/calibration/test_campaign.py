@@ -131,7 +131,7 @@ def test_an_hour_of_a_gpu_is_the_papers_models_and_two_dozen_trainings():
 def test_rates_go_by_what_the_server_could_do():
     loads = plan.rated_loads(CPU, 20.0)
     assert [(r.load.requests_per_s, r.held_out) for r in loads] == [
-        (9.0, False), (6.0, True), (12.0, True), (8.0, True),
+        (4.0, False), (9.0, False), (15.0, False), (6.0, True), (12.0, True), (8.0, True),
     ]  # fmt: skip
     assert loads[-1].load.length_range == 0.5 and all(r.load.requests >= 60 for r in loads)
 
@@ -229,6 +229,26 @@ def test_this_machine_in_minutes_and_again_without_measuring(tmp_path, monkeypat
     assert report.spent_s < 7 * 60
     on = machine("cpu").id
     assert resolve(conditions(on=on, dtype="fp32", rate="1/s")).front_end.fixed_s > 0
+    by_metrics(tmp_path, on)
     rows = len(runs.load(tmp_path / "rows").rows)
     again = run("2m", **options)
     assert len(runs.load(tmp_path / "rows").rows) == rows or again.spent_s < 120
+
+
+def by_metrics(tmp_path, on):
+    """Fit a profile to what the real server published while it was measured."""
+    from planner_calibration.fit.metrics.command import run as from_metrics
+
+    from planner.inputs.hf_export import export_hf
+
+    model = export_hf(plan.models_for(CPU)[0], tmp_path / "model")
+    asked = {"model": str(model), "on": on, "every": "0s", "times": 1, "logs": [], "name": "seen",
+             "folder": tmp_path, "engine": "", "settings": {"dtype": "fp32"}, "say": print}  # fmt: skip
+    found = from_metrics([str(tmp_path / "rows" / "metrics.txt")], **asked)
+    sent = [r for r in runs.load(tmp_path / "rows" / "online.jsonl").rows if r.status == "ok"]
+    (window,) = found.seen
+    assert window.requests >= sum(r.values["completed"] for r in sent)
+    assert (
+        window.cache_tokens > 0
+        and 0.5 < window.e2e_s / found.fitted.loads[0].predicted["e2e_mean_s"] < 2
+    )

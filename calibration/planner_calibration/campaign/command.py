@@ -215,7 +215,8 @@ class _Campaign:
         self.took.append(Took("fit", 0, self.clock.spent_s - begun))
         report = CampaignReport(
             at.device_id, fitted, service, shares, tuple(self.took), tuple(self.planned), path, at.folder,
-            self.clock.spent_s, self.clock.seconds, law, tuple(self.notes),
+            self.clock.spent_s, self.clock.seconds,
+            f"--on {at.device_id} --engine {main.engine} --dtype {format_named(at.dtype).name}", law, tuple(self.notes),
         )  # fmt: skip
         from planner.cli.output import as_json, as_text
 
@@ -229,12 +230,15 @@ class _Campaign:
             return None, {}
         known = stages.rated(self.at, self.models[0], self.engines[0])
         shares = {key: r.share for key, r in known}
-        away = frozenset(key for key, r in known if r.held_out)
+        away = {key for key, r in known if r.held_out}
+        if shares:  # the load that says what 100 % is lies beyond those that are asked about
+            full = stages.saturated(self.at, self.models[0], self.engines[0])
+            shares[full], away = 1.0, away | {full}
         loads = served(rows, self.at.device)
         if not any(load.key not in away for load in loads):
             return None, shares
         c = fitted.corrected
-        return fit_service(loads, c.kernels, c.overheads, away=away, steps=STEPS), shares
+        return fit_service(loads, c.kernels, c.overheads, away=frozenset(away), steps=STEPS), shares
 
     def _found_by_name(self, name: str) -> None:
         """Load what was written, as every command does."""

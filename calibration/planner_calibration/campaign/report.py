@@ -36,6 +36,7 @@ class CampaignReport:
     folder: Path
     spent_s: float
     seconds: float
+    asked: str  # flags by which its profile is found
     law: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
 
@@ -79,14 +80,20 @@ class CampaignReport:
                 "coverage": c.coverage,
             }
         for e in self.service.loads if self.service else ():
-            if e.held_out:
+            if e.held_out and self.shares.get(e.load.key) != 1.0:
                 found |= {f"{m}_p50 at {self.load_name(e)}": e.off(f"{m}_p50_s") for m in SHOWN}
         return found
+
+    def use_of(self, e: LoadError) -> str:
+        """Return what a load was for."""
+        if self.shares.get(e.load.key) == 1.0:
+            return "sets 100 %"
+        return "held out" if e.held_out else "fitted"
 
     def load_name(self, e: LoadError) -> str:
         """Return what a load is called."""
         share = self.shares.get(e.load.key)
-        return f"{100 * share:.0f} % load, {e.load.name}" if share else e.load.name
+        return f"{100 * share:.0f} %, {e.load.name}" if share else e.load.name
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -119,7 +126,7 @@ class CampaignReport:
             )
             for e in self.service.loads:
                 cells = [c for m in SHOWN for c in _cells(e, f"{m}_p50_s")]
-                table.add_row(self.load_name(e), *cells, "held out" if e.held_out else "fitted")
+                table.add_row(self.load_name(e), *cells, self.use_of(e))
             lines += ["requests as they came, medians:", table, ""]
         stages = Table("stage", "rows", "took", "", box=None, pad_edge=False)
         for t in self.stages:
@@ -132,7 +139,7 @@ class CampaignReport:
         )
         if self.profile:
             lines.append(f"profile {self.profile}")
-            lines.append(f"it is used wherever --on {self.device} is asked")
+            lines.append(f"it is used wherever {self.asked} is asked")
         return Group(*lines)
 
     def _headline(self) -> str:

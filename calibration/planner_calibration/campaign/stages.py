@@ -180,10 +180,15 @@ def longest(on: Machine) -> list[offline.Load]:
     return [r.load for r in plan.rated_loads(on, 1.0)]
 
 
+def saturated(at: Place, model: ModelSpec, options: Options) -> str:
+    """Return the key of the load that tells what a server can do at most."""
+    (key,) = online.keys(model, plan.first_loads(at.on)[-1:], options, at.on)
+    return key
+
+
 def rated(at: Place, model: ModelSpec, options: Options) -> list[tuple[str, plan.Rated]]:
     """Return the loads at shares of what the server on record could do, with their keys."""
-    full = plan.first_loads(at.on)[-1]
-    (key,) = online.keys(model, [full], options, at.on)
+    key = saturated(at, model, options)
     row = next((r for r in at.rows("online") if r.key == key and r.status == "ok"), None)
     if row is None:
         return []
