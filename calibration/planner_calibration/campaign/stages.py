@@ -106,8 +106,8 @@ def kept(rows: Iterable[Measurement], store: Path, clock: Clock, say: Say) -> It
     for row in rows:
         if row.status == "ok" or clock.left_s > 0:
             runs.append(store, row)
-        say(f"  {_line(row)}")
-        yield row
+            say(f"  {_line(row)}")
+            yield row
 
 
 def _line(row: Measurement) -> str:
@@ -125,10 +125,11 @@ def batches(
     say: Say,
 ) -> Iterator[Measurement]:
     """Measure models one after the other, each in an engine of its own, until the clock ends it."""
-    store = at.store(f"serve-{options.engine}")
+    store, took = at.store(f"serve-{options.engine}"), 0.0
     for model in models:
-        if clock.left_s <= 0:
+        if clock.left_s <= 0.8 * took:  # the next one would hardly end
             return
+        begun = clock.spent_s
         own = replace(options, limit_s=min(options.limit_s, clock.left_s))
         recorded = frozenset(runs.done(store))
         if options.engine == "torch":
@@ -141,6 +142,7 @@ def batches(
         else:
             rows = offline.serve(model, points, own, at.on, recorded)
         yield from kept(rows, store, clock, say)
+        took = max(took, clock.spent_s - begun)
 
 
 def loads(
