@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -75,6 +76,14 @@ def run(
     say(
         f"{options.engine} {options.version} on {on.name}: {len(specs)} models, {len(wanted)} points"
     )
+    if options.engine != "torch":
+        say("an engine is started for each model: half a minute or more before its first line")
+    begun = time.monotonic()
+
+    def told(row: Measurement, done: int, of: int) -> None:
+        left = (time.monotonic() - begun) / done * (of - done)
+        say(f"[{done}/{of}, {show(left, 's')} left] {line(row)}")
+
     planned = serving.plan(specs, wanted, loads, options, on, frozenset(runs.done(store)))
     tally = sweep(
         planned,
@@ -82,7 +91,7 @@ def run(
         store,
         workers=workers,
         ray=ray,
-        seen=lambda row, done, of: say(f"[{done}/{of}] {line(row)}"),
+        seen=told,
     )
     say(
         f"{tally.done} models measured, {tally.skipped} on record already, {tally.failed} rows failed"
