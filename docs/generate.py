@@ -145,7 +145,7 @@ def figures() -> None:
     for name in FIGURES:
         figure = known[name]
         one = html.render(Page("", "", [Section("one", "", figures=[figure])]))
-        hide = "<style>header,footer,h2,figcaption{display:none!important}figure{margin:0}</style>"
+        hide = "<style>header,footer,h2,figcaption,.modebar{display:none!important}figure{margin:0}</style>"
         one = one.replace("</head>", hide + "</head>")
         path = DOCS / "figures" / f"{name}.png"
         screenshot(one, path, width=760, height=figure.height + 20)

@@ -73,7 +73,16 @@ def test_a_recommendation_has_every_part(recommended):
 def test_known_models_stand_on_the_front(recommended):
     drawn = figures(html.render(build(recommended, 1.5)))
     known = next(t for t in drawn["pareto"]["data"] if t["name"] == "known models")
-    assert {"llama-3.2-1b", "panda-1b", "surefire-1b"} <= set(known["text"])
+    told = " ".join(known["hovertext"])
+    assert all(name in told for name in ("llama-3.2-1b", "panda-1b", "surefire-1b"))
+    said = [
+        (x, y) for x, y, text in zip(known["x"], known["y"], known["text"], strict=True) if text
+    ]
+    across, down = (max(v) - min(v) for v in (known["x"], known["y"]))
+    assert said  # labels do not lie on each other
+    for i, (x, y) in enumerate(said):
+        for u, v in said[:i]:
+            assert abs(x - u) > 0.1 * across or abs(y - v) > 0.03 * down
 
 
 def test_the_figures_agree_with_the_result(recommended):

@@ -67,9 +67,11 @@ def _stacked(
         ]
         phase, _, operator_name = part.rpartition(": ")
         look = Look(MEMORY[part]) if part in MEMORY else operator(operator_name, phase)
-        colour, pattern = look.colour, {"shape": look.pattern}
+        pattern: dict[str, Any] = {"shape": look.pattern}
+        if look.pattern:  # over the colour, which stays what it means
+            pattern |= {"fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.55, "size": 9}
         names, lengths = [esc(title(n)) for n in found], rounded([v / scale for v in values])
-        more = {"y": names, "x": lengths, "marker": {"color": colour, "pattern": pattern}}
+        more = {"y": names, "x": lengths, "marker": {"color": look.colour, "pattern": pattern}}
         return trace("bar", hover, orientation="h", name=words, **more)
 
     def largest(r: Mapping[str, float]) -> str:

@@ -53,6 +53,32 @@ def _marks(
     return trace("scatter", hover, name=esc(title(name)), x=x, y=y) | more
 
 
+APART = (0.16, 0.045)  # of the picture's width and height, that a label needs
+
+
+def _clear(known: Mapping[str, Candidate], shapes: Mapping[str, Candidate]) -> list[str]:
+    """Return labels of known models; one that would lie over another, or over a pick's, is left to hover."""
+    every = [*known.values(), *shapes.values()]
+    spans = [
+        (max(v) - min(v)) or 1.0 for v in ([rows.of(c, metric) for c in every] for metric in (X, Y))
+    ]
+    taken = [tuple(rows.of(c, metric) for metric in (X, Y)) for c in shapes.values()]
+    said = []
+    for name, c in known.items():
+        at = tuple(rows.of(c, metric) for metric in (X, Y))
+        free = all(
+            any(
+                abs(a - b) > far * span
+                for a, b, far, span in zip(at, other, APART, spans, strict=True)
+            )
+            for other in taken
+        )
+        said.append(esc(name) if free else "")
+        if free:
+            taken.append(at)
+    return said
+
+
 def pareto(result: Recommendation, shapes: Mapping[str, Candidate], r: Resolved) -> Figure:
     """Draw the front with `shapes` on it; lower right is better."""
     known = known_models(result.baseline, r)
@@ -69,7 +95,7 @@ def pareto(result: Recommendation, shapes: Mapping[str, Candidate], r: Resolved)
             _marks(
                 "known models",
                 known,
-                text=[esc(n) for n in known],
+                text=_clear(known, shapes),
                 textposition="bottom right",
                 textfont={"size": 10},
                 marker={"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": GREY}},

@@ -19,15 +19,15 @@ GROUPS = {
 }  # fmt: skip
 # Operators by what they do; those of a group are told apart by pattern or mark.
 MEANING = {
-    "attention": ("attention_prefill", "attention_decode", "kv_write", "recurrent_prefill", "recurrent_decode"),
+    "attention": ("attention_decode", "attention_prefill", "kv_write", "recurrent_prefill", "recurrent_decode"),
     "mlp": ("mlp_up", "mlp_down", "route"),
     "projections": ("qkv", "attention_output", "recurrent_projections"),
     "overhead": ("overhead", "communication"),
     "rest": ("elementwise", "lm_head"),
 }  # fmt: skip
 MEMORY = {
-    "weights": "#4a91ff", "kv_cache": "#fa0b00", "activations": "#81764c", "outside_torch": "#8286c4",
-    "graphs": "#ce7b92", "states": "#b61e82", "draft": "#8a21f8", "free": FREE,
+    "weights": "#4a91ff", "kv_cache": "#8a21f8", "activations": "#81764c", "outside_torch": "#8286c4",
+    "graphs": "#ce7b92", "states": "#b61e82", "draft": "#fa0b00", "free": FREE,
 }  # fmt: skip
 SERIES = ("#e27100", "#476a85", "#d969c0", "#6f6149", "#ac4cd7", "#88978b", "#9a561d", "#b38e62")
 DASHES = ("solid", "dash", "dot", "dashdot")
