@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from planner.columns import Footprint, Kernels, Overheads
 from planner.data import catalogue, find, is_own
+from planner.errors import SpecError
 from planner.inputs.device import DeviceSpec
 from planner.inputs.engine import EngineFile, engines
 from planner.inputs.fields import Spec, load_toml
@@ -158,14 +159,24 @@ def profile_for(
 
     Nearest: fitted on this device, then on its architecture, then the class default; among those, of
     this generation of the engine, of the one nearest to it in time, then of vLLM. The user's own go
-    before ours, the newest first; without `own` they are left out.
+    before ours, the newest first; without `own` they are left out. One that cannot be read is named.
     """
-    known = catalogue("calibration")
-    profiles = [_read(path, path.stat().st_mtime) for path in known.values()]
-    users = {p.name for p, path in zip(profiles, known.values(), strict=True)
-             if is_own("calibration", path)}  # fmt: skip
-    if not own:
-        profiles = [p for p in profiles if p.name not in users]
+    profiles: list[ProfileSpec] = []
+    users: set[str] = set()
+    unread: list[str] = []
+    for path in catalogue("calibration").values():
+        users_file = is_own("calibration", path)
+        if users_file and not own:
+            continue
+        try:
+            profiles.append(_read(path, path.stat().st_mtime))
+        except SpecError as error:
+            if not users_file:
+                raise
+            # Of an older planner, perhaps: it is no reason to answer nothing.
+            unread.append(f"not read: {error}")
+            continue
+        users |= {profiles[-1].name} if users_file else set()
     of_engine = next(
         filter(lambda names: engine in names, map(_generations, engines().values())), [engine]
     )
@@ -181,10 +192,11 @@ def profile_for(
     best = min((p for p in profiles if distance(p)[0] < 2 or p.architecture == "any"), key=distance)
     near, other_engine, *_ = distance(best)
     if best.architecture == "any":
-        return best, 1.0, f"class default {best.name}: not calibrated on {device.name}"
+        words = f"class default {best.name}: not calibrated on {device.name}"
+        return best, 1.0, ", ".join([words, *unread])
     wider = best.wider * (1.0, BORROWED_DEVICE)[near] * (BORROWED_ENGINE if other_engine else 1.0)
     notes = ["your own measurements"] if best.name in users else []
     notes += [f"borrowed for {device.name}"] if near else []
     notes += [f"engine constants of {best.engine}"] if other_engine else []
     notes += [best.borrowed] if best.borrowed else []
-    return best, wider, ", ".join([f"calibrated {best.name} ({best.fitted})", *notes])
+    return best, wider, ", ".join([f"calibrated {best.name} ({best.fitted})", *notes, *unread])

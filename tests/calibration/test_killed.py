@@ -112,7 +112,7 @@ def test_no_row_is_lost_or_doubled_and_nothing_runs_on(name, sign, engine, tmp_p
         )
         time.sleep(pick.uniform(1.0, 9.0))
         child.send_signal(sign)
-        child.wait(20)
+        child.wait(90)
         deadline = time.monotonic() + 10
         while left_over(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.1)

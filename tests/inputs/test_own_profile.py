@@ -62,6 +62,12 @@ def test_the_newest_of_the_users_profiles_counts(own):
     assert resolve(conditions(on="h100-sxm", engine="vllm")).profile.name == "zz-new"
 
 
+def test_a_profile_that_cannot_be_read_is_named_and_stops_nobody(own):
+    own("mine").write_text('name = "mine"')
+    found = resolve(conditions(on="h100-sxm", engine="vllm"))
+    assert found.profile.name == "h100-vllm" and "not read" in found.basis and "mine" in found.basis
+
+
 def test_a_cpu_computes_in_fp32_where_asked_and_never_instead(tmp_path):
     path = tmp_path / "some-cpu.toml"
     path.write_text(CPU)
