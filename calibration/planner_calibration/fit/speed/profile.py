@@ -150,7 +150,11 @@ def to_toml(
     )
     versions = {r.engine.partition(" ")[2] for r in used if r.kind == "serve_offline"}
     started = memory.starts.versions if memory else []
-    data = [f"own runs: {kinds}", f"prior: {fitted.prior.name} ({fitted.prior.fitted})"]
+    formats = ", ".join(sorted({str(r.what["dtype"]) for r in used if "dtype" in r.what}))
+    data = [
+        f"own runs: {kinds}, in {formats or 'no format said'}",
+        f"prior: {fitted.prior.name} ({fitted.prior.fitted})",
+    ]
     profile: dict[str, Any] = {
         "name": fitted.name,
         "architecture": fitted.device.architecture,
