@@ -87,7 +87,7 @@ class MetricsReport:
         for row in self.rows():
             spread = f"{100 * row['ln_sd']:.0f} %"
             how = "the windows" if row["shrinkage"] < 0.5 else "mostly the prior"
-            told.add_row(row["constant"], show(row["value"], "s"), spread, how)
+            told.add_row(row["constant"], _written(row["constant"], row["value"]), spread, how)
         w = self.seen[-1]
         cache = (
             f"the cache holds {w.cache_tokens:,.0f} tokens"
@@ -97,7 +97,12 @@ class MetricsReport:
         lines: list[Any] = [self._headline(), "", table, "", told, ""]
         lines += [cache] if cache else []
         lines += [self.memory, ""] if self.memory else []
-        return Group(*lines, f"wrote {self.path}; it is used wherever --on {self.device} is asked")
+        return Group(*lines, f"wrote {self.path}; {self._use()}")
+
+    def _use(self) -> str:
+        if self.path.parent == own_folder("calibration"):
+            return f"it is used wherever --on {self.device} is asked"
+        return f"use it with --profile {self.path}"
 
     def _headline(self) -> str:
         n, r = len(self.seen), sum(w.requests for w in self.seen)
@@ -106,6 +111,10 @@ class MetricsReport:
             f" within {100 * self.fitted.ttft_sd:.0f} % (sd"
             + (", in sample: few windows)" if n < 2 * len(self.fitted.posterior.priors) else ")")
         )
+
+
+def _written(name: str, value: float) -> str:
+    return show(value, "s") if name.endswith("_s") else f"{value:.3g}"
 
 
 def run(
