@@ -178,7 +178,7 @@ def _open(s: System, load: Load) -> Means:
     flow = Flow(load.rate_per_s / engines, load.burstiness, load.input_cv)
     found = _once(lambda: open_loop(s, load.workload, flow))
     means = _opened(s, load, found, engines, lambda: found().prompt_share)
-    means["prompt_share"] = lambda: found().prompt_share
+    means["prompt_share"] = lambda: np.clip(found().prompt_share, 0.0, 1.0)  # as of a closed loop
     # How much is served needs no search for how many decode at once.
     means["saturation_per_s"] = _once(lambda: saturation_per_s(s, load.workload) * engines)
     return means
