@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,7 @@ class _Campaign:
             some = self.models[: max(n, 1)]
             self.stage(
                 options.engine,
-                lambda some=some, options=options: stages.batches(  # type: ignore[misc]
-                    at, some, self.points, options, clock, say
-                ),
+                partial(stages.batches, at, some, self.points, options, clock, say),
             )
 
     def _tell_plan(self) -> None:
@@ -259,8 +258,16 @@ class _Campaign:
         from planner_calibration.fit.command import run as fit
 
         try:
-            own = {"name": f"{name}-law", "on": None, "engine": "", "machine": None, "prior": None}
-            return as_text(fit([store], folder=own_folder("presets/laws"), **own))  # type: ignore[arg-type]
+            found = fit(
+                [store],
+                name=f"{name}-law",
+                on=None,
+                engine="",
+                machine=None,
+                prior=None,
+                folder=own_folder("presets/laws"),
+            )
+            return as_text(found)
         except PlannerError as error:
             return f"no law: {error}"
 
