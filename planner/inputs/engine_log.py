@@ -183,7 +183,7 @@ def _cells(groups: Mapping[str, str | None]) -> dict[str, str]:
         for ending, factor in _IN_GIB.items():
             if column.endswith(ending):
                 column = column.removesuffix(ending) + "_gib"
-                text = f"{_float(text) * factor:.6g}"
+                text = f"{number_or_nan(text) * factor:.6g}"
         text = text.replace(",", "").rstrip(".")
         cells[column] = _taken("sum", cells[column], text) if part and column in cells else text
     return cells
@@ -191,9 +191,9 @@ def _cells(groups: Mapping[str, str | None]) -> dict[str, str]:
 
 def _taken(how: str, earlier: str, later: str) -> str:
     if how == "sum":
-        return f"{_float(earlier) + _float(later):.6g}"
+        return f"{number_or_nan(earlier) + number_or_nan(later):.6g}"
     if how == "least":
-        return min(earlier, later, key=_float)
+        return min(earlier, later, key=number_or_nan)
     return later if how == "last" else earlier
 
 
@@ -206,8 +206,8 @@ def _cache(cells: Mapping[str, str]) -> tuple[float, ...]:
     """Return what puts the rank first that limits: the least cache, then the most of all else."""
     sizes = ("kv_cache_gib", "kv_cache_tokens", "gpu_blocks")
     others = ("weights_gib", "activation_gib", "non_torch_gib", "cuda_graph_gib")
-    most = (-_float(cells.get(name, "0")) for name in others)
-    return (*(_float(cells.get(name, "inf")) for name in sizes), *most)
+    most = (-number_or_nan(cells.get(name, "0")) for name in others)
+    return (*(number_or_nan(cells.get(name, "inf")) for name in sizes), *most)
 
 
 def _settings(table: LogLines, text: str) -> dict[str, str]:
@@ -243,7 +243,7 @@ def _command(text: str) -> dict[str, str]:
 
 def _worked_out(said: dict[str, str]) -> dict[str, str]:
     """Return it with what follows from what is said."""
-    number = {name: _float(text) for name, text in said.items()}
+    number = {name: number_or_nan(text) for name, text in said.items()}
     new: dict[str, float] = {}
     if "gpu_blocks" in said:
         new["kv_cache_tokens"] = number["gpu_blocks"] * number.get("block_size", BLOCK_TOKENS)
@@ -260,7 +260,8 @@ def _worked_out(said: dict[str, str]) -> dict[str, str]:
     return found | said | _read_as(said)
 
 
-def _float(text: str) -> float:
+def number_or_nan(text: str) -> float:
+    """Return what a cell says as a number; NaN where it is none: a log may be cut or damaged."""
     try:
         return float(text)
     except ValueError:

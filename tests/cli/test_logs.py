@@ -119,3 +119,12 @@ def test_a_log_without_any_part_says_how_it_ended(planner, tmp_path):
         "INFO vLLM API server version 0.19.0\ntorch.OutOfMemoryError: CUDA out of memory.\n"
     )
     assert "no part of the memory: failed: out of memory" in error_of(planner("validate", path))[0]
+
+
+def test_a_number_that_is_none_is_said_of_no_device(planner, tmp_path):
+    """Found by a random damage: the hint that names devices of a memory read it as a number."""
+    path = tmp_path / "cut.log"
+    text = (LOGS / "tensorrt-llm-engine.log").read_text()
+    path.write_text(text.replace("total: 79.10 GiB", "total: 0..1 GiB").replace("H100", "unknown"))
+    run = planner("validate", path)
+    assert run.returncode == 3 and run.stderr.count("\n") == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planner.errors import PlannerError, SpecError
 from planner.inputs.device import DeviceSpec, device_names, load_device
-from planner.inputs.engine_log import HINT, EngineLog
+from planner.inputs.engine_log import HINT, EngineLog, number_or_nan
 from planner.inputs.files import Sheet
 from planner.questions.validate.measured import COLUMNS, Run, model_of
 from planner.questions.validate.scoring import prepare
@@ -47,17 +47,14 @@ def sheet_of(log: EngineLog, path: Path, known: Mapping[str, str]) -> Sheet:
 
 
 def _is_zero(text: str) -> bool:
-    try:
-        return float(text) <= 0
-    except ValueError:
-        return False
+    return number_or_nan(text) <= 0
 
 
 def _on(device_gib: str) -> str:
     """Say how to name the device: those of about the memory that the engine found."""
     if not device_gib:
         return "give --on"
-    alike = [n for n in device_names() if of_size(load_device(n), float(device_gib))]
+    alike = [n for n in device_names() if of_size(load_device(n), number_or_nan(device_gib))]
     return f"give --on: {device_gib} GiB are those of {', '.join(alike)}" if alike else "give --on"
 
 
