@@ -66,8 +66,8 @@ def what_if(
 
     Example:
         >>> w = what_if("llama-3.1-8b", {"concurrency": [1, 8]}, on="h100-sxm")
-        >>> [row["concurrency"] for row in w.rows()]
-        [1, 8]
+        >>> [row["concurrency"] for row in w.rows()] == [1, 8]
+        True
         >>> slow, fast = w.points
         >>> fast.output_tokens_per_s.value > 4 * slow.output_tokens_per_s.value
         True

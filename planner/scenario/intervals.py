@@ -128,6 +128,8 @@ def draw_losses(table: Table, arch: Arch, t: Trained) -> Draws:
     law = t.columns
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = shapes(law, arch, t.tokens)
+        # A loss a row, though rows may differ in nothing that the law looks at.
+        seen = replace(seen, x=np.broadcast_to(seen.x, len(next(iter(table.values())))))
         law_loss = loss_draws(law, seen, N_DRAWS, noise=False)
         own = np.hypot(law.noise_sd, widening_sd(law, seen))
         own_sd = np.broadcast_to(own, law_loss.shape[1])
@@ -187,8 +189,9 @@ def candidates(models: Mapping[str, ModelSpec], r: Resolved) -> dict[str, Candid
     if not models:
         return {}
     assert r.trained
-    archs = [m.arch() for m in models.values()]
-    arch = shared(stack(archs))  # a model with experts beside dense ones would slow them
+    rows = stack([m.arch() for m in models.values()])
+    # A model with experts beside dense ones would slow them; a row each, though all agree.
+    arch = replace(shared(rows), d_model=rows.d_model)
     draws = draw_losses(Evaluation(r, arch).table((*SHAPE, *CANDIDATE)), arch, r.trained)
     return {n: candidate(n, m, draws, row, r) for row, (n, m) in enumerate(models.items())}
 

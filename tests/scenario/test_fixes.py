@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 import planner as pl
 from planner.errors import Infeasible, PlannerError
 from planner.inputs.device import device_names
+from planner.inputs.loading import load_model
 from planner.inputs.profile import load_profile
+from planner.report.asked import resolved
 from planner.scenario import legal
+from planner.scenario.intervals import candidates
 from planner.scenario.scenario import Scenario, conditions
 from planner.writer import toml
 
@@ -118,3 +121,13 @@ def test_memory_of_a_profile_holds_for_the_versions_whose_logs_it_is_of(tmp_path
         asked = {"on": "h100-sxm", "engine": engine, "batch": 1, "profile": str(path)}
         told = pl.predict("llama-3.1-8b", **asked).candidate.metrics["outside_torch_bytes"].value
         assert (told == pytest.approx(2.0 * 2**30)) == applied, engine
+
+
+def test_models_that_the_law_cannot_tell_apart_have_a_loss_each():
+    """Of shapes that differ in their vocabulary alone, or in nothing, every one is a row."""
+    at = resolved(pl.recommend(1e9, 1e11))
+    own = load_model("llama-3.2-1b")
+    other = own.model_copy(update={"vocab_size": 64000})
+    found = candidates({"own": own, "other": other, "again": own}, at)
+    assert found["own"].loss == found["again"].loss != found["other"].loss
+    assert [*candidates({"own": own, "again": own}, at)] == ["own", "again"]
