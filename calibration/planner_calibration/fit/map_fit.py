@@ -90,6 +90,7 @@ def map_fit(
     weights: Vector | None = None,
     tail: float = 1.0,
     diff_step: float | None = None,
+    guesses: Sequence[Mapping[str, float]] = (),
 ) -> MapFit:
     """Fit constants to runs.
 
@@ -106,6 +107,7 @@ def map_fit(
         weights: of the residuals; default all alike.
         tail: times its noise beyond which a residual counts linearly only.
         diff_step: relative step of derivatives, where `residuals` are not smooth at the finest scale.
+        guesses: further starts: constants by name, the others at the prior's mean.
 
     Raises:
         SpecError: a prior is impossible, or no start gives finite residuals.
@@ -119,7 +121,10 @@ def map_fit(
     width = np.array([p.sd for p in priors])
     problem = _Problem(priors, residuals, centre, width, batched, weights, tail, diff_step)
     draws = np.random.default_rng(seed).normal(centre, width, (n_starts - 1, len(centre)))
-    starts = [centre, *draws]
+    means = {p.name: p.mean for p in priors}
+    guessed = [[{**means, **own}[p.name] for p in priors] for own in guesses]
+    in_log = np.array([p.scale == "log" for p in priors])
+    starts = [centre, *(np.where(in_log, np.log(g), g) for g in guessed), *draws]
     sigma = expected_noise if noise is None else noise
     while True:
         fits = [f for s in starts if (f := _solve(problem, s, sigma))]

@@ -222,7 +222,17 @@ def _fit(
         full = [np.broadcast_to(p, (len(values), p.shape[-1])) for p in parts]
         return np.concatenate(full, axis=1)
 
-    return _Fit(map_fit(residuals, priors, noise=1.0, n_starts=n_starts, batched=True), build)
+    # A step takes as long as the slower of devices and host: the fit starts at either, the host's work
+    # taking the shortest step there was.
+    step_s = [
+        t / r.what["output_tokens"]
+        for g in runs
+        if g.kind == "serve_offline"
+        for r, t in zip(g.rows, g.steady_s, strict=True)
+    ]
+    guesses = [{"step_s": min(step_s)}] if step_s else []
+    found = map_fit(residuals, priors, noise=1.0, n_starts=n_starts, batched=True, guesses=guesses)
+    return _Fit(found, build)
 
 
 def _held_out(
